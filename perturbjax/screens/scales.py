@@ -1,0 +1,35 @@
+"""What the numbers of a screen mean. Declared by the user, written in every output, never guessed."""
+
+from typing import NamedTuple
+
+from perturbjax.errors import InputError, did_you_mean
+
+
+class Scale(NamedTuple):
+    """A scale's unit, and what is known of control on it.
+
+    `control_is_zero`: an unperturbed profile is 0 by definition, so control needs no row.
+    `control_has_level`: readouts can be ranked by their level in control (L2 over the top n).
+    """
+
+    unit: str
+    control_is_zero: bool
+    control_has_level: bool
+
+
+SCALES = {
+    'log1p': Scale('ln(1 + counts per 10,000)', False, True),
+    'log2': Scale('log2 of the level', False, True),
+    'log2-ratio': Scale('log2 ratio to an internal standard', False, False),
+    'log-fold-change': Scale('log fold change against control', True, False),
+    'z-score': Scale('standard deviations from control', True, False),
+    'fitness': Scale('log growth against control', True, False),
+    'as-measured': Scale('as measured', False, False),
+}
+
+
+def find_scale(name: str) -> Scale:
+    """The scale of that name; raises InputError on an unknown one."""
+    if name not in SCALES:
+        raise InputError(f'data.scale: no such scale {name!r}; {did_you_mean(name, SCALES)}')
+    return SCALES[name]

@@ -1,0 +1,143 @@
+"""Screen and Compendium: the one data structure that everything after the readers works on."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+import pandas as pd
+
+from perturbjax.errors import InputError, listed
+from perturbjax.screens.measurements import Measurements
+from perturbjax.screens.scales import find_scale
+from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
+
+_ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'duplicate')
+
+
+@dataclasses.dataclass(frozen=True)
+class Screen:
+    """One dense block of N profiles by M readouts; ids are those of the compendium's vocabulary.
+
+    A pytree: the arrays are its leaves; name, scale and the contexts present are static.
+
+    Attributes:
+      values: `[N, M]` on the declared scale, NaN = not measured.
+      context: ids `[N]`.
+      perturbation: ids `[N, K]`, padded with -1; control is `[0, -1, ...]`.
+      readout: ids `[M]`, the panel.
+      cells, standard_error, duplicate: as in `Measurements`, or None.
+      name: as in outputs.
+      scale: a name in `scales.SCALES`.
+      contexts: the context ids that occur, sorted.
+    """
+
+    values: np.ndarray
+    context: np.ndarray
+    perturbation: np.ndarray
+    readout: np.ndarray
+    cells: np.ndarray | None
+    standard_error: np.ndarray | None
+    duplicate: np.ndarray | None
+    name: str
+    scale: str
+    contexts: tuple[int, ...]
+
+    @property
+    def is_control(self) -> np.ndarray:
+        """Which profiles are control, bool `[N]`."""
+        return self.perturbation[:, 0] == CONTROL_ID
+
+    @property
+    def order(self) -> np.ndarray:
+        """How many parts each profile's perturbation has, `[N]`; 0 for control."""
+        return (self.perturbation > CONTROL_ID).sum(axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Compendium:
+    """Several screens over one vocabulary; their panels of readouts may differ and are never padded.
+
+    A pytree with the screens as children and the vocabulary static.
+    """
+
+    screens: tuple[Screen, ...]
+    vocabulary: Vocabulary
+
+    def table(self) -> pd.DataFrame:
+        """One row per profile: screen, context, perturbation, order, row (its place in the screen)."""
+        frames = [
+            pd.DataFrame(
+                {
+                    'screen': screen.name,
+                    'context': np.array(self.vocabulary.contexts, object)[screen.context],
+                    'perturbation': self.vocabulary.perturbation_names(screen.perturbation),
+                    'order': screen.order,
+                    'row': np.arange(len(screen.context)),
+                }
+            )
+            for screen in self.screens
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+
+jax.tree_util.register_dataclass(Screen, _ARRAYS, ('name', 'scale', 'contexts'))
+jax.tree_util.register_dataclass(Compendium, ('screens',), ('vocabulary',))
+
+
+def assemble(measurements: Sequence[Measurements], scales: Sequence[str]) -> Compendium:
+    """Profiles of one or more screens, each with its scale, as a compendium over a shared vocabulary.
+
+    Raises InputError where a (context, perturbation) stands in a screen twice, where two screens
+    have one name, or where a context has no control although its scale needs one.
+    """
+    names = [each.name for each in measurements]
+    if len(set(names)) < len(names):
+        raise InputError(f'two screens have one name: {listed(sorted(names))}; name each file differently.')
+    for each, scale in zip(measurements, scales, strict=True):
+        _check_profiles(each, scale)
+    vocabulary = Vocabulary(
+        contexts=tuple(sorted({str(name) for each in measurements for name in each.context})),
+        perturbations=(
+            CONTROL,
+            *sorted({p for each in measurements for name in each.perturbation for p in parts(name)}),
+        ),
+        readouts=tuple(dict.fromkeys(str(name) for each in measurements for name in each.readout)),
+    )
+    order = max(len(parts(name)) for each in measurements for name in set(each.perturbation)) or 1
+    screens = [_encode(each, scale, vocabulary, order) for each, scale in zip(measurements, scales, strict=True)]
+    return Compendium(tuple(screens), vocabulary)
+
+
+def _check_profiles(measurements: Measurements, scale: str) -> None:
+    profiles = pd.DataFrame({'context': measurements.context, 'perturbation': measurements.perturbation})
+    twice = profiles[profiles.duplicated()]
+    if len(twice):
+        example = ' in '.join(twice.iloc[0][['perturbation', 'context']])
+        raise InputError(
+            f'{measurements.name}: {len(twice)} profiles stand there twice, such as {example}; average them.'
+        )
+    controlled = set(profiles.context[profiles.perturbation == CONTROL])
+    without = sorted(set(profiles.context) - controlled)
+    if without and not find_scale(scale).control_is_zero:
+        raise InputError(
+            f'{measurements.name}: no control in the context {listed(without)}; name it in data.fields.control '
+            f'(perturbations there are {listed(sorted(set(profiles.perturbation)))}), '
+            'or declare a scale on which control is 0.'
+        )
+
+
+def _encode(measurements: Measurements, scale: str, vocabulary: Vocabulary, order: int) -> Screen:
+    context = vocabulary.context_ids(measurements.context)
+    return Screen(
+        values=np.asarray(measurements.values),
+        context=context,
+        perturbation=vocabulary.perturbation_ids(measurements.perturbation, order),
+        readout=vocabulary.readout_ids(measurements.readout),
+        cells=measurements.cells,
+        standard_error=measurements.standard_error,
+        duplicate=measurements.duplicate,
+        name=measurements.name,
+        scale=scale,
+        contexts=tuple(int(i) for i in np.unique(context)),
+    )

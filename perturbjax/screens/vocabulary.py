@@ -1,0 +1,135 @@
+"""Names and ids on the three axes: contexts, perturbations, readouts."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from perturbjax.errors import InputError, did_you_mean, listed
+
+CONTROL = 'control'
+CONTROL_ID = 0
+PADDING = -1
+TYPES = ('CRISPRi', 'CRISPRa', 'CRISPR-KO', 'RNAi', 'Overexpression', 'Compound')
+
+# A plus inside parentheses belongs to a name, as in '(+)-JQ1'; any other joins two parts.
+_JOIN = re.compile(r'\+(?![^(]*\))')
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """The sorted parts of a perturbation's name; control parts are left out.
+
+    `'B+A'` and `'A+control+B'` both give `('A', 'B')`; control alone gives `()`.
+    """
+    return tuple(sorted(part for part in _JOIN.split(name) if part != CONTROL))
+
+
+def combine(names: Iterable[str]) -> str:
+    """The one name of a combination: its sorted parts joined by `+`; control if there are none."""
+    return '+'.join(sorted(name for name in names if name != CONTROL)) or CONTROL
+
+
+def token(name: str, kind: str = '') -> str:
+    """One part's name with its type in front, as `CRISPRi_STAT1`; a `+` in it is put in parentheses."""
+    name = _JOIN.sub('(+)', name)
+    return f'{kind}_{name}' if kind else name
+
+
+def target(name: str) -> str:
+    """A part's name without its type: `CRISPRi_STAT1` gives `STAT1`."""
+    kind, _, rest = name.partition('_')
+    return rest if kind in TYPES and rest else name
+
+
+def perturbation_type(name: str) -> str:
+    """The type a part's name carries, `''` where it carries none."""
+    kind, _, rest = name.partition('_')
+    return kind if kind in TYPES and rest else ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """The names of C contexts, P single perturbations (control first) and M readouts.
+
+    An id is a place in one of the three tuples. A combination of order K is a row of K
+    perturbation ids, sorted by name and padded with -1; control is `[0, -1, ...]`.
+    """
+
+    contexts: tuple[str, ...]
+    perturbations: tuple[str, ...]
+    readouts: tuple[str, ...]
+
+    def __post_init__(self):
+        for axis in ('contexts', 'perturbations', 'readouts'):
+            names = getattr(self, axis)
+            if len(set(names)) < len(names):
+                repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+                raise InputError(f'vocabulary: {axis} are named twice: {listed(repeated)}; give each its own name.')
+        if not self.perturbations or self.perturbations[CONTROL_ID] != CONTROL:
+            raise InputError(f'vocabulary: the first perturbation must be {CONTROL!r}.')
+
+    @functools.cached_property
+    def _indices(self) -> dict[str, pd.Index]:
+        return {axis: pd.Index(getattr(self, axis), dtype=object) for axis in ('contexts', 'perturbations', 'readouts')}
+
+    def _ids(self, axis: str, names: Sequence[str]) -> np.ndarray:
+        names = np.asarray(names, dtype=object)
+        ids = self._indices[axis].get_indexer(names)
+        if (ids < 0).any():
+            unknown = sorted(set(names[ids < 0]))
+            hint = did_you_mean(unknown[0], getattr(self, axis))
+            raise InputError(f'{axis} outside the vocabulary: {listed(unknown)}; {hint}')
+        return ids.astype(np.int32)
+
+    def context_ids(self, names: Sequence[str]) -> np.ndarray:
+        """Ids `[N]` of context names; raises InputError on an unknown one."""
+        return self._ids('contexts', names)
+
+    def readout_ids(self, names: Sequence[str]) -> np.ndarray:
+        """Ids `[M]` of readout names; raises InputError on an unknown one."""
+        return self._ids('readouts', names)
+
+    def perturbation_ids(self, names: Sequence[str], order: int = 1) -> np.ndarray:
+        """Ids `[N, K]` of perturbations and combinations, padded with -1; K is at least `order`.
+
+        Raises InputError on a part that is not in the vocabulary.
+        """
+        codes, unique = pd.factorize(np.asarray(names, dtype=object))
+        rows = [parts(name) or (CONTROL,) for name in unique]
+        lengths = [len(row) for row in rows]
+        ids = np.full((len(rows), max([order, *lengths])), PADDING, np.int32)
+        flat = self._ids('perturbations', [part for row in rows for part in row])
+        ids[np.arange(ids.shape[1]) < np.array(lengths, int).reshape(-1, 1)] = flat
+        return ids[codes]
+
+    def knows_perturbation(self, names: Sequence[str]) -> np.ndarray:
+        """Whether every part of each name is in the vocabulary, bool `[N]`."""
+        known = set(self.perturbations)
+        return np.array([known.issuperset(parts(name)) for name in names], bool)
+
+    def perturbation_names(self, ids: np.ndarray) -> list[str]:
+        """Names of rows of ids `[N, K]`, combinations joined by `+`."""
+        rows, codes = np.unique(ids, axis=0, return_inverse=True)
+        names = [combine(self.perturbations[i] for i in row if i != PADDING) for row in rows]
+        return [names[code] for code in codes.ravel()]
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> 'Vocabulary':
+        fields = json.loads(text)
+        return cls(**{axis: tuple(fields[axis]) for axis in ('contexts', 'perturbations', 'readouts')})
+
+
+def read_vocabulary(path: str) -> Vocabulary:
+    """The vocabulary saved at `path`; raises InputError where it is not one."""
+    try:
+        return Vocabulary.from_json(pathlib.Path(path).read_text())
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f'{path}: not a saved vocabulary ({error}).') from error

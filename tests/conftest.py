@@ -1,0 +1,28 @@
+"""Strict settings for every test: four fake devices, no silent rank promotion, no reused key."""
+
+import pathlib
+
+import jax
+import pytest
+
+jax.config.update('jax_platforms', 'cpu')
+jax.config.update('jax_num_cpu_devices', 4)
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_debug_key_reuse', True)
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def shared():
+    """The folder of real screens, which lies beside the project and is not part of it."""
+    folder = ROOT.parent / 'shared' / 'data'
+    if not folder.is_dir():
+        pytest.skip(f'needs the real screens in {folder}, which are not there')
+    return folder
+
+
+@pytest.fixture
+def golden():
+    """The folder of reference numbers computed by the published code."""
+    return pathlib.Path(__file__).parent / 'golden'
