@@ -1,0 +1,45 @@
+"""The models by the names that configs and tables use."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from perturbjax.errors import check_settings, pick
+from perturbjax.models.additive import additive
+from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
+from perturbjax.models.linear import linear
+from perturbjax.models.lpm import LearnedModel, lpm
+from perturbjax.models.model import Model, Query
+from perturbjax.models.transfer import linear_transfer
+
+MODELS: dict[str, Callable[..., Model | LearnedModel]] = {
+    'no_change': no_change,
+    'mean': mean,
+    'context_mean': context_mean,
+    'perturbation_mean': perturbation_mean,
+    'additive': additive,
+    'linear': linear,
+    'linear_transfer': linear_transfer,
+    'lpm': lpm,
+}
+
+# Every score stands beside these two.
+ALWAYS = ('no_change', 'mean')
+
+
+def make_models(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Model | LearnedModel]:
+    """The models of a config, by label, with the two that every score stands beside.
+
+    A label is a model's name, or its settings name the `model`. Raises InputError on an unknown
+    model or setting.
+    """
+    labelled = {name: {} for name in ALWAYS} | {label: dict(each) for label, each in settings.items()}
+    return {label: _make(label, each) for label, each in labelled.items()}
+
+
+def _make(label: str, settings: dict[str, Any]) -> Model | LearnedModel:
+    factory = pick(MODELS, settings.pop('model', label), f'models.{label}')
+    check_settings(factory, settings, f'models.{label}')
+    return factory(**settings)
+
+
+__all__ = ['ALWAYS', 'MODELS', 'LearnedModel', 'Model', 'Query', 'make_models']

@@ -1,0 +1,136 @@
+"""The simplest rules that could have answered; every score stands beside them."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from perturbjax.models.model import Masks, Model, Query, Sums, add_up, mean_over, one_hot, same_combination
+from perturbjax.screens.scales import find_scale
+from perturbjax.screens.screen import Compendium, Screen
+from perturbjax.screens.vocabulary import CONTROL_ID
+
+
+def control_sums(compendium: Compendium, training: Masks) -> tuple[Sums, ...]:
+    """Control by context, `[C, M]` for each screen; 0 where the scale defines it and no row measures it."""
+    return tuple(
+        _control(screen, mask, len(compendium.vocabulary.contexts))
+        for screen, mask in zip(compendium.screens, training, strict=True)
+    )
+
+
+def _control(screen: Screen, mask: jax.Array, contexts: int) -> Sums:
+    is_control = jnp.asarray(screen.perturbation)[:, 0] == CONTROL_ID
+    sums = by_context(screen, mask & is_control, contexts)
+    if not find_scale(screen.scale).control_is_zero:
+        return sums
+    here = jnp.zeros((contexts, 1), bool).at[jnp.array(screen.contexts)].set(True)
+    return sums._replace(count=jnp.where(here & (sums.count == 0), 1, sums.count))
+
+
+def by_context(screen: Screen, mask: jax.Array, contexts: int) -> Sums:
+    """Sums of a screen's chosen profiles (bool `[N]`) in each context, `[C, M]`."""
+    values = jnp.asarray(screen.values)
+    members = one_hot(jnp.asarray(screen.context), contexts, values.dtype).T * mask[None, :]
+    return add_up(values, members, jnp.asarray(screen.readout))
+
+
+def in_context(sums: tuple[Sums, ...], query: Query) -> jax.Array:
+    """The mean `[Q, M]` in each query's own context, from sums by context."""
+    weights = one_hot(query.context, sums[0].total.shape[0], sums[0].total.dtype)
+    return mean_over(sums, (weights,) * len(sums), query.readout)
+
+
+def no_change() -> Model:
+    """Nothing happens: the control profile of the query's context."""
+    return Model(control_sums, in_context)
+
+
+def context_mean() -> Model:
+    """The mean of the training perturbations' profiles in the query's context."""
+    return Model(perturbed_sums, in_context)
+
+
+def mean() -> Model:
+    """The mean of the training perturbations' profiles over all contexts."""
+
+    def predict(sums: tuple[Sums, ...], query: Query) -> jax.Array:
+        everywhere = jnp.ones((len(query.context), sums[0].total.shape[0]), sums[0].total.dtype)
+        return mean_over(sums, (everywhere,) * len(sums), query.readout)
+
+    return Model(perturbed_sums, predict)
+
+
+def perturbed_sums(compendium: Compendium, training: Masks) -> tuple[Sums, ...]:
+    """The training perturbations (not control) by context, `[C, M]` for each screen."""
+    return tuple(
+        by_context(
+            screen, mask & (jnp.asarray(screen.perturbation)[:, 0] != CONTROL_ID), len(compendium.vocabulary.contexts)
+        )
+        for screen, mask in zip(compendium.screens, training, strict=True)
+    )
+
+
+class Deltas(NamedTuple):
+    """What training perturbations did: one entry per screen in each field.
+
+    Attributes:
+      control: sums by context.
+      delta: profile minus its context's control, `[N, M]` as sums of single profiles.
+      context: ids `[N]`.
+      perturbation: ids `[N, K]`.
+      training: bool `[N]`; control is left out.
+    """
+
+    control: tuple[Sums, ...]
+    delta: tuple[Sums, ...]
+    context: tuple[jax.Array, ...]
+    perturbation: tuple[jax.Array, ...]
+    training: tuple[jax.Array, ...]
+
+
+def delta(screen: Screen, control: tuple[Sums, ...]) -> jax.Array:
+    """A screen's profiles minus the control of their own contexts, `[N, M]`; NaN where either is not measured."""
+    own = Query(jnp.asarray(screen.context), jnp.asarray(screen.perturbation), jnp.asarray(screen.readout))
+    return jnp.asarray(screen.values) - in_context(control, own)
+
+
+def fit_deltas(compendium: Compendium, training: Masks) -> Deltas:
+    """Profiles minus the control of their own context."""
+    control = control_sums(compendium, training)
+    screens = compendium.screens
+    return Deltas(
+        control=control,
+        delta=tuple(_as_sums(delta(screen, control), screen) for screen in screens),
+        context=tuple(jnp.asarray(screen.context) for screen in screens),
+        perturbation=tuple(jnp.asarray(screen.perturbation) for screen in screens),
+        training=tuple(
+            mask & (jnp.asarray(screen.perturbation)[:, 0] != CONTROL_ID) for screen, mask in zip(screens, training)
+        ),
+    )
+
+
+def _as_sums(values: jax.Array, screen: Screen) -> Sums:
+    """Every profile as a group of its own."""
+    return Sums(jnp.nan_to_num(values), (~jnp.isnan(values)).astype(values.dtype), jnp.asarray(screen.readout))
+
+
+def mean_delta(params: Deltas, query: Query, same_context: bool) -> jax.Array:
+    """The mean training delta `[Q, M]` of each query's perturbation, in its own or in the other contexts."""
+
+    def weights(context, perturbation, training):
+        here = query.context[:, None] == context[None, :]
+        match = same_combination(query.perturbation, perturbation) & training[None, :]
+        return (match & (here if same_context else ~here)).astype(params.delta[0].total.dtype)
+
+    chosen = tuple(map(weights, params.context, params.perturbation, params.training))
+    return mean_over(params.delta, chosen, query.readout)
+
+
+def perturbation_mean() -> Model:
+    """The same effect everywhere: control plus the perturbation's mean delta in the other contexts."""
+
+    def predict(params: Deltas, query: Query) -> jax.Array:
+        return in_context(params.control, query) + mean_delta(params, query, same_context=False)
+
+    return Model(fit_deltas, predict)

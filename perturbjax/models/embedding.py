@@ -1,0 +1,42 @@
+"""Where the linear model's G and P come from when not from the training data."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturbjax.errors import InputError, listed
+from perturbjax.screens.readers.table import read_embedding
+from perturbjax.screens.vocabulary import target
+
+# (names, width, dtype) -> [names, R], NaN rows for names without an embedding; None: from training.
+Embedding = Callable[[tuple[str, ...], int, jnp.dtype], jax.Array | None]
+
+
+def embedding(source: str, seed: int = 0) -> Embedding:
+    """The embedding of that source: `training`, `identity`, `zero`, `random`, or a file's path.
+
+    A file has one column per name and no row names (TSV, CSV or parquet); a perturbation is
+    looked up by its full name, then without its type. Raises InputError where it cannot be read.
+    """
+    made: dict[str, Embedding] = {
+        'training': lambda names, width, dtype: None,
+        'identity': lambda names, width, dtype: jnp.eye(len(names), dtype=dtype),
+        'zero': lambda names, width, dtype: jnp.zeros((len(names), width), dtype),
+        'random': lambda names, width, dtype: jax.random.normal(jax.random.key(seed), (len(names), width), dtype),
+    }
+    return made[source] if source in made else _from_file(source)
+
+
+def _from_file(path: str) -> Embedding:
+    known, vectors = read_embedding(path)
+    place = {name: i for i, name in enumerate(known)}
+
+    def lookup(names: tuple[str, ...], width: int, dtype: jnp.dtype) -> jax.Array:
+        rows = np.array([place.get(name, place.get(target(name), -1)) for name in names])
+        if (rows < 0).all():
+            raise InputError(f'{path}: no column ({listed(known)}) has a name of the screen ({listed(names)}).')
+        return jnp.asarray(np.where(rows[:, None] < 0, np.nan, vectors[rows]), dtype)
+
+    return lookup

@@ -1,0 +1,166 @@
+"""LPM (Miladinovic et al. 2025): y = f(perturbation, readout, context) through three lookup tables."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.nn import initializers
+
+from perturbjax.errors import InputError, did_you_mean
+from perturbjax.models.dropout import Noise, dropout
+from perturbjax.models.model import Params, Query
+from perturbjax.screens.vocabulary import PADDING, Vocabulary
+
+AGGREGATIONS = ('mean', 'sum', 'max')
+
+# Xavier-uniform with torch's ReLU gain of sqrt(2), as released.
+_KERNEL = initializers.variance_scaling(2.0, 'fan_avg', 'uniform')
+
+
+class LPM(nn.Module):
+    """Three embedding tables and an MLP with ReLU to one number.
+
+    Attributes:
+      contexts, perturbations, readouts: C, P, M, the rows of the three tables.
+      widths: D of the context, perturbation and readout embedding.
+      hidden: width of each hidden layer.
+      dropout: rate after each hidden layer, in training.
+      aggregation: how a combination's embedding follows from its parts': mean, sum or max.
+    """
+
+    contexts: int
+    perturbations: int
+    readouts: int
+    widths: tuple[int, int, int]
+    hidden: tuple[int, ...]
+    dropout: float
+    aggregation: str
+
+    @nn.compact
+    def __call__(
+        self, context: jax.Array, perturbation: jax.Array, readout: jax.Array, noise: Noise | None = None
+    ) -> jax.Array:
+        """Predictions for ids of any shapes that broadcast: context `[...]`, perturbation `[..., K]`, readout `[...]`.
+
+        A batch of triples has shapes `[B]`, `[B, K]`, `[B]`; a whole grid has `[N, 1]`, `[N, 1, K]`,
+        `[1, M]` and gives `[N, M]`. With `noise` (training, batches only) dropout is on.
+        """
+        normal = initializers.normal(1.0)
+        contexts = self.param('context', normal, (self.contexts, self.widths[0]))
+        perturbations = self.param('perturbation', normal, (self.perturbations, self.widths[1]))
+        readouts = self.param('readout', normal, (self.readouts, self.widths[2]))
+        combined = combine(perturbations, perturbation, self.aggregation)
+        x = self._first_layer(contexts[context], combined, readouts[readout])
+        for layer in range(1, len(self.hidden) + 1):
+            x = nn.relu(x)
+            if noise is not None:
+                x = dropout(x, self.dropout, noise, layer)
+            kernel, bias = self._dense(layer)
+            x = _plus(x @ kernel, bias)
+        return x[..., 0]
+
+    def _dense(self, layer: int) -> tuple[jax.Array, jax.Array]:
+        sizes = (sum(self.widths), *self.hidden, 1)
+        kernel = self.param(f'kernel_{layer}', _KERNEL, (sizes[layer], sizes[layer + 1]))
+        bias = self.param(f'bias_{layer}', _torch_bias(sizes[layer]), (sizes[layer + 1],))
+        return kernel, bias
+
+    def _first_layer(self, *rows: jax.Array) -> jax.Array:
+        """The dense layer over [context; perturbation; readout] as three projections, summed.
+
+        Equal to concatenating first, but a grid of n profiles by m readouts costs n + m
+        projections instead of n * m.
+        """
+        kernel, bias = self._dense(0)
+        ends = (self.widths[0], self.widths[0] + self.widths[1])
+        context, perturbation, readout = (
+            row @ part for row, part in zip(rows, jnp.split(kernel, ends, axis=0), strict=True)
+        )
+        return _plus(context, bias) + perturbation + readout
+
+
+def _plus(x: jax.Array, bias: jax.Array) -> jax.Array:
+    return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def combine(table: jax.Array, perturbation: jax.Array, aggregation: str) -> jax.Array:
+    """Embeddings `[..., D]` of combinations `[..., K]` of rows of `table [P, D]`; padding is left out."""
+    there = (perturbation != PADDING)[..., None]
+    rows = table[jnp.maximum(perturbation, 0)]
+    if aggregation == 'max':
+        return jnp.where(there, rows, -jnp.inf).max(axis=-2)
+    total = jnp.where(there, rows, 0).sum(axis=-2)
+    return total if aggregation == 'sum' else total / there.sum(axis=-2)
+
+
+def _torch_bias(fan_in: int) -> Callable:
+    """torch's default: uniform on +-1/sqrt(fan in)."""
+
+    def initialise(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -1, 1) / jnp.sqrt(jnp.array(fan_in, dtype))
+
+    return initialise
+
+
+class Fitted(NamedTuple):
+    """LPM's params after training.
+
+    Attributes:
+      weights: the module's parameters.
+      contexts, perturbations, readouts: how many training profiles each name had, `[C]`, `[P]`,
+        `[M]`; a name without any has an untrained embedding, and no prediction.
+    """
+
+    weights: Params
+    contexts: jax.Array
+    perturbations: jax.Array
+    readouts: jax.Array
+
+
+class LearnedModel(NamedTuple):
+    """A model that `training` fits by gradient descent.
+
+    Attributes:
+      module: `vocabulary -> LPM`.
+      predict: `(Fitted, query) -> [Q, M]`, NaN for names that no training profile had.
+    """
+
+    module: Callable[[Vocabulary], LPM]
+    predict: Callable[[Fitted, Query], jax.Array]
+
+
+def lpm(
+    embedding: int | tuple[int, int, int] = 32,
+    hidden: tuple[int, ...] = (512, 512),
+    dropout: float = 0.0,
+    aggregation: str = 'mean',
+) -> LearnedModel:
+    """LPM with one embedding width, or one each for context, perturbation and readout."""
+    if aggregation not in AGGREGATIONS:
+        raise InputError(f'models.lpm.aggregation: no such {aggregation!r}; {did_you_mean(aggregation, AGGREGATIONS)}')
+    if not 0 <= dropout < 1:
+        raise InputError(f'models.lpm.dropout: {dropout} must be at least 0 and below 1.')
+    widths = (embedding,) * 3 if isinstance(embedding, int) else tuple(embedding)
+
+    def sized(contexts: int, perturbations: int, readouts: int) -> LPM:
+        return LPM(contexts, perturbations, readouts, widths, tuple(hidden), dropout, aggregation)
+
+    def module(vocabulary: Vocabulary) -> LPM:
+        return sized(len(vocabulary.contexts), len(vocabulary.perturbations), len(vocabulary.readouts))
+
+    def predict(fitted: Fitted, query: Query) -> jax.Array:
+        grid = query.context[:, None], query.perturbation[:, None, :], query.readout[None, :]
+        sizes = len(fitted.contexts), len(fitted.perturbations), len(fitted.readouts)
+        answer = sized(*sizes).apply({'params': fitted.weights}, *grid)
+        return jnp.where(trained(fitted, query), answer, jnp.nan)
+
+    return LearnedModel(module, predict)
+
+
+def trained(fitted: Fitted, query: Query) -> jax.Array:
+    """Whether every name of each value asked for had training profiles, bool `[Q, M]`."""
+    parts = (fitted.perturbations[query.perturbation] > 0) | (query.perturbation == PADDING)
+    profiles = (fitted.contexts[query.context] > 0) & parts.all(axis=1)
+    return profiles[:, None] & (fitted.readouts[query.readout] > 0)[None, :]

@@ -1,0 +1,142 @@
+"""The transfer variant of the linear model (Ahlmann-Eltze et al. 2025): what a screen learns from another.
+
+In the target context the change of the training profiles is reduced to R principal components
+(centred by readout); their coordinates are regressed on the coordinates of the same perturbations
+in the reference context. As lemur's `ridge_regression` has it, the n training rows are followed by
+rows sqrt(n) ridge^2 I, so the penalty is n ridge^4; the intercept is not penalised.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from perturbjax.errors import InputError, did_you_mean
+from perturbjax.models.baselines import control_sums, delta, in_context
+from perturbjax.models.model import (
+    ContextFits,
+    Masks,
+    Model,
+    Query,
+    Sums,
+    exact_matmul,
+    fit_contexts,
+    predict_contexts,
+    same_combination,
+)
+from perturbjax.screens.screen import Compendium, Screen
+
+
+class Reference(NamedTuple):
+    """Coordinates `[N, R]` of the reference's training profiles (rows not in `used` are 0), perturbation `[N, K]`."""
+
+    coordinates: jax.Array
+    perturbation: jax.Array
+    used: jax.Array
+
+
+class ContextFit(NamedTuple):
+    """The fit of one target context: `axes [M, R]`, `centre [M]`, `coefficients [1 + R, R]`."""
+
+    axes: jax.Array
+    centre: jax.Array
+    coefficients: jax.Array
+
+
+class Params(NamedTuple):
+    control: tuple[Sums, ...]
+    reference: Reference
+    screens: tuple[ContextFits, ...]
+
+
+def linear_transfer(reference: str, rank: int = 10, ridge: float = 0.1) -> Model:
+    """The transfer model. `reference` is a context of the compendium, of any screen; `rank` and `ridge` as above.
+
+    NaN for a perturbation that the reference did not train on. Raises InputError when fitted on a
+    compendium without that context.
+    """
+
+    def fit(compendium: Compendium, training: Masks) -> Params:
+        contexts = compendium.vocabulary.contexts
+        if reference not in contexts:
+            raise InputError(
+                f'models.linear_transfer.reference: no context {reference!r}; {did_you_mean(reference, contexts)}'
+            )
+        control = control_sums(compendium, training)
+        fitted = _fit_reference(compendium, training, control, contexts.index(reference), rank)
+        screens = tuple(
+            _fit_screen(screen, mask, control, fitted, rank, ridge)
+            for screen, mask in zip(compendium.screens, training, strict=True)
+        )
+        return Params(control, fitted, screens)
+
+    return Model(fit, _predict)
+
+
+def _fit_reference(
+    compendium: Compendium, training: Masks, control: tuple[Sums, ...], context: int, rank: int
+) -> Reference:
+    """From the first screen that has the context."""
+    screen, mask = next(
+        (screen, mask) for screen, mask in zip(compendium.screens, training) if context in screen.contexts
+    )
+    used = mask & (jnp.asarray(screen.context) == context)
+    change = delta(screen, control)
+    coordinates = _project(change, *principal_axes(change, used, rank))
+    return Reference(jnp.where(used[:, None], coordinates, 0), jnp.asarray(screen.perturbation), used)
+
+
+def _fit_screen(
+    screen: Screen, mask: jax.Array, control: tuple[Sums, ...], reference: Reference, rank: int, ridge: float
+) -> ContextFits:
+    change = delta(screen, control)
+    predictors, matched = _look_up(reference, jnp.asarray(screen.perturbation))
+
+    def fit(in_context: jax.Array) -> ContextFit:
+        used = mask & in_context
+        axes, centre = principal_axes(change, used, rank)
+        return ContextFit(axes, centre, _ridge(predictors, _project(change, axes, centre), used & matched, ridge))
+
+    return fit_contexts(screen, fit)
+
+
+def _project(change: jax.Array, axes: jax.Array, centre: jax.Array) -> jax.Array:
+    return exact_matmul(jnp.nan_to_num(change - centre[None, :]), axes)
+
+
+def principal_axes(change: jax.Array, used: jax.Array, rank: int) -> tuple[jax.Array, jax.Array]:
+    """The first R principal axes `[M, R]` of the used profiles of `change [N, M]`, and their mean `[M]`.
+
+    A value not measured counts as its readout's mean; axes beyond the data's rank are 0.
+    """
+    measured = ~jnp.isnan(change) & used[:, None]
+    centre = jnp.where(measured, change, 0).sum(axis=0) / measured.sum(axis=0)
+    centred = jnp.where(measured, change - centre[None, :], 0)
+    _, _, axes = jnp.linalg.svd(centred, full_matrices=False)
+    axes = axes[:rank].T
+    return jnp.pad(axes, ((0, 0), (0, rank - axes.shape[1]))), centre
+
+
+def _look_up(reference: Reference, perturbation: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A one and the reference coordinates `[Q, 1 + R]` of each perturbation, and whether it is there, `[Q]`."""
+    match = same_combination(perturbation, reference.perturbation) & reference.used[None, :]
+    coordinates = exact_matmul(match.astype(reference.coordinates.dtype), reference.coordinates)
+    return jnp.pad(coordinates, ((0, 0), (1, 0)), constant_values=1), match.any(axis=1)
+
+
+def _ridge(x: jax.Array, y: jax.Array, used: jax.Array, ridge: float) -> jax.Array:
+    """Coefficients `[1 + R, R]` of y on x over the used rows."""
+    x = x * used[:, None]
+    penalty = used.sum() * ridge**4 * jnp.ones(x.shape[1], x.dtype).at[0].set(0)
+    return jnp.linalg.solve(exact_matmul(x.T, x) + jnp.diag(penalty), exact_matmul(x.T, y))
+
+
+def _predict(params: Params, query: Query) -> jax.Array:
+    predictors, matched = _look_up(params.reference, query.perturbation)
+
+    def change(fit: ContextFit, place: jax.Array) -> jax.Array:
+        coordinates = exact_matmul(predictors, fit.coefficients)
+        answer = exact_matmul(coordinates, fit.axes[place].T) + fit.centre[place][None, :]
+        return jnp.where(matched[:, None], answer, jnp.nan)
+
+    return predict_contexts(params.screens, query, change) + in_context(params.control, query)

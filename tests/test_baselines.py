@@ -1,0 +1,86 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from screens_for_tests import everything, measurements, query, two_contexts
+
+from perturbjax.models import additive, context_mean, mean, no_change, perturbation_mean
+from perturbjax.screens.screen import assemble
+
+NAN = np.nan
+PAIRS = [('a', 'control'), ('a', 'g'), ('b', 'h'), ('b', 'g+h')]
+
+# By hand from `two_contexts`: deltas are a: g (1, 2), h (0, -), g+h (4, 3); b: g (4, 8).
+EXPECTED = {
+    no_change: [(1, 2), (1, 2), (10, 20), (10, 20)],
+    context_mean: [(8 / 3, 4.5), (8 / 3, 4.5), (14, 28), (14, 28)],
+    mean: [(22 / 4, 37 / 3)] * 4,
+    perturbation_mean: [(NAN, NAN), (5, 10), (10, NAN), (14, 23)],
+    additive: [(1, 2), (2, 4), (NAN, NAN), (NAN, NAN)],
+}
+
+
+def predict(model, compendium, training, asked):
+    return jax.jit(model.predict)(jax.jit(model.fit)(compendium, training), asked)
+
+
+@pytest.mark.parametrize('model', EXPECTED, ids=lambda model: model.__name__)
+def test_predictions_worked_by_hand(model):
+    compendium = two_contexts()
+    answer = predict(model(), compendium, everything(compendium), query(compendium, PAIRS, ['x', 'y']))
+    np.testing.assert_allclose(answer, EXPECTED[model], rtol=1e-6)
+
+
+@pytest.mark.parametrize('model', EXPECTED, ids=lambda model: model.__name__)
+def test_the_panel_asked_for_may_be_in_any_order(model):
+    compendium = two_contexts()
+    answer = predict(model(), compendium, everything(compendium), query(compendium, PAIRS, ['y', 'x']))
+    np.testing.assert_allclose(answer, np.array(EXPECTED[model])[:, ::-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize('model', EXPECTED, ids=lambda model: model.__name__)
+def test_what_does_not_train_changes_nothing(model):
+    compendium = two_contexts()
+    rows = [True, True, True, False, True, True]
+    poisoned = jax.tree.map(np.copy, compendium)
+    poisoned.screens[0].values[3] = 1e6
+    asked = query(compendium, PAIRS, ['x', 'y'])
+    answers = [predict(model(), each, (jnp.array(rows),), asked) for each in (compendium, poisoned)]
+    np.testing.assert_array_equal(*answers)
+
+
+@pytest.mark.parametrize('model', EXPECTED, ids=lambda model: model.__name__)
+def test_all_masks_in_one_vmap(model):
+    compendium = two_contexts()
+    masks = (jnp.array([[True] * 6, [True, True, True, False, True, True], [True, False, True, True, True, False]]),)
+    asked = query(compendium, PAIRS, ['x', 'y'])
+    together = jax.vmap(lambda mask: model().predict(model().fit(compendium, mask), asked))(masks)
+    for i in range(3):
+        alone = predict(model(), compendium, (masks[0][i],), asked)
+        np.testing.assert_allclose(together[i], alone, rtol=1e-6)
+
+
+def test_control_is_zero_where_the_scale_says_so():
+    compendium = assemble([measurements([('a', 'g', (1, 2)), ('a', 'h', (3, 5))], ['x', 'y'])], ['log-fold-change'])
+    asked = query(compendium, [('a', 'g'), ('a', 'g+h')], ['x', 'y'])
+    np.testing.assert_array_equal(predict(no_change(), compendium, everything(compendium), asked), [[0, 0], [0, 0]])
+    np.testing.assert_array_equal(predict(additive(), compendium, everything(compendium), asked), [[1, 2], [4, 7]])
+
+
+def test_screens_with_different_panels_answer_together():
+    first = measurements([('a', 'control', (0, 0)), ('a', 'g', (1, 2))], ['x', 'y'], 'first')
+    second = measurements([('b', 'control', (0, 0)), ('b', 'g', (4, 6)), ('b', 'h', (9, 9))], ['y', 'z'], 'second')
+    compendium = assemble([first, second], ['log1p', 'log1p'])
+    asked = query(compendium, [('a', 'g'), ('a', 'h'), ('b', 'g')], ['z', 'y', 'x'])
+    training = everything(compendium)
+    np.testing.assert_array_equal(predict(mean(), compendium, training, asked), [[7.5, 5, 1]] * 3)
+    np.testing.assert_array_equal(
+        predict(perturbation_mean(), compendium, training, asked), [[NAN, 4, NAN], [NAN, 9, NAN], [NAN, 2, NAN]]
+    )
+
+
+def test_combinations_of_three_add_up():
+    rows = [('a', 'control', (1,)), ('a', 'f', (2,)), ('a', 'g', (4,)), ('a', 'h', (8,)), ('a', 'f+g+h', (0,))]
+    compendium = assemble([measurements(rows, ['x'])], ['log1p'])
+    asked = query(compendium, [('a', 'f+g+h'), ('a', 'f+g')], ['x'])
+    np.testing.assert_array_equal(predict(additive(), compendium, everything(compendium), asked), [[12], [5]])
