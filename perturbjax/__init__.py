@@ -1,0 +1,1 @@
+"""Perturbation models in JAX, judged beside the simplest rules that could have answered."""

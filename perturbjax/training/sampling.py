@@ -1,0 +1,100 @@
+"""Which observations make a batch, as a function of (seed, step) alone; the data stays on the device."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturbjax.models.dropout import mix
+from perturbjax.screens.screen import Compendium
+
+
+class Observations(NamedTuple):
+    """The chosen profiles of all screens, laid end to end: 4 bytes per value.
+
+    Screen s of S holds rows `row_start[s]` on, columns `column_start[s]` on (`width[s]` of them)
+    and the values `start[s]` on, row by row.
+
+    Attributes:
+      values: `[T]`, NaN = not measured.
+      context: ids by row.
+      perturbation: ids by row, `[rows, K]`.
+      readout: ids by column.
+      start, row_start, column_start, width: `[S]`.
+    """
+
+    values: jax.Array
+    context: jax.Array
+    perturbation: jax.Array
+    readout: jax.Array
+    start: jax.Array
+    row_start: jax.Array
+    column_start: jax.Array
+    width: jax.Array
+
+
+class Batch(NamedTuple):
+    """B observations: ids `[B]`, `[B, K]`, `[B]`, values `[B]`, and weights `[B]`: 1, or 0 where not measured."""
+
+    context: jax.Array
+    perturbation: jax.Array
+    readout: jax.Array
+    value: jax.Array
+    weight: jax.Array
+
+
+def pack(compendium: Compendium, chosen: tuple[np.ndarray, ...]) -> Observations:
+    """The chosen profiles (bool `[N]` per screen) as observations on the host."""
+    screens = [(screen, mask) for screen, mask in zip(compendium.screens, chosen, strict=True) if mask.any()]
+    rows = np.array([mask.sum() for _, mask in screens])
+    width = np.array([len(screen.readout) for screen, _ in screens])
+    return Observations(
+        values=np.concatenate([screen.values[mask].ravel() for screen, mask in screens]),
+        context=np.concatenate([screen.context[mask] for screen, mask in screens]),
+        perturbation=np.concatenate([screen.perturbation[mask] for screen, mask in screens]),
+        readout=np.concatenate([screen.readout for screen, _ in screens]),
+        start=_starts(rows * width),
+        row_start=_starts(rows),
+        column_start=_starts(width),
+        width=width.astype(np.int32),
+    )
+
+
+def _starts(sizes: np.ndarray) -> np.ndarray:
+    return (np.cumsum(sizes) - sizes).astype(np.int32)
+
+
+def take(data: Observations, index: jax.Array, wanted: jax.Array) -> Batch:
+    """The observations at `index [B]`, weighing 0 where not `wanted [B]` or not measured."""
+    screen = jnp.searchsorted(data.start, index, side='right') - 1
+    row, column = jnp.divmod(index - data.start[screen], data.width[screen])
+    row, column = row + data.row_start[screen], column + data.column_start[screen]
+    value = data.values[index]
+    weight = (wanted & ~jnp.isnan(value)).astype(value.dtype)
+    return Batch(
+        data.context[row], data.perturbation[row], data.readout[column], jnp.where(weight > 0, value, 0), weight
+    )
+
+
+def shuffled(position: jax.Array, size: int, seed: jax.Array) -> jax.Array:
+    """A permutation of `range(size)` in which places can be looked up one by one, without memory.
+
+    A Feistel network over the next power of two, walked on until it lands inside the range (fewer
+    than two steps on average). position is int32 `[B]`; seed is uint32.
+    """
+    bits = max(2, int(size - 1).bit_length())
+    low = bits // 2
+    high = bits - low
+
+    def rounds(x: jax.Array) -> jax.Array:
+        left, right = x >> low, x & jnp.uint32(2**low - 1)
+        for i in range(3):
+            left = left ^ (mix(right ^ mix(seed + jnp.uint32(2 * i))) & jnp.uint32(2**high - 1))
+            right = right ^ (mix(left ^ mix(seed + jnp.uint32(2 * i + 1))) & jnp.uint32(2**low - 1))
+        return left << low | right
+
+    outside = jnp.uint32(size)
+    first = rounds(position.astype(jnp.uint32))
+    landed = jax.lax.while_loop(lambda x: (x >= outside).any(), lambda x: jnp.where(x >= outside, rounds(x), x), first)
+    return landed.astype(jnp.int32)

@@ -1,0 +1,44 @@
+"""The training curve as JSON lines, and the progress bar; both on process 0 only."""
+
+import json
+from typing import Any
+
+import jax
+import tqdm
+from etils import epath
+
+from perturbjax.workdir import write_text
+
+
+class Curve:
+    """Appends to `metrics.jsonl` one line per epoch of one model and split.
+
+    Lines that an interrupted run wrote after its last checkpoint are taken out on resuming, so
+    that every epoch stands there once.
+    """
+
+    def __init__(self, path: epath.Path, model: str, split: int):
+        self.path, self.model, self.split = path, model, split
+
+    def forget_from(self, epoch: int) -> None:
+        """Takes out this model's and split's lines of `epoch` and later ones."""
+        if not self.path.exists() or jax.process_index():
+            return
+        lines = [line for line in self.path.read_text().splitlines() if line]
+        kept = [line for line in lines if not self._is_mine_from(json.loads(line), epoch)]
+        if kept != lines:
+            write_text(self.path, ''.join(line + '\n' for line in kept))
+
+    def _is_mine_from(self, entry: dict[str, Any], epoch: int) -> bool:
+        return (entry['model'], entry['split']) == (self.model, self.split) and entry['epoch'] >= epoch
+
+    def write(self, **values: Any) -> None:
+        if jax.process_index() == 0:
+            with self.path.open('a') as file:
+                file.write(json.dumps({'model': self.model, 'split': self.split, **values}) + '\n')
+
+
+def bar(title: str, done: int, total: int) -> tqdm.tqdm:
+    """A progress bar over observations (epochs, loss, rate and time left); silent where there is no terminal."""
+    quiet = None if jax.process_index() == 0 else True
+    return tqdm.tqdm(desc=title, initial=done, total=total, unit='obs', unit_scale=True, disable=quiet, leave=False)
