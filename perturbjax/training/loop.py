@@ -18,7 +18,7 @@ from perturbjax.screens.vocabulary import PADDING
 from perturbjax.training import checkpoints
 from perturbjax.training.parallel import numbers, pmap_evaluate, pmap_steps, replicate
 from perturbjax.training.sampling import pack
-from perturbjax.training.step import Plan, State, Tally, adamw, add_tally, empty_tally, initialise
+from perturbjax.training.step import Order, Recipe, State, Tally, add_tally, empty_tally, initialise
 from perturbjax.training.writers import Curve, bar
 
 STEPS_PER_CALL = 100
@@ -68,13 +68,15 @@ class Compiled(NamedTuple):
     """Everything that stays the same from epoch to epoch.
 
     Attributes:
-      plan: sizes and seed.
+      batch: observations per step.
+      size: observations per epoch.
       steps: `(state, number of steps) -> (state, tally)`, on all devices.
       validate: `state -> tally` over the validation observations; None without any.
       fitted: `state -> Fitted`.
     """
 
-    plan: Plan
+    batch: int
+    size: int
     steps: Callable[[State, int], tuple[State, Tally]]
     validate: Callable[[State], Tally] | None
     fitted: Callable[[State], Fitted]
@@ -100,9 +102,9 @@ def train(
     Raises:
       InputError: the loss is no longer finite; names the step.
     """
-    devices = list(devices or jax.local_devices())
+    devices = tuple(devices or jax.local_devices())
     compiled, state = _compile(module, compendium, split, settings, seed, devices)
-    size = compiled.plan.size
+    size = compiled.size
     with checkpoints.open_folder(folder, settings.checkpoint_every, compiled.validate is not None) as manager:
         state, progress = _start(manager, state)
         state = replicate(state, devices)
@@ -121,36 +123,33 @@ def train(
 
 
 def _compile(
-    module: LPM, compendium: Compendium, split: Split, settings: Settings, seed: int, devices: list[jax.Device]
+    module: LPM, compendium: Compendium, split: Split, settings: Settings, seed: int, devices: tuple[jax.Device, ...]
 ) -> tuple[Compiled, State]:
     """Puts the data on the devices, and makes the functions that work on it and the first state."""
-    training, held_out = split.mask(TRAIN), split.mask(VALIDATION)
-    packed = pack(compendium, training)
-    size = len(packed.values)
-    plan = Plan(size, min(settings.batch, size), seed)
-    optimizer = adamw(settings.learning_rate, settings.decay, settings.weight_decay, plan.steps_per_epoch)
-    state = initialise(module, optimizer, packed.perturbation.shape[1], seed)
-    data, device = replicate(packed, devices), numbers(devices)
-    run = pmap_steps(module, optimizer, plan, devices)
-    counts = training_counts(compendium, training)
+    data, held_out = pack(compendium, split.mask(TRAIN)), split.mask(VALIDATION)
+    size, order = len(data.values), data.perturbation.shape[1]
+    recipe = Recipe(min(settings.batch, size), settings.learning_rate, settings.decay, settings.weight_decay)
+    run = pmap_steps(module, recipe, devices)
+    fixed = (*replicate((data, Order(np.int32(size), np.uint32(seed))), devices), numbers(devices))
+    counts = training_counts(compendium, split.mask(TRAIN))
     return Compiled(
-        plan=plan,
-        steps=lambda state, steps: run(state, data, device, np.int32(steps)),
+        batch=recipe.batch,
+        size=size,
+        steps=lambda state, steps: run(state, *fixed, np.int32(steps)),
         validate=_validation(module, compendium, held_out, devices),
         fitted=lambda state: Fitted(jax.device_get(state.weights), *counts),
-    ), state
+    ), initialise(module, recipe, order, seed)
 
 
 def _validation(
-    module: LPM, compendium: Compendium, held_out: tuple[np.ndarray, ...], devices: list[jax.Device]
+    module: LPM, compendium: Compendium, held_out: tuple[np.ndarray, ...], devices: tuple[jax.Device, ...]
 ) -> Callable[[State], Tally] | None:
     if not any(mask.any() for mask in held_out):
         return None
-    packed = pack(compendium, held_out)
-    data, device = replicate(packed, devices), numbers(devices)
-    size = len(packed.values)
-    evaluate = pmap_evaluate(module, size, min(EVALUATED_AT_ONCE * len(devices), size), devices)
-    return lambda state: evaluate(data, device, state.weights)
+    data = pack(compendium, held_out)
+    evaluate = pmap_evaluate(module, min(EVALUATED_AT_ONCE * len(devices), len(data.values)), devices)
+    fixed = replicate(data, devices), numbers(devices)
+    return lambda state: evaluate(*fixed, state.weights)
 
 
 def training_counts(
@@ -175,9 +174,9 @@ def _start(manager: Any, state: State) -> tuple[State, Progress]:
 
 def _epoch(compiled: Compiled, state: State, settings: Settings, shown: Any) -> tuple[State, Tally]:
     """One epoch, in calls of `STEPS_PER_CALL` steps."""
-    total, plan = empty_tally(), compiled.plan
-    for first in range(0, plan.steps_per_epoch, STEPS_PER_CALL):
-        steps = min(STEPS_PER_CALL, plan.steps_per_epoch - first)
+    total, all_steps = empty_tally(), -(-compiled.size // compiled.batch)
+    for first in range(0, all_steps, STEPS_PER_CALL):
+        steps = min(STEPS_PER_CALL, all_steps - first)
         state, tally = compiled.steps(state, steps)
         tally = jax.device_get(tally)
         if tally.bad_step >= 0:
@@ -186,7 +185,7 @@ def _epoch(compiled: Compiled, state: State, settings: Settings, shown: Any) -> 
                 f'lower training.learning_rate (it is {settings.learning_rate:g}).'
             )
         total = add_tally(total, tally)
-        shown.update(min(steps * plan.batch, plan.size - first * plan.batch))
+        shown.update(min(steps * compiled.batch, compiled.size - first * compiled.batch))
     return state, total
 
 

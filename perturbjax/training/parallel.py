@@ -1,16 +1,16 @@
 """Devices: where state and data lie, and the only pmap."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from perturbjax.models.lpm import LPM
 from perturbjax.training.sampling import Observations
-from perturbjax.training.step import Plan, State, Tally, add_tally, empty_tally, make_evaluate, make_update
+from perturbjax.training.step import Order, Recipe, State, Tally, add_tally, empty_tally, make_evaluate, make_update
 
 AXIS = 'devices'
 
@@ -27,30 +27,32 @@ def numbers(devices: Sequence[jax.Device]) -> jax.Array:
     return jax.device_put(np.arange(len(devices), dtype=np.int32), NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
+@functools.lru_cache
 def pmap_steps(
-    module: LPM, optimizer: optax.GradientTransformation, plan: Plan, devices: Sequence[jax.Device]
-) -> Callable[[State, Observations, jax.Array, int], tuple[State, Tally]]:
-    """`(state, data, numbers, steps) -> (state, tally)`: that many steps in one call; the state is donated.
+    module: LPM, recipe: Recipe, devices: tuple[jax.Device, ...]
+) -> Callable[[State, Observations, Order, jax.Array, np.int32], tuple[State, Tally]]:
+    """`(state, data, order, numbers, steps) -> (state, tally)`: that many steps in one call; the state is donated.
 
     The number of steps is a value and not a shape, so that a shorter last call compiles nothing.
     """
-    update = make_update(module, optimizer, plan, len(devices), AXIS)
+    update = make_update(module, recipe, len(devices), AXIS)
 
-    def run(state: State, data: Observations, device: jax.Array, steps: jax.Array) -> tuple[State, Tally]:
+    def run(state: State, data: Observations, order: Order, device: jax.Array, steps: jax.Array) -> tuple[State, Tally]:
         def body(_: jax.Array, carry: tuple[State, Tally]) -> tuple[State, Tally]:
-            state, tally = update(data, device, carry[0])
+            state, tally = update(data, order, device, carry[0])
             return state, add_tally(carry[1], tally)
 
         return jax.lax.fori_loop(0, steps, body, (state, empty_tally()))
 
-    return _pmap(run, devices, (None, None, 0, None), donate_argnums=0)
+    return _pmap(run, devices, (None, None, None, 0, None), donate_argnums=0)
 
 
+@functools.lru_cache
 def pmap_evaluate(
-    module: LPM, size: int, chunk: int, devices: Sequence[jax.Device]
+    module: LPM, chunk: int, devices: tuple[jax.Device, ...]
 ) -> Callable[[Observations, jax.Array, Any], Tally]:
-    """`(data, numbers, weights) -> tally` over all `size` observations."""
-    return _pmap(make_evaluate(module, size, chunk, len(devices), AXIS), devices, (None, 0, None))
+    """`(data, numbers, weights) -> tally` over all observations of the data."""
+    return _pmap(make_evaluate(module, chunk, len(devices), AXIS), devices, (None, 0, None))
 
 
 def _pmap(function: Callable, devices: Sequence[jax.Device], in_axes: tuple, **options: Any) -> Callable:

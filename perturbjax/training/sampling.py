@@ -77,24 +77,27 @@ def take(data: Observations, index: jax.Array, wanted: jax.Array) -> Batch:
     )
 
 
-def shuffled(position: jax.Array, size: int, seed: jax.Array) -> jax.Array:
+def shuffled(position: jax.Array, size: jax.Array, seed: jax.Array) -> jax.Array:
     """A permutation of `range(size)` in which places can be looked up one by one, without memory.
 
     A Feistel network over the next power of two, walked on until it lands inside the range (fewer
-    than two steps on average). position is int32 `[B]`; seed is uint32.
+    than two steps on average). position is int32 `[B]`, size int32 and seed uint32.
     """
-    bits = max(2, int(size - 1).bit_length())
+    size = size.astype(jnp.uint32)
+    bits = jnp.maximum(2, 32 - jax.lax.clz(size - 1))
     low = bits // 2
-    high = bits - low
+    low_mask, high_mask = (1 << low) - 1, (1 << (bits - low)) - 1
 
     def rounds(x: jax.Array) -> jax.Array:
-        left, right = x >> low, x & jnp.uint32(2**low - 1)
+        high_half, low_half = x >> low, x & low_mask
         for i in range(3):
-            left = left ^ (mix(right ^ mix(seed + jnp.uint32(2 * i))) & jnp.uint32(2**high - 1))
-            right = right ^ (mix(left ^ mix(seed + jnp.uint32(2 * i + 1))) & jnp.uint32(2**low - 1))
-        return left << low | right
+            high_half = high_half ^ (mix(low_half ^ mix(seed + jnp.uint32(2 * i))) & high_mask)
+            low_half = low_half ^ (mix(high_half ^ mix(seed + jnp.uint32(2 * i + 1))) & low_mask)
+        return high_half << low | low_half
 
-    outside = jnp.uint32(size)
-    first = rounds(position.astype(jnp.uint32))
-    landed = jax.lax.while_loop(lambda x: (x >= outside).any(), lambda x: jnp.where(x >= outside, rounds(x), x), first)
+    landed = jax.lax.while_loop(
+        lambda x: (x >= size).any(),
+        lambda x: jnp.where(x >= size, rounds(x), x),
+        rounds(position.astype(jnp.uint32)),
+    )
     return landed.astype(jnp.int32)

@@ -1,7 +1,8 @@
 """Loss and update of LPM: pure, and shaped so that a loop on the device can run many of them."""
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,24 +30,36 @@ class Tally(NamedTuple):
     bad_step: jax.Array
 
 
-class Plan(NamedTuple):
-    """What does not change during training: `size` observations, the global `batch` and the `seed`."""
+class Recipe(NamedTuple):
+    """What a step is compiled for.
 
-    size: int
+    Attributes:
+      batch: observations per step, over all devices.
+      learning_rate, decay, weight_decay: of AdamW; the rate is multiplied by `decay` after every epoch.
+    """
+
     batch: int
-    seed: int
+    learning_rate: float
+    decay: float
+    weight_decay: float
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-self.size // self.batch)
+    def optimizer(self) -> optax.GradientTransformation:
+        """torch's AdamW at rate 1: the step multiplies by the epoch's rate."""
+        return optax.adamw(1.0, weight_decay=self.weight_decay)
+
+    def rate(self, epoch: jax.Array) -> jax.Array:
+        return self.learning_rate * self.decay ** epoch.astype(jnp.float32)
 
 
-def adamw(
-    learning_rate: float, decay: float, weight_decay: float, steps_per_epoch: int
-) -> optax.GradientTransformation:
-    """torch's AdamW with the released schedule: the rate is multiplied by `decay` after every epoch."""
-    schedule = optax.exponential_decay(learning_rate, steps_per_epoch, decay, staircase=True)
-    return optax.adamw(schedule, weight_decay=weight_decay)
+class Order(NamedTuple):
+    """Which observations come when: `size` of them (int32) in the order that `seed` (uint32) gives."""
+
+    size: jax.Array
+    seed: jax.Array
+
+
+def steps_per_epoch(order: Order, recipe: Recipe) -> jax.Array:
+    return -(-order.size // recipe.batch)
 
 
 def squared_error(module: LPM, weights: Params, batch: Batch, noise: Noise | None) -> jax.Array:
@@ -62,46 +75,51 @@ def share(size: int, device: jax.Array, devices: int) -> jax.Array:
 
 
 def make_update(
-    module: LPM, optimizer: optax.GradientTransformation, plan: Plan, devices: int, axis: str
-) -> Callable[[Observations, jax.Array, State], tuple[State, Tally]]:
+    module: LPM, recipe: Recipe, devices: int, axis: str
+) -> Callable[[Observations, Order, jax.Array, State], tuple[State, Tally]]:
     """One step of training on one of `devices`, which add up their gradients over the mapped `axis`.
 
     The batch is places `step * B` to `(step + 1) * B` of the epoch's permutation, so that every
     observation comes once an epoch, in the same global batch whatever the number of devices.
     """
+    optimizer = recipe.optimizer()
 
-    def batch_of(data: Observations, device: jax.Array, step: jax.Array) -> tuple[Batch, Noise]:
-        epoch, within = jnp.divmod(step, plan.steps_per_epoch)
-        place = share(plan.batch, device, devices)
-        position = within * plan.batch + place
-        wanted = (place < plan.batch) & (position < plan.size)
-        order = mix(jnp.uint32(plan.seed) ^ mix(epoch.astype(jnp.uint32)))
-        index = shuffled(jnp.where(wanted, position, 0), plan.size, order)
-        noise = Noise(mix(mix(jnp.uint32(plan.seed)) + step.astype(jnp.uint32)), place)
+    def batch_of(
+        data: Observations, order: Order, device: jax.Array, epoch: jax.Array, step: jax.Array
+    ) -> tuple[Batch, Noise]:
+        within = step % steps_per_epoch(order, recipe)
+        place = share(recipe.batch, device, devices)
+        position = within * recipe.batch + place
+        wanted = (place < recipe.batch) & (position < order.size)
+        epoch_seed = mix(order.seed ^ mix(epoch.astype(jnp.uint32)))
+        index = shuffled(jnp.where(wanted, position, 0), order.size, epoch_seed)
+        noise = Noise(mix(mix(order.seed) + step.astype(jnp.uint32)), place)
         return take(data, index, wanted), noise
 
-    def update(data: Observations, device: jax.Array, state: State) -> tuple[State, Tally]:
-        batch, noise = batch_of(data, device, state.step)
+    def update(data: Observations, order: Order, device: jax.Array, state: State) -> tuple[State, Tally]:
+        epoch = state.step // steps_per_epoch(order, recipe)
+        batch, noise = batch_of(data, order, device, epoch, state.step)
         count = jax.lax.psum(batch.weight.sum(), axis)
 
         def loss(weights: Params) -> jax.Array:
             return squared_error(module, weights, batch, noise) / jnp.maximum(count, 1)
 
-        value, gradient = jax.value_and_grad(loss)(state.weights)
-        value, gradient = jax.lax.psum((value, gradient), axis)
-        changes, moments = optimizer.update(gradient, state.optimizer, state.weights)
+        value, gradient = jax.lax.psum(jax.value_and_grad(loss)(state.weights), axis)
+        direction, moments = optimizer.update(gradient, state.optimizer, state.weights)
+        change = jax.tree.map(lambda each: recipe.rate(epoch) * each, direction)
         bad = jnp.where(jnp.isfinite(value), -1, state.step)
-        return State(optax.apply_updates(state.weights, changes), moments, state.step + 1), Tally(
-            value * count, count, bad
-        )
+        weights = optax.apply_updates(state.weights, change)
+        return State(weights, moments, state.step + 1), Tally(value * count, count, bad)
 
     return update
 
 
-def make_evaluate(module: LPM, size: int, chunk: int, devices: int, axis: str) -> Callable[..., Tally]:
-    """The sums over all `size` observations, `chunk` at a time, without dropout."""
+def make_evaluate(module: LPM, chunk: int, devices: int, axis: str) -> Callable[..., Tally]:
+    """The sums over all observations of the data, `chunk` at a time, without dropout."""
 
     def evaluate(data: Observations, device: jax.Array, weights: Params) -> Tally:
+        size = len(data.values)
+
         def add(i: jax.Array, tally: Tally) -> Tally:
             place = share(chunk, device, devices)
             wanted = (place < chunk) & (i * chunk + place < size)
@@ -126,8 +144,9 @@ def add_tally(a: Tally, b: Tally) -> Tally:
     )
 
 
-def initialise(module: LPM, optimizer: optax.GradientTransformation, order: int, seed: int) -> State:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def initialise(module: LPM, recipe: Recipe, order: int, seed: jax.Array) -> State:
     """The state before the first step; `order` is K."""
     ids = jnp.zeros(1, jnp.int32)
-    weights: Any = module.init(jax.random.key(seed), ids, jnp.zeros((1, order), jnp.int32), ids)['params']
-    return State(weights, optimizer.init(weights), jnp.zeros((), jnp.int32))
+    weights = module.init(jax.random.key(seed), ids, jnp.zeros((1, order), jnp.int32), ids)['params']
+    return State(weights, recipe.optimizer().init(weights), jnp.zeros((), jnp.int32))

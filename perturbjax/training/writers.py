@@ -1,9 +1,11 @@
 """The training curve as JSON lines, and the progress bar; both on process 0 only."""
 
+import io
 import json
 from typing import Any
 
 import jax
+import pandas as pd
 import tqdm
 from etils import epath
 
@@ -36,6 +38,17 @@ class Curve:
         if jax.process_index() == 0:
             with self.path.open('a') as file:
                 file.write(json.dumps({'model': self.model, 'split': self.split, **values}) + '\n')
+
+
+def read_curves(path: epath.Path) -> pd.DataFrame | None:
+    """Errors by epoch, averaged over splits: one column per model and kind; None where nothing was trained."""
+    if not path.exists():
+        return None
+    lines = pd.read_json(io.StringIO(path.read_text()), lines=True)
+    columns = [name for name in ('training_rmse', 'validation_rmse') if name in lines]
+    table = lines.pivot_table(index='epoch', columns='model', values=columns)
+    table.columns = [f'{model}, {kind.replace("_rmse", " RMSE")}' for kind, model in table.columns]
+    return table
 
 
 def bar(title: str, done: int, total: int) -> tqdm.tqdm:
