@@ -1,0 +1,110 @@
+"""One column of a file's table: found, read as text, compared."""
+
+import re
+import string
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perturbjax.errors import InputError, listed
+
+_PIECE = re.compile(r'\D+[0-9]+')
+
+
+def find_column(table: pd.DataFrame, name: str, path: str, field: str) -> pd.Series | pd.Index:
+    """The column `[N]` of that name; `index`, or the index's own name, is the index.
+
+    Raises InputError naming the columns there are.
+    """
+    if name in table.columns:
+        return table[name]
+    if name in ('index', table.index.name):
+        return table.index
+    there = listed([*table.columns, 'index'], most=40)
+    raise InputError(f'{path}: {field}: there is no column {name!r}; there are {there}.')
+
+
+def text(value: Any) -> str:
+    """A value as a name shows it: bytes decoded, numbers at their shortest (10.0 as `10`)."""
+    if isinstance(value, bytes):
+        return value.decode('utf-8', 'replace')
+    if isinstance(value, float | np.floating):
+        return np.format_float_positional(value, trim='-')
+    return str(value)
+
+
+def texts(column: pd.Series | pd.Index, piece: str = '') -> np.ndarray:
+    """The values `[N]` as text, or that piece of each; `''` where there is none."""
+    codes, unique = pd.factorize(column)
+    distinct = [_piece(text(value), piece) for value in np.asarray(unique)]
+    return np.array([*distinct, ''], object)[codes]
+
+
+def matches(column: pd.Series | pd.Index, wanted: Iterable) -> np.ndarray:
+    """Which values are among the wanted, bool `[N]`.
+
+    Values compare by what they say: `1`, `1.0`, `True`, `'1'` and `b'1'` are the same.
+    """
+    codes, unique = pd.factorize(column)
+    keys = {_key(value) for value in wanted}
+    return np.array([*(_key(value) in keys for value in np.asarray(unique)), False])[codes]
+
+
+def filled(table: pd.DataFrame, template: str, path: str, field: str, needed: np.ndarray | bool = True) -> np.ndarray:
+    """The column, or the template filled in, as text `[N]`.
+
+    Raises InputError where a row lacks a value; rows not `needed` may, and have `''`.
+    """
+    names, lacking = np.full(len(table), '', object), np.zeros(len(table), bool)
+    for before, name, piece in template_steps(template):
+        names = names + before
+        if not name:
+            continue
+        values = texts(find_column(table, name, path, field), piece)
+        missing = values == ''
+        if (missing & needed).any():
+            raise InputError(
+                f'{path}: {field}: {(missing & needed).sum()} of {len(table)} rows have no value in the column '
+                f'{name!r}; fill them in, or leave those rows out by data.fields.where.'
+            )
+        names, lacking = names + values, lacking | missing
+    names[lacking] = ''
+    return names
+
+
+def template_steps(template: str) -> list[tuple[str, str, str]]:
+    """A column, or a template over columns, as steps: (text before, column, piece), `''` where there is none.
+
+    `'{cell}_{time}h'` gives `[('', 'cell', ''), ('_', 'time', ''), ('h', '', '')]`.
+    Raises InputError on a template that cannot be read.
+    """
+    if '{' not in template:
+        return [('', template, '')]
+    try:
+        steps = [(before, name or '', piece or '') for before, name, piece, _ in string.Formatter().parse(template)]
+    except ValueError as error:
+        raise InputError(f'data.fields: the template {template!r} cannot be read ({error}).') from error
+    for _, _, piece in steps:
+        if piece and not _PIECE.fullmatch(piece):
+            raise InputError(f'data.fields: {piece!r} in {template!r} must be a separator and a number, such as _1.')
+    return steps
+
+
+def _piece(value: str, piece: str) -> str:
+    """`_piece('0_A1BG_P1', '_1')` is `A1BG`."""
+    if not piece:
+        return value
+    separator = piece.rstrip('0123456789')
+    pieces, place = value.split(separator), int(piece.removeprefix(separator))
+    return pieces[place] if place < len(pieces) else ''
+
+
+def _key(value: Any) -> str:
+    """What a value says, to compare by; of texts, those that are numbers count as numbers."""
+    name = str(int(value)) if isinstance(value, bool | np.bool_) else text(value)
+    try:
+        return name if '_' in name else text(float(name))  # float() would take 1_0 for 10
+    except ValueError:
+        return name

@@ -1,0 +1,175 @@
+"""Tables of text or parquet: long, wide, and embeddings."""
+
+import pathlib
+import re
+import warnings
+import zlib
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from absl import logging
+
+from perturbjax.errors import InputError, listed
+from perturbjax.screens.measurements import Measurements
+from perturbjax.screens.readers.columns import filled, find_column
+from perturbjax.screens.readers.fields import Fields, label_rows, readout_names, row_columns, select
+
+_SEPARATORS = {'.csv': ',', '.tsv': '\t', '.txt': '\t'}
+_TABLES = (*_SEPARATORS, '.parquet')
+_ENDINGS = re.compile(r'(\.(h5ad|gctx?|csv|tsv|txt|parquet))?(\.gz)?$', re.IGNORECASE)
+
+
+def read_long(path: str, fields: Fields, value: str = 'value') -> Measurements:
+    """A long table, or a folder of its shards: one value per (context, perturbation, readout).
+
+    The readout is named in the column `fields.readout`, or `readout`. What is named more than
+    once becomes as many rows (replicates); what is not named is not measured. `where` and
+    `readout_where` both choose lines of the table.
+
+    Raises InputError where a column is missing, or holds no number in `value`, no name elsewhere.
+    """
+    table = _read_shards(path)
+    table = table.iloc[select(table, fields.where, path, 'data.fields.where')]
+    table = table.iloc[select(table, fields.readout_where, path, 'data.fields.readout_where')]
+    contexts, perturbations = label_rows(table, fields, path)
+    readout, names = pd.factorize(filled(table, fields.readout or 'readout', path, 'data.fields.readout'))
+    column = find_column(table, value, path, 'data.value')
+    numbers = _numbers(column.to_frame(), path, 'mend it, or name the column of the numbers in data.value')
+    lines = pd.DataFrame({'context': contexts, 'perturbation': perturbations, 'readout': readout})
+    lines['replicate'] = lines.groupby(['context', 'perturbation', 'readout'], sort=False).cumcount()
+    row = lines.groupby(['context', 'perturbation', 'replicate'], sort=False).ngroup().to_numpy()
+    first = np.unique(row, return_index=True)[1]
+    values = np.full((len(first), len(names)), np.nan)
+    values[row, readout] = numbers[:, 0]
+    return Measurements(screen_name(path), finite(values, path), contexts[first], perturbations[first], names)
+
+
+def read_wide(path: str, fields: Fields) -> Measurements:
+    """A wide table: one row per profile; every column that no field uses is a readout.
+
+    The readouts' table has the columns' names as its `index` and nothing else, so
+    `readout_where={'index': [...]}` keeps only those columns.
+
+    Raises InputError where a readout's column holds text.
+    """
+    table = read_matrix(path)
+    table = table.iloc[select(table, fields.where, path, 'data.fields.where')]
+    contexts, perturbations = label_rows(table, fields, path)
+    readouts = pd.DataFrame(index=table.columns.drop(row_columns(fields), errors='ignore'))
+    readouts = readouts.iloc[select(readouts, fields.readout_where, path, 'data.fields.readout_where')]
+    mend = "a column that no field uses is a readout, so take it out or set data.fields.readout_where={'index': [...]}"
+    values = finite(_numbers(table[readouts.index], path, mend), path)
+    return Measurements(screen_name(path), values, contexts, perturbations, readout_names(readouts, fields, path))
+
+
+def read_embedding(path: str) -> tuple[list[str], np.ndarray]:
+    """Names and vectors `[n, D]` of an embedding file: one column per gene or perturbation, D lines.
+
+    The form of Ahlmann-Eltze et al.; a first column without a name is left out.
+    Raises InputError where a value is no finite number.
+    """
+    table = read_matrix(path)
+    vectors = _numbers(table, path, 'an embedding file has one column of numbers for each name').T
+    if not np.isfinite(vectors).all():
+        wrong = table.columns[~np.isfinite(vectors).all(axis=1)]
+        raise InputError(f'{path}: the vectors of {listed(wrong)} are not complete; mend them or take them out.')
+    return list(table.columns), vectors
+
+
+def read_matrix(path: str, columns: Collection[str] = ()) -> pd.DataFrame:
+    """The table in a .csv, .tsv or .txt (tab separated, these also .gz) or .parquet file.
+
+    A first column without a name is the index. Only `columns` are read, where given.
+    Raises InputError where it cannot be read, has no lines, or names a column twice.
+    """
+    ending = _ending(path)
+    try:
+        if ending == '.parquet':
+            table = pd.read_parquet(path, columns=list(columns) or None)
+        elif ending in _SEPARATORS:
+            table = _read_text(path, _SEPARATORS[ending], columns)
+        else:
+            raise InputError(f'{path}: is no table by its name, which should end in {listed(_TABLES)}.')
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f'{path}: there is no such file.') from error
+    except ImportError as error:
+        raise InputError(f"{path}: parquet needs pyarrow; pip install 'perturbjax[parquet]'.") from error
+    except (OSError, EOFError, ValueError, zlib.error, pd.errors.ParserWarning) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise InputError(f'{path}: cannot be read as a {ending} table ({reason}).') from error
+    if table.empty:
+        raise InputError(f'{path}: the table has {len(table)} lines and {len(table.columns)} columns, so no values.')
+    return table
+
+
+def finite(values: np.ndarray | scipy.sparse.csr_matrix, path: str) -> np.ndarray | scipy.sparse.csr_matrix:
+    """The values as float32 `[N, M]`; infinities of a dense block become missing, with a warning.
+
+    Raises InputError where a sparse block holds NaN or an infinity: nothing can be missing there.
+    """
+    with np.errstate(over='ignore'):
+        values = values.astype(np.float32, copy=False)
+    if scipy.sparse.issparse(values):
+        wrong = np.count_nonzero(~np.isfinite(values.data))
+        if wrong:
+            raise InputError(f'{path}: {wrong} values of a sparse block are NaN or infinite; store it dense.')
+        return values
+    infinite = np.isinf(values)
+    if infinite.any():
+        logging.warning('%s: %d infinite values are taken as not measured.', path, np.count_nonzero(infinite))
+        values[infinite] = np.nan
+    return values
+
+
+def screen_name(path: str) -> str:
+    """The name of a screen: that of its file, without the endings."""
+    return _ENDINGS.sub('', pathlib.Path(path).name)
+
+
+def _ending(path: str) -> str:
+    return pathlib.Path(str(path).lower().removesuffix('.gz')).suffix
+
+
+def _read_text(path: str, separator: str, columns: Collection[str]) -> pd.DataFrame:
+    # pandas renames repeated columns without a word, so the header is read by itself first.
+    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
+    if header.duplicated().any():
+        raise InputError(f'{path}: columns are named twice: {listed(header[header.duplicated()])}; rename one of them.')
+    missing = [name for name in columns if name not in set(header)]
+    if missing:
+        raise InputError(f'{path}: there is no column {listed(missing)}; there are {listed(header, most=40)}.')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', pd.errors.ParserWarning)  # lines longer than the header
+        usecols = list(columns) or None
+        table = pd.read_csv(path, sep=separator, usecols=usecols, index_col=False, low_memory=False)
+    return table if header[0] else table.set_index(table.columns[0]).rename_axis(None)
+
+
+def _read_shards(path: str) -> pd.DataFrame:
+    """The table, or all tables of the folder one after the other."""
+    folder = pathlib.Path(path)
+    if not folder.is_dir():
+        return read_matrix(path)
+    files = [str(file) for file in sorted(folder.iterdir()) if _ending(file.name) in _TABLES]
+    if not files:
+        raise InputError(f'{path}: the folder has no table in it, no file that ends in {listed(_TABLES)}.')
+    tables = [read_matrix(file) for file in files]
+    for file, table in zip(files, tables, strict=True):
+        if set(table.columns) != set(tables[0].columns):
+            there, first = listed(table.columns), listed(tables[0].columns)
+            raise InputError(f'{file}: the columns are {there}, but in {files[0]} {first}; make them the same.')
+    return pd.concat(tables)
+
+
+def _numbers(table: pd.DataFrame, path: str, mend: str) -> np.ndarray:
+    """The columns as float64 `[N, M]`; raises InputError with the mend on the first that holds text."""
+    texts = [name for name, dtype in table.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
+    for name in texts:
+        wrong = table[name][pd.to_numeric(table[name], errors='coerce').isna() & table[name].notna()]
+        if len(wrong):
+            raise InputError(f'{path}: the column {name!r} holds {wrong.iloc[0]!r}, which is no number; {mend}.')
+    return table.astype(dict.fromkeys(texts, np.float64)).to_numpy(np.float64, na_value=np.nan)
