@@ -12,15 +12,23 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
     """The config; it takes no argument."""
     config = ml_collections.ConfigDict()
     config.seed = 0
-    config.data = {'source': 'simulation', 'seed': 0}
-    config.split = {'name': 'unseen_in_context', 'target': 'context1', 'seeds': (13,)}
+    config.data = {'source': 'simulation', 'seed': 0, 'contexts': 12}
+    config.split = {'name': 'unseen_in_context', 'target': 'context01', 'seeds': (13,)}
     config.models = {
         'context_mean': {},
         'perturbation_mean': {},
         'additive': {},
         'linear': {'rank': 10, 'ridge': 0.1},
-        'lpm': {'embedding': 32, 'hidden': (128, 128), 'dropout': 0.0},
+        'lpm': {'embedding': 16, 'hidden': (128, 128)},
     }
-    config.training = {'learning_rate': 0.002, 'decay': 0.97, 'batch': 1000, 'epochs': 30, 'patience': 0}
+    config.training = {
+        'learning_rate': 0.005,
+        'decay': 0.96,
+        'weight_decay': 0.1,
+        'batch': 500,
+        'epochs': 100,
+        'patience': 20,
+        'checkpoint_every': 5,
+    }
     config.evaluation = {'replicates': 2000}
     return config

@@ -1,6 +1,6 @@
 """The smallest run of everything, for tests: seconds.
 
-    python -m perturbjax.main --config=experiments/tiny.py --workdir=/tmp/tiny
+python -m perturbjax.main --config=experiments/tiny.py --workdir=/tmp/tiny
 """
 
 import ml_collections

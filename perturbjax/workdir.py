@@ -1,19 +1,33 @@
 """Files of a run, local or in a bucket; each is written beside its place and then renamed."""
 
+import contextlib
 import pathlib
 import tempfile
+from collections.abc import Iterator
 
 import anndata
 import pandas as pd
 from etils import epath
 
+from perturbjax.errors import InputError
+
+
+@contextlib.contextmanager
+def _replacing(path: epath.Path) -> Iterator[epath.Path]:
+    """A path to write to, which takes the place of `path` if all goes well and else is taken away."""
+    beside = path.parent / f'.{path.name}.writing'
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
 
 def write_text(path: epath.Path, text: str) -> None:
     """Writes a text file whole or not at all."""
-    beside = path.parent / f'.{path.name}.writing'
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(text)
-    beside.replace(path)
+    with _replacing(path) as beside:
+        beside.write_text(text)
 
 
 def write_table(path: epath.Path, table: pd.DataFrame) -> None:
@@ -26,13 +40,14 @@ def write_h5ad(path: epath.Path, data: anndata.AnnData) -> None:
     with tempfile.TemporaryDirectory() as folder:
         local = pathlib.Path(folder) / path.name
         data.write_h5ad(local, compression='gzip')
-        beside = path.parent / f'.{path.name}.writing'
-        epath.Path(local).copy(beside, overwrite=True)
-        beside.replace(path)
+        with _replacing(path) as beside:
+            epath.Path(local).copy(beside, overwrite=True)
 
 
 def read_h5ad(path: epath.Path) -> anndata.AnnData:
-    """Reads an h5ad, local or in a bucket."""
+    """Reads an h5ad, local or in a bucket; raises InputError where it is not there."""
+    if not path.exists():
+        raise InputError(f'{path}: not there; run --mode=predict first.')
     with tempfile.TemporaryDirectory() as folder:
         local = pathlib.Path(folder) / path.name
         path.copy(local)

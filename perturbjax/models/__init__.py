@@ -32,8 +32,8 @@ def make_models(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Model | 
     A label is a model's name, or its settings name the `model`. Raises InputError on an unknown
     model or setting.
     """
-    labelled = {name: {} for name in ALWAYS} | {label: dict(each) for label, each in settings.items()}
-    return {label: _make(label, each) for label, each in labelled.items()}
+    labels = dict.fromkeys([*ALWAYS, *settings])
+    return {label: _make(label, dict(settings.get(label, {}))) for label in labels}
 
 
 def _make(label: str, settings: dict[str, Any]) -> Model | LearnedModel:

@@ -25,7 +25,7 @@ def _control(screen: Screen, mask: jax.Array, contexts: int) -> Sums:
     if not find_scale(screen.scale).control_is_zero:
         return sums
     here = jnp.zeros((contexts, 1), bool).at[jnp.array(screen.contexts)].set(True)
-    return sums._replace(count=jnp.where(here & (sums.count == 0), 1, sums.count))
+    return sums._replace(number=jnp.where(here & (sums.number == 0), 1, sums.number))
 
 
 def by_context(screen: Screen, mask: jax.Array, contexts: int) -> Sums:
@@ -54,11 +54,12 @@ def context_mean() -> Model:
 def mean() -> Model:
     """The mean of the training perturbations' profiles over all contexts."""
 
-    def predict(sums: tuple[Sums, ...], query: Query) -> jax.Array:
-        everywhere = jnp.ones((len(query.context), sums[0].total.shape[0]), sums[0].total.dtype)
-        return mean_over(sums, (everywhere,) * len(sums), query.readout)
+    return Model(perturbed_sums, _everywhere)
 
-    return Model(perturbed_sums, predict)
+
+def _everywhere(sums: tuple[Sums, ...], query: Query) -> jax.Array:
+    ones = jnp.ones((len(query.context), sums[0].total.shape[0]), sums[0].total.dtype)
+    return mean_over(sums, (ones,) * len(sums), query.readout)
 
 
 def perturbed_sums(compendium: Compendium, training: Masks) -> tuple[Sums, ...]:
@@ -130,7 +131,8 @@ def mean_delta(params: Deltas, query: Query, same_context: bool) -> jax.Array:
 def perturbation_mean() -> Model:
     """The same effect everywhere: control plus the perturbation's mean delta in the other contexts."""
 
-    def predict(params: Deltas, query: Query) -> jax.Array:
-        return in_context(params.control, query) + mean_delta(params, query, same_context=False)
+    return Model(fit_deltas, _same_effect)
 
-    return Model(fit_deltas, predict)
+
+def _same_effect(params: Deltas, query: Query) -> jax.Array:
+    return in_context(params.control, query) + mean_delta(params, query, same_context=False)

@@ -140,8 +140,8 @@ def components(observations: jax.Array, width: int) -> jax.Array:
 
 def perturbed_rows(scores: jax.Array, panel: jax.Array, vocabulary: Vocabulary) -> jax.Array:
     """For each perturbation, the row of `scores [M, R]` of the gene it targets, `[P, R]`; NaN where not measured."""
-    place = {name: i for i, name in enumerate(vocabulary.readouts)}
-    genes = jnp.array([place.get(target(name), PADDING) for name in vocabulary.perturbations])
+    ids = {name: i for i, name in enumerate(vocabulary.readouts)}
+    genes = jnp.array([ids.get(target(name), PADDING) for name in vocabulary.perturbations])
     place, there = columns(panel, genes)
     return jnp.where(there.T, scores[place], jnp.nan)
 

@@ -1,7 +1,7 @@
 """LPM (Miladinovic et al. 2025): y = f(perturbation, readout, context) through three lookup tables."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -11,6 +11,7 @@ from jax.nn import initializers
 from perturbjax.errors import InputError, did_you_mean
 from perturbjax.models.dropout import Noise, dropout
 from perturbjax.models.model import Params, Query
+from perturbjax.screens.screen import Array
 from perturbjax.screens.vocabulary import PADDING, Vocabulary
 
 AGGREGATIONS = ('mean', 'sum', 'max')
@@ -85,6 +86,11 @@ def _plus(x: jax.Array, bias: jax.Array) -> jax.Array:
     return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
+def predict_values(module: LPM, weights: Params, *ids: Array, noise: Noise | None = None) -> jax.Array:
+    """The module's predictions with these weights; ids as `LPM.__call__` takes them."""
+    return cast(jax.Array, module.apply({'params': weights}, *ids, noise))
+
+
 def combine(table: jax.Array, perturbation: jax.Array, aggregation: str) -> jax.Array:
     """Embeddings `[..., D]` of combinations `[..., K]` of rows of `table [P, D]`; padding is left out."""
     there = (perturbation != PADDING)[..., None]
@@ -114,9 +120,9 @@ class Fitted(NamedTuple):
     """
 
     weights: Params
-    contexts: jax.Array
-    perturbations: jax.Array
-    readouts: jax.Array
+    contexts: Array
+    perturbations: Array
+    readouts: Array
 
 
 class LearnedModel(NamedTuple):
@@ -132,8 +138,8 @@ class LearnedModel(NamedTuple):
 
 
 def lpm(
-    embedding: int | tuple[int, int, int] = 32,
-    hidden: tuple[int, ...] = (512, 512),
+    embedding: int | Sequence[int] = 32,
+    hidden: Sequence[int] = (512, 512),
     dropout: float = 0.0,
     aggregation: str = 'mean',
 ) -> LearnedModel:
@@ -142,10 +148,12 @@ def lpm(
         raise InputError(f'models.lpm.aggregation: no such {aggregation!r}; {did_you_mean(aggregation, AGGREGATIONS)}')
     if not 0 <= dropout < 1:
         raise InputError(f'models.lpm.dropout: {dropout} must be at least 0 and below 1.')
-    widths = (embedding,) * 3 if isinstance(embedding, int) else tuple(embedding)
+    context, perturbation, readout = (embedding,) * 3 if isinstance(embedding, int) else embedding
 
     def sized(contexts: int, perturbations: int, readouts: int) -> LPM:
-        return LPM(contexts, perturbations, readouts, widths, tuple(hidden), dropout, aggregation)
+        return LPM(
+            contexts, perturbations, readouts, (context, perturbation, readout), tuple(hidden), dropout, aggregation
+        )
 
     def module(vocabulary: Vocabulary) -> LPM:
         return sized(len(vocabulary.contexts), len(vocabulary.perturbations), len(vocabulary.readouts))
@@ -153,8 +161,7 @@ def lpm(
     def predict(fitted: Fitted, query: Query) -> jax.Array:
         grid = query.context[:, None], query.perturbation[:, None, :], query.readout[None, :]
         sizes = len(fitted.contexts), len(fitted.perturbations), len(fitted.readouts)
-        answer = sized(*sizes).apply({'params': fitted.weights}, *grid)
-        return jnp.where(trained(fitted, query), answer, jnp.nan)
+        return jnp.where(trained(fitted, query), predict_values(sized(*sizes), fitted.weights, *grid), jnp.nan)
 
     return LearnedModel(module, predict)
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from perturbjax.screens.screen import Compendium, Screen
+from perturbjax.screens.screen import Array, Compendium, Screen
 from perturbjax.screens.vocabulary import PADDING
 
 Params = Any
-Masks = tuple[jax.Array, ...]
+Masks = tuple[Array, ...]
 
 
 class Query(NamedTuple):
@@ -22,9 +22,9 @@ class Query(NamedTuple):
       readout: `[M]`.
     """
 
-    context: jax.Array
-    perturbation: jax.Array
-    readout: jax.Array
+    context: Array
+    perturbation: Array
+    readout: Array
 
 
 class Model(NamedTuple):
@@ -45,12 +45,12 @@ class Sums(NamedTuple):
 
     Attributes:
       total: `[G, M]`, sum of the measured values.
-      count: `[G, M]`, how many were measured.
+      number: `[G, M]`, how many were measured.
       readout: ids `[M]`.
     """
 
     total: jax.Array
-    count: jax.Array
+    number: jax.Array
     readout: jax.Array
 
 
@@ -61,7 +61,7 @@ def add_up(values: jax.Array, members: jax.Array, readout: jax.Array) -> Sums:
     return Sums(exact_matmul(weights, jnp.where(measured, values, 0)), exact_matmul(weights, measured), readout)
 
 
-def mean_over(sums: tuple[Sums, ...], weights: tuple[jax.Array, ...], readout: jax.Array) -> jax.Array:
+def mean_over(sums: tuple[Sums, ...], weights: tuple[jax.Array, ...], readout: Array) -> jax.Array:
     """Weighted means `[Q, M]` over the groups of all screens, on the asked panel; NaN where nothing was measured.
 
     Args:
@@ -73,7 +73,7 @@ def mean_over(sums: tuple[Sums, ...], weights: tuple[jax.Array, ...], readout: j
     for each, weight in zip(sums, weights, strict=True):
         place, there = columns(each.readout, readout)
         total = total + jnp.where(there, exact_matmul(weight, each.total)[:, place], 0)
-        count = count + jnp.where(there, exact_matmul(weight, each.count)[:, place], 0)
+        count = count + jnp.where(there, exact_matmul(weight, each.number)[:, place], 0)
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), jnp.nan)
 
 
@@ -120,14 +120,14 @@ def predict_contexts(
     return answers
 
 
-def columns(panel: jax.Array, asked: jax.Array) -> tuple[jax.Array, jax.Array]:
+def columns(panel: Array, asked: Array) -> tuple[jax.Array, jax.Array]:
     """Where each asked readout stands in a panel: places `[M]` and whether it is there, bool `[1, M]`."""
     order = jnp.argsort(panel)
     place = order[jnp.clip(jnp.searchsorted(panel[order], asked), 0, len(panel) - 1)]
     return place, (panel[place] == asked)[None, :]
 
 
-def same_combination(asked: jax.Array, known: jax.Array) -> jax.Array:
+def same_combination(asked: Array, known: Array) -> jax.Array:
     """Which asked perturbations `[Q, K]` are which known ones `[N, K']`, bool `[Q, N]`."""
     width = max(asked.shape[1], known.shape[1])
     asked, known = (
@@ -136,7 +136,7 @@ def same_combination(asked: jax.Array, known: jax.Array) -> jax.Array:
     return (asked[:, None, :] == known[None, :, :]).all(axis=-1)
 
 
-def one_hot(ids: jax.Array, size: int, dtype: Any) -> jax.Array:
+def one_hot(ids: Array, size: int, dtype: Any) -> jax.Array:
     """Rows `[Q, size]` with a one at each id."""
     return (ids[:, None] == jnp.arange(size)[None, :]).astype(dtype)
 

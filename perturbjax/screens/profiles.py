@@ -1,6 +1,7 @@
 """Rows to profiles: normalise counts, then average the rows of each (context, perturbation)."""
 
 import dataclasses
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from absl import logging
 from perturbjax.errors import InputError
 from perturbjax.screens.measurements import Measurements
 
-Values = np.ndarray | scipy.sparse.csr_matrix
+Values: TypeAlias = Any  # np.ndarray or scipy.sparse.csr_matrix
 
 
 def average(

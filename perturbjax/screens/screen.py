@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -11,6 +12,9 @@ from perturbjax.errors import InputError, listed
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
+
+# jax.Array or np.ndarray: pytrees hold either, and the checker cannot follow one into the other.
+Array: TypeAlias = Any
 
 _ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'duplicate')
 

@@ -5,7 +5,8 @@ import functools
 import json
 import pathlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ PADDING = -1
 TYPES = ('CRISPRi', 'CRISPRa', 'CRISPR-KO', 'RNAi', 'Overexpression', 'Compound')
 
 # A plus inside parentheses belongs to a name, as in '(+)-JQ1'; any other joins two parts.
+# A list, an array or a column of names.
+Names: TypeAlias = Any
+
 _JOIN = re.compile(r'\+(?![^(]*\))')
 
 
@@ -77,7 +81,7 @@ class Vocabulary:
     def _indices(self) -> dict[str, pd.Index]:
         return {axis: pd.Index(getattr(self, axis), dtype=object) for axis in ('contexts', 'perturbations', 'readouts')}
 
-    def _ids(self, axis: str, names: Sequence[str]) -> np.ndarray:
+    def _ids(self, axis: str, names: Names) -> np.ndarray:
         names = np.asarray(names, dtype=object)
         ids = self._indices[axis].get_indexer(names)
         if (ids < 0).any():
@@ -86,15 +90,15 @@ class Vocabulary:
             raise InputError(f'{axis} outside the vocabulary: {listed(unknown)}; {hint}')
         return ids.astype(np.int32)
 
-    def context_ids(self, names: Sequence[str]) -> np.ndarray:
+    def context_ids(self, names: Names) -> np.ndarray:
         """Ids `[N]` of context names; raises InputError on an unknown one."""
         return self._ids('contexts', names)
 
-    def readout_ids(self, names: Sequence[str]) -> np.ndarray:
+    def readout_ids(self, names: Names) -> np.ndarray:
         """Ids `[M]` of readout names; raises InputError on an unknown one."""
         return self._ids('readouts', names)
 
-    def perturbation_ids(self, names: Sequence[str], order: int = 1) -> np.ndarray:
+    def perturbation_ids(self, names: Names, order: int = 1) -> np.ndarray:
         """Ids `[N, K]` of perturbations and combinations, padded with -1; K is at least `order`.
 
         Raises InputError on a part that is not in the vocabulary.
@@ -107,7 +111,7 @@ class Vocabulary:
         ids[np.arange(ids.shape[1]) < np.array(lengths, int).reshape(-1, 1)] = flat
         return ids[codes]
 
-    def knows_perturbation(self, names: Sequence[str]) -> np.ndarray:
+    def knows_perturbation(self, names: Names) -> np.ndarray:
         """Whether every part of each name is in the vocabulary, bool `[N]`."""
         known = set(self.perturbations)
         return np.array([known.issuperset(parts(name)) for name in names], bool)

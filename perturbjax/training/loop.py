@@ -127,18 +127,19 @@ def _compile(
 ) -> tuple[Compiled, State]:
     """Puts the data on the devices, and makes the functions that work on it and the first state."""
     data, held_out = pack(compendium, split.mask(TRAIN)), split.mask(VALIDATION)
-    size, order = len(data.values), data.perturbation.shape[1]
+    size = len(data.values)
     recipe = Recipe(min(settings.batch, size), settings.learning_rate, settings.decay, settings.weight_decay)
     run = pmap_steps(module, recipe, devices)
-    fixed = (*replicate((data, Order(np.int32(size), np.uint32(seed))), devices), numbers(devices))
+    placed, order = replicate((data, Order(np.int32(size), np.uint32(seed))), devices)
+    device = numbers(devices)
     counts = training_counts(compendium, split.mask(TRAIN))
     return Compiled(
         batch=recipe.batch,
         size=size,
-        steps=lambda state, steps: run(state, *fixed, np.int32(steps)),
+        steps=lambda state, steps: run(state, placed, order, device, np.int32(steps)),
         validate=_validation(module, compendium, held_out, devices),
         fitted=lambda state: Fitted(jax.device_get(state.weights), *counts),
-    ), initialise(module, recipe, order, seed)
+    ), initialise(module, recipe, data.perturbation.shape[1], seed)
 
 
 def _validation(
@@ -148,8 +149,8 @@ def _validation(
         return None
     data = pack(compendium, held_out)
     evaluate = pmap_evaluate(module, min(EVALUATED_AT_ONCE * len(devices), len(data.values)), devices)
-    fixed = replicate(data, devices), numbers(devices)
-    return lambda state: evaluate(*fixed, state.weights)
+    placed, device = replicate(data, devices), numbers(devices)
+    return lambda state: evaluate(placed, device, state.weights)
 
 
 def training_counts(
@@ -190,7 +191,7 @@ def _epoch(compiled: Compiled, state: State, settings: Settings, shown: Any) -> 
 
 
 def _rmse(tally: Tally) -> float:
-    return math.sqrt(float(tally.squared_error) / float(tally.count))
+    return math.sqrt(float(tally.squared_error) / float(tally.observations))
 
 
 def _report(curve: Curve, shown: Any, progress: Progress, training_rmse: float, rate: float) -> None:

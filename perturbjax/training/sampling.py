@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from perturbjax.models.dropout import mix
-from perturbjax.screens.screen import Compendium
+from perturbjax.screens.screen import Array, Compendium
 
 
 class Observations(NamedTuple):
@@ -24,14 +24,14 @@ class Observations(NamedTuple):
       start, row_start, column_start, width: `[S]`.
     """
 
-    values: jax.Array
-    context: jax.Array
-    perturbation: jax.Array
-    readout: jax.Array
-    start: jax.Array
-    row_start: jax.Array
-    column_start: jax.Array
-    width: jax.Array
+    values: Array
+    context: Array
+    perturbation: Array
+    readout: Array
+    start: Array
+    row_start: Array
+    column_start: Array
+    width: Array
 
 
 class Batch(NamedTuple):

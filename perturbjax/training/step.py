@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from perturbjax.models.dropout import Noise, mix
-from perturbjax.models.lpm import LPM
+from perturbjax.models.lpm import LPM, predict_values
 from perturbjax.models.model import Params
+from perturbjax.screens.screen import Array
 from perturbjax.training.sampling import Batch, Observations, shuffled, take
 
 
@@ -23,10 +24,10 @@ class State(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Sums over observations: squared error and count; and the first step with a non-finite loss (-1: none)."""
+    """Sums over observations: squared error and number; and the first step with a non-finite loss (-1: none)."""
 
     squared_error: jax.Array
-    count: jax.Array
+    observations: jax.Array
     bad_step: jax.Array
 
 
@@ -54,8 +55,8 @@ class Recipe(NamedTuple):
 class Order(NamedTuple):
     """Which observations come when: `size` of them (int32) in the order that `seed` (uint32) gives."""
 
-    size: jax.Array
-    seed: jax.Array
+    size: Array
+    seed: Array
 
 
 def steps_per_epoch(order: Order, recipe: Recipe) -> jax.Array:
@@ -64,7 +65,7 @@ def steps_per_epoch(order: Order, recipe: Recipe) -> jax.Array:
 
 def squared_error(module: LPM, weights: Params, batch: Batch, noise: Noise | None) -> jax.Array:
     """The sum of squared errors over the batch's observations."""
-    prediction = module.apply({'params': weights}, batch.context, batch.perturbation, batch.readout, noise)
+    prediction = predict_values(module, weights, batch.context, batch.perturbation, batch.readout, noise=noise)
     return (batch.weight * (prediction - batch.value) ** 2).sum()
 
 
@@ -125,7 +126,7 @@ def make_evaluate(module: LPM, chunk: int, devices: int, axis: str) -> Callable[
             wanted = (place < chunk) & (i * chunk + place < size)
             batch = take(data, jnp.where(wanted, i * chunk + place, 0), wanted)
             error = squared_error(module, weights, batch, None)
-            return Tally(tally.squared_error + error, tally.count + batch.weight.sum(), tally.bad_step)
+            return Tally(tally.squared_error + error, tally.observations + batch.weight.sum(), tally.bad_step)
 
         total = jax.lax.fori_loop(0, -(-size // chunk), add, empty_tally())
         return jax.lax.psum(total, axis)
@@ -140,7 +141,9 @@ def empty_tally() -> Tally:
 def add_tally(a: Tally, b: Tally) -> Tally:
     """Sums added; of the bad steps, the earlier."""
     return Tally(
-        a.squared_error + b.squared_error, a.count + b.count, jnp.where(a.bad_step >= 0, a.bad_step, b.bad_step)
+        a.squared_error + b.squared_error,
+        a.observations + b.observations,
+        jnp.where(a.bad_step >= 0, a.bad_step, b.bad_step),
     )
 
 

@@ -45,10 +45,13 @@ def read_curves(path: epath.Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     lines = pd.read_json(io.StringIO(path.read_text()), lines=True)
-    columns = [name for name in ('training_rmse', 'validation_rmse') if name in lines]
-    table = lines.pivot_table(index='epoch', columns='model', values=columns)
-    table.columns = [f'{model}, {kind.replace("_rmse", " RMSE")}' for kind, model in table.columns]
-    return table
+    curves = {
+        f'{model}, {kind} RMSE': rows.groupby('epoch')[f'{kind}_rmse'].mean()
+        for model, rows in lines.groupby('model')
+        for kind in ('training', 'validation')
+        if f'{kind}_rmse' in rows
+    }
+    return pd.DataFrame(curves)
 
 
 def bar(title: str, done: int, total: int) -> tqdm.tqdm:

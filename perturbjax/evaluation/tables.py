@@ -1,0 +1,84 @@
+"""The summary as a table that people can read and paste."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.scores import BASELINE
+
+# The metrics whose ratio to the baseline stands in the tables.
+RATIOS = ('l2', 'rmse')
+# The coverage from which a model may be called best.
+NEARLY_ALL = 0.99
+
+
+def best(summary: pd.DataFrame) -> pd.Series:
+    """Which rows are the best of their metric, bool, among the models that predict nearly every measured value.
+
+    A model with gaps is left out: its value is that of an easier or harder question.
+    """
+    value = summary['value'].where(summary['coverage'] >= NEARLY_ALL)
+    lower = summary['metric'].map(lambda name: METRICS[name].lower_is_better)
+    value = value.where(lower, -value)
+    return value == value.groupby(summary['metric']).transform('min')
+
+
+def number(value: Any) -> str:
+    """Three significant digits; `-` for a missing value."""
+    if np.isnan(value):
+        return '-'
+    return f'{value:#.3g}'.rstrip('.') if 1e-3 <= abs(value) < 999.5 else f'{value:.3g}'
+
+
+def span(low: Any, high: Any) -> str:
+    """An interval as `[low, high]`; nothing where it is not known."""
+    return '' if np.isnan(low) else f'[{number(low)}, {number(high)}]'
+
+
+def summary_table(summary: pd.DataFrame, width: int = 120) -> str:
+    """The summary as Markdown tables, aligned to be read as plain text too, at most `width` columns wide.
+
+    Models are rows; a metric's cell is `value [low, high]`. Columns that do not fit go to a next table.
+    """
+    columns = _columns(summary)
+    blocks = [columns[:1]]
+    for column in columns[1:]:
+        if len(blocks[-1]) > 1 and len(_markdown([*blocks[-1], column])[0]) > width:
+            blocks.append(columns[:1])
+        blocks[-1] = [*blocks[-1], column]
+    lower = [name for name in METRICS if METRICS[name].lower_is_better]
+    higher = [name for name in METRICS if name not in lower]
+    legend = [
+        f'Lower is better: {", ".join(lower)}. Higher is better: {", ".join(higher)}.',
+        'In brackets: 95% bootstrap interval over (context, perturbation); n is how many there are.',
+        f'/ {BASELINE}: ratio to the {BASELINE} baseline over the same values. '
+        f'`*`: best of the models with a coverage of {NEARLY_ALL:.0%} or more.',
+    ]
+    return '\n\n'.join('\n'.join(lines) for lines in [*map(_markdown, blocks), legend])
+
+
+def _columns(summary: pd.DataFrame) -> list[list[str]]:
+    """The table's columns, each its header and one cell per model."""
+    by_model = summary.groupby('model', sort=False)
+    columns = [
+        ['model', *by_model.groups],
+        ['n', *by_model['perturbations'].max().astype(str)],
+        ['coverage', *by_model['coverage'].first().map('{:.1%}'.format)],
+    ]
+    summary = summary.assign(mark=np.where(best(summary), '*', ''))
+    for metric in summary['metric'].unique():
+        rows = list(summary[summary['metric'] == metric].itertuples())
+        columns.append([metric, *(f'{number(row.value)}{row.mark} {span(row.low, row.high)}' for row in rows)])
+        if metric in RATIOS:
+            ratios = (f'{number(row.ratio)} {span(row.ratio_low, row.ratio_high)}' for row in rows)
+            columns.append([f'{metric} / {BASELINE}', *ratios])
+    return columns
+
+
+def _markdown(columns: list[list[str]]) -> list[str]:
+    """The lines of a Markdown table of columns, each padded to its longest cell."""
+    padded = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
+    head, *body = ('| ' + ' | '.join(row) + ' |' for row in zip(*padded))
+    return [head, '|' + '|'.join('-' * (len(column[0]) + 2) for column in padded) + '|', *body]

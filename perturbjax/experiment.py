@@ -1,0 +1,239 @@
+"""The whole story as one function: files -> compendium -> split -> fit -> predict -> scores -> report."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import anndata
+import jax
+import ml_collections
+import numpy as np
+import pandas as pd
+from etils import epath
+
+from perturbjax import predictions, workdir
+from perturbjax.analysis.embeddings import embeddings
+from perturbjax.errors import InputError, check_settings
+from perturbjax.evaluation.report import facts, notes, report_page
+from perturbjax.evaluation.scores import compare, score, summarise
+from perturbjax.models import LearnedModel, Model, context_mean, make_models, no_change
+from perturbjax.models.lpm import Fitted
+from perturbjax.models.model import Params
+from perturbjax.screens import splits
+from perturbjax.screens.loading import load
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.splits import TRAIN, Split, make_split
+from perturbjax.training import checkpoints, loop
+from perturbjax.training.writers import Curve, read_curves
+
+MODES = ('run', 'train', 'predict', 'evaluate', 'embed')
+
+# What scores refer to: the context's control, and the mean of its training perturbations.
+REFERENCES = {'control': no_change(), 'perturbed_mean': context_mean()}
+
+
+class Setup(NamedTuple):
+    """What every stage of a run works on."""
+
+    config: Mapping[str, Any]
+    folder: epath.Path
+    compendium: Compendium
+    splits: list[Split]
+    models: dict[str, Model | LearnedModel]
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    folder: str,
+    mode: str = 'run',
+    queries: str = '',
+    models: Mapping[str, Model | LearnedModel] | None = None,
+) -> pd.DataFrame | None:
+    """Runs an experiment, or one stage of it, in a work folder; what is there already is not done again.
+
+    Args:
+      config: of the form that DESIGN and `experiments/quickstart.py` show.
+      folder: the workdir, local or `gs://`.
+      mode: one of `MODES`; `run` is all stages.
+      queries: a table of contexts and perturbations to predict (mode predict; no truth needed).
+      models: further models by label, beside those that the config names.
+
+    Returns:
+      The summary table, where the mode evaluates.
+
+    Raises:
+      InputError: anything the user can mend; the workdir is then as it was.
+    """
+    if mode == 'evaluate':
+        return evaluate(check(config), epath.Path(folder))
+    setup = prepare(config, epath.Path(folder), models or {})
+    if mode in ('run', 'train'):
+        train(setup)
+    if queries:
+        predict_queries(setup, queries)
+    elif mode in ('run', 'predict'):
+        predict(setup)
+    if mode in ('run', 'embed'):
+        embed(setup)
+    return evaluate(setup.config, setup.folder) if mode == 'run' else None
+
+
+def prepare(config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Any]) -> Setup:
+    """Checks the config, loads the data and makes the splits; only then writes them to the workdir."""
+    settings = check(config)
+    _refuse_other_config(settings, folder)
+    made = make_models(settings['models']) | dict(models)
+    compendium = load(settings['data'])
+    split = dict(settings['split'])
+    name, seeds = split.pop('name'), split.pop('seeds', [settings['seed']])
+    setup = Setup(settings, folder, compendium, [make_split(compendium, name, seed, **split) for seed in seeds], made)
+    workdir.write_text(folder / 'config.json', json.dumps(settings, indent=1))
+    workdir.write_text(folder / 'vocabulary.json', compendium.vocabulary.to_json())
+    workdir.write_text(
+        folder / 'split.json', json.dumps([each.describe(compendium) for each in setup.splits], indent=1)
+    )
+    return setup
+
+
+def check(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The config as plain values; raises InputError on a part or setting that nothing reads."""
+    settings = json.loads(config.to_json())
+
+    def known(seed: Any, data: Any, split: Any, models: Any, training: Any = None, evaluation: Any = None) -> None:
+        """Its parameters are a config's parts."""
+
+    check_settings(known, settings, 'config')
+    settings = {'training': {}, 'evaluation': {}} | settings
+    check_settings(loop.Settings, settings['training'], 'training')
+    check_settings(summarise, settings['evaluation'], 'evaluation', given=('compared', 'seed'))
+    if 'name' not in settings['split']:
+        raise InputError(f"split: the setting 'name' is needed, one of {', '.join(splits.SPLITS)}.")
+    return settings
+
+
+def _refuse_other_config(settings: Mapping[str, Any], folder: epath.Path) -> None:
+    saved = folder / 'config.json'
+    if not saved.exists():
+        return
+    before, now = _flat(json.loads(saved.read_text())), _flat(settings)
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            raise InputError(
+                f'{folder}: this workdir was made with another config ({name} is {now.get(name, "not set")!r}, '
+                f'there {before.get(name, "not set")!r}); give another --workdir, or the same config to go on.'
+            )
+
+
+def _flat(settings: Any, name: str = '') -> dict[str, Any]:
+    """Nested settings as `{'training.epochs': 50}`."""
+    if not isinstance(settings, Mapping) or not settings:
+        return {name: settings}
+    parts = [_flat(value, f'{name}.{key}' if name else key) for key, value in settings.items()]
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def checkpoint_folder(setup: Setup, label: str, split: Split) -> epath.Path:
+    return setup.folder / 'checkpoints' / label / str(split.seed)
+
+
+def train(setup: Setup) -> None:
+    """Fits every model on every split and saves its checkpoint; goes on where an earlier run stopped."""
+    for label, model in setup.models.items():
+        fit = _learn if isinstance(model, LearnedModel) else _solve
+        for split in setup.splits:
+            about = checkpoints.About(setup.compendium.vocabulary, setup.config, split.describe(setup.compendium))
+            fit(setup, label, split, about, checkpoint_folder(setup, label, split))
+
+
+def _learn(setup: Setup, label: str, split: Split, about: checkpoints.About, folder: epath.Path) -> None:
+    module = cast(LearnedModel, setup.models[label]).module(setup.compendium.vocabulary)
+    training = loop.Settings(**setup.config['training'])
+    curve = Curve(setup.folder / 'metrics.jsonl', label, split.seed)
+    seed = setup.config['seed'] + split.seed
+    loop.train(module, setup.compendium, split, training, seed, about, folder, curve)
+
+
+def _solve(setup: Setup, label: str, split: Split, about: checkpoints.About, folder: epath.Path) -> None:
+    if not folder.exists():
+        params = _fit(cast(Model, setup.models[label]))(setup.compendium, split.mask(TRAIN))
+        with checkpoints.open_folder(folder) as manager:
+            checkpoints.save(manager, 0, params, about, force=True)
+
+
+@functools.lru_cache
+def _fit(model: Model) -> Callable:
+    """One compilation for all splits."""
+    return jax.jit(model.fit)
+
+
+@functools.lru_cache
+def _predict(model: Model | LearnedModel) -> Callable:
+    """One compilation for all splits and screens of one panel."""
+    return jax.jit(model.predict)
+
+
+def predict(setup: Setup) -> None:
+    """Predicts the test profiles of every split with every model: `predictions.h5ad`."""
+    blocks = []
+    for split in setup.splits:
+        held_out = predictions.held_out(setup.compendium, split)
+        add_predictions(setup, split, held_out)
+        blocks += held_out
+    scales = {screen.name: screen.scale for screen in setup.compendium.screens}
+    workdir.write_h5ad(setup.folder / 'predictions.h5ad', predictions.stack(blocks, list(setup.models), scales))
+
+
+def predict_queries(setup: Setup, path: str) -> None:
+    """Predicts the profiles that a table asks for, by the models of every split: `predictions_NAME.h5ad`."""
+    vocabulary = setup.compendium.vocabulary
+    blocks = [predictions.asked_for(path, vocabulary, split.seed) for split in setup.splits]
+    for split, block in zip(setup.splits, blocks, strict=True):
+        add_predictions(setup, split, [block])
+    scales = {screen.name: screen.scale for screen in setup.compendium.screens}
+    out = setup.folder / f'predictions_{epath.Path(path).stem}.h5ad'
+    workdir.write_h5ad(out, predictions.stack(blocks, list(setup.models), scales))
+    print(f'predictions: {out}')
+
+
+def add_predictions(setup: Setup, split: Split, blocks: list[anndata.AnnData]) -> None:
+    """Adds to each block a layer per model and reference."""
+    for layer, reference in REFERENCES.items():
+        params = _fit(reference)(setup.compendium, split.mask(TRAIN))
+        predictions.add_layer(blocks, layer, _predict(reference), params, setup.compendium.vocabulary)
+    for label, model in setup.models.items():
+        params = read_params(setup, label, split)
+        predictions.add_layer(blocks, label, _predict(model), params, setup.compendium.vocabulary)
+
+
+def read_params(setup: Setup, label: str, split: Split) -> Params:
+    """A model's params from its checkpoint; raises InputError where there is none."""
+    model, folder = setup.models[label], checkpoint_folder(setup, label, split)
+    if isinstance(model, LearnedModel):
+        return Fitted(**checkpoints.read(folder).params)
+    shapes = jax.eval_shape(model.fit, setup.compendium, split.mask(TRAIN))
+    return checkpoints.read(folder, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)).params
+
+
+def evaluate(settings: Mapping[str, Any], folder: epath.Path) -> pd.DataFrame:
+    """Scores `predictions.h5ad`: `scores.csv`, `summary.csv` and `report.html`; returns the summary."""
+    compared = compare(workdir.read_h5ad(folder / 'predictions.h5ad'))
+    summary = summarise(compared, seed=settings['seed'], **settings['evaluation'])
+    workdir.write_table(folder / 'scores.csv', score(compared))
+    workdir.write_table(folder / 'summary.csv', summary)
+    curves = read_curves(folder / 'metrics.jsonl')
+    page = report_page(summary, settings, notes(compared, summary), facts(compared), curves)
+    workdir.write_text(folder / 'report.html', page)
+    return summary
+
+
+def embed(setup: Setup) -> None:
+    """The embeddings of every learned model and split: `embeddings.h5ad`."""
+    tables = [
+        embeddings(checkpoints.read(checkpoint_folder(setup, label, split)), label, split.seed)
+        for label, model in setup.models.items()
+        if isinstance(model, LearnedModel)
+        for split in setup.splits
+    ]
+    if tables:
+        workdir.write_h5ad(setup.folder / 'embeddings.h5ad', anndata.concat(tables, join='outer', fill_value=np.nan))

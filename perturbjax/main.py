@@ -1,0 +1,72 @@
+"""Flags, logging, one call.
+
+python -m perturbjax.main --config=experiments/quickstart.py --workdir=/tmp/quickstart
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from perturbjax import experiment
+from perturbjax.errors import InputError
+from perturbjax.evaluation.tables import summary_table
+
+_CONFIG = config_flags.DEFINE_config_file('config', None, 'experiment file', lock_config=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'folder for everything the run writes, local or gs://')
+_MODE = flags.DEFINE_enum('mode', 'run', experiment.MODES, 'all stages, or one of them')
+_QUERIES = flags.DEFINE_string('queries', '', 'table (CSV, TSV, parquet) of contexts and perturbations to predict')
+
+
+def main(_: Sequence[str]) -> None:
+    if not flags.FLAGS['verbosity'].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax tells every file at INFO
+    for name in ('config', 'workdir'):
+        if flags.FLAGS[name].value is None:
+            raise InputError(f'--{name} is needed, as in --config=experiments/quickstart.py --workdir=/tmp/run.')
+    try:
+        config = _CONFIG.value.copy_and_resolve_references()
+    except OSError as error:
+        raise InputError(f'--config: {_last_line(error)}') from error
+    if _QUERIES.value and _MODE.value != 'predict':
+        raise InputError('--queries goes with --mode=predict.')
+    summary = experiment.run(config, str(_WORKDIR.value), str(_MODE.value), str(_QUERIES.value))
+    if summary is not None:
+        print(summary_table(summary))
+        print(f'report: {_WORKDIR.value}/report.html')
+
+
+def _parse(arguments: Sequence[str]) -> Sequence[str]:
+    try:
+        return flags.FLAGS(arguments)
+    except (flags.Error, InputError, OSError, ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
+        _fail(error)
+
+
+def _main(arguments: Sequence[str]) -> None:
+    try:
+        main(arguments)
+    except InputError as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    print(f'perturbjax: {_last_line(error)}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _last_line(error: Exception) -> str:
+    """The sentence of an error: of a traceback that a flag brings along, what the last line says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix(f'{InputError.__module__}.{InputError.__name__}: ') if lines else type(error).__name__
+
+
+def run() -> None:
+    """The console command."""
+    app.run(_main, flags_parser=_parse)
+
+
+if __name__ == '__main__':
+    run()

@@ -1,0 +1,64 @@
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from screens_for_tests import everything, two_contexts
+
+from perturbjax.errors import InputError
+from perturbjax.models import additive
+from perturbjax.training import checkpoints
+
+ABOUT = checkpoints.About(two_contexts().vocabulary, {'seed': 0, 'split': {'name': 'any'}}, {'test': [['s', 'a', 'g']]})
+
+
+def save(folder, errors, params=None):
+    with checkpoints.open_folder(folder, best=True) as manager:
+        for step, error in enumerate(errors, start=1):
+            each = {'w': np.full(3, step, np.float32)} if params is None else params
+            checkpoints.save(manager, step, each, ABOUT, {'step': np.int32(step)}, {'rmse': error})
+
+
+def test_the_best_is_read_and_the_latest_resumed(tmp_path):
+    save(tmp_path / 'c', [3.0, 1.0, 2.0])
+    read = checkpoints.read(tmp_path / 'c')
+    np.testing.assert_array_equal(read.params['w'], [2, 2, 2])
+    assert read.about == ABOUT
+    with checkpoints.open_folder(tmp_path / 'c', best=True) as manager:
+        state, progress = checkpoints.resume(manager, {'step': np.int32(0)})
+    assert (state['step'], progress['rmse']) == (3, 2.0)
+    assert sorted(each.name for each in (tmp_path / 'c').iterdir()) == ['2', '3']
+
+
+def test_every_n_epochs_and_at_the_end(tmp_path):
+    with checkpoints.open_folder(tmp_path / 'c', every=3) as manager:
+        for step in range(1, 6):
+            checkpoints.save(manager, step, {'w': np.zeros(1)}, ABOUT, {'step': np.int32(step)}, {}, force=step == 5)
+            assert manager.latest_step() == {3: 3, 4: 3, 5: 5}.get(step)
+
+
+def test_params_come_back_in_their_structure(tmp_path):
+    compendium = two_contexts()
+    params = jax.jit(additive().fit)(compendium, everything(compendium))
+    save(tmp_path / 'c', [None], params)
+    target = jax.tree.map(jnp.zeros_like, params)
+    read = checkpoints.read(tmp_path / 'c', target).params
+    assert jax.tree.structure(read) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, read, params)
+
+
+def test_no_checkpoint_is_told(tmp_path):
+    with pytest.raises(InputError, match=r'nowhere: no checkpoint is there; train first'):
+        checkpoints.read(tmp_path / 'nowhere')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(InputError, match=r'empty: it holds no finished checkpoint'):
+        checkpoints.read(tmp_path / 'empty')
+
+
+@pytest.mark.parametrize('item', ['vocabulary', 'params'])
+def test_a_broken_checkpoint_is_told(tmp_path, item):
+    save(tmp_path / 'c', [1.0])
+    shutil.rmtree(tmp_path / 'c' / '1' / item)
+    with pytest.raises(InputError, match=r'c: checkpoint 1 cannot be read'):
+        checkpoints.read(tmp_path / 'c')

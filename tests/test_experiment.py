@@ -1,0 +1,173 @@
+"""The whole story on the tiny experiment: every file of a workdir, every mode, resuming, refusing."""
+
+import json
+import os
+import pathlib
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import tiny
+from perturbjax import experiment
+from perturbjax.errors import InputError
+from perturbjax.models import Model, no_change
+
+FILES = {
+    'config.json',
+    'vocabulary.json',
+    'split.json',
+    'metrics.jsonl',
+    'checkpoints',
+    'predictions.h5ad',
+    'scores.csv',
+    'summary.csv',
+    'report.html',
+    'embeddings.h5ad',
+}
+MODELS = ['no_change', 'mean', 'context_mean', 'perturbation_mean', 'additive', 'linear', 'lpm']
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('tiny')
+    experiment.run(tiny.get_config(), str(folder))
+    return folder
+
+
+def contents(folder):
+    return {path: path.stat().st_mtime_ns for path in pathlib.Path(folder).rglob('*') if path.is_file()}
+
+
+def test_a_run_gives_the_whole_workdir(workdir):
+    assert {path.name for path in workdir.iterdir()} == FILES
+    assert {path.name for path in (workdir / 'checkpoints').iterdir()} == set(MODELS)
+    held_out = json.loads((workdir / 'split.json').read_text())
+    assert [split['seed'] for split in held_out] == [13, 14]
+    assert all(context == 'context1' for split in held_out for _, context, _ in split['test'])
+
+
+def test_predictions_name_their_rows_columns_scale_and_models(workdir):
+    predicted = anndata.read_h5ad(workdir / 'predictions.h5ad')
+    assert set(predicted.layers) == {'truth', 'control', 'perturbed_mean', *MODELS}
+    assert list(predicted.uns['models']) == MODELS
+    assert set(predicted.uns['scale'].values()) == {'log1p'}
+    held_out = json.loads((workdir / 'split.json').read_text())
+    rows = [[*profile, split['seed']] for split in held_out for profile in split['test']]
+    assert predicted.obs[['screen', 'context', 'perturbation', 'split']].values.tolist() == rows
+
+
+def test_the_summary_has_every_model_beside_its_baselines(workdir):
+    summary = pd.read_csv(workdir / 'summary.csv')
+    assert set(summary['model']) == set(MODELS)
+    l2 = summary[summary['metric'] == 'l2'].set_index('model')
+    assert l2.loc['mean', 'ratio'] == 1
+    assert (l2.loc[['no_change', 'lpm'], 'coverage'] == 1).all()
+    assert (l2.loc[['no_change', 'lpm'], 'low'] < l2.loc[['no_change', 'lpm'], 'value']).all()
+
+
+def test_scores_follow_from_the_predictions(workdir):
+    predicted = anndata.read_h5ad(workdir / 'predictions.h5ad')
+    scores = pd.read_csv(workdir / 'scores.csv')
+    row = scores[(scores['model'] == 'lpm') & (scores['metric'] == 'l2')].iloc[0]
+    here = (predicted.obs[['context', 'perturbation', 'split']] == [row.context, row.perturbation, row.split]).all(
+        axis=1
+    )
+    error = predicted[here.to_numpy()].layers['truth'] - predicted[here.to_numpy()].layers['lpm']
+    assert row.value == pytest.approx(np.sqrt(np.nansum(error**2)), rel=1e-5)
+
+
+def test_embeddings_name_every_row(workdir):
+    tables = anndata.read_h5ad(workdir / 'embeddings.h5ad')
+    names = json.loads((workdir / 'vocabulary.json').read_text())
+    assert tables.shape == (2 * sum(map(len, names.values())), 4)
+    compounds = tables.obs[tables.obs['type'] == 'Compound']
+    assert set(compounds['axis']) == {'perturbation'}
+    assert (tables.obs['training_profiles'] > 0).any()
+
+
+def test_a_second_launch_does_nothing_again(workdir):
+    before = contents(workdir / 'checkpoints')
+    summary = (workdir / 'summary.csv').read_text()
+    experiment.run(tiny.get_config(), str(workdir))
+    assert contents(workdir / 'checkpoints') == before
+    assert (workdir / 'summary.csv').read_text() == summary
+
+
+def test_the_stages_one_by_one_equal_the_whole(workdir, tmp_path):
+    for mode in ('train', 'predict', 'evaluate', 'embed'):
+        experiment.run(tiny.get_config(), str(tmp_path), mode)
+    assert (tmp_path / 'scores.csv').read_text() == (workdir / 'scores.csv').read_text()
+    assert (tmp_path / 'summary.csv').read_text() == (workdir / 'summary.csv').read_text()
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_another_config_on_the_workdir_is_refused(workdir):
+    before = contents(workdir)
+    config = tiny.get_config()
+    config.training.epochs = 4
+    with pytest.raises(InputError, match=r'another config \(training.epochs is 4, there 3\)'):
+        experiment.run(config, str(workdir))
+    assert contents(workdir) == before
+
+
+def test_predicting_without_truth_tells_what_it_cannot(workdir, tmp_path, caplog):
+    names = json.loads((workdir / 'vocabulary.json').read_text())
+    known, other = names['perturbations'][1:3]
+    asked = [('context2', known), ('context2', f'{other}+{known}'), ('context2', 'CRISPRi_none'), ('mars', known)]
+    pd.DataFrame(asked, columns=['context', 'perturbation']).to_csv(tmp_path / 'asked.csv', index=False)
+    experiment.run(tiny.get_config(), str(workdir), 'predict', queries=str(tmp_path / 'asked.csv'))
+    out = workdir / 'predictions_asked.h5ad'
+    predicted = anndata.read_h5ad(out)
+    out.unlink()
+    assert '2 of 4 profiles have a name outside the vocabulary' in caplog.text
+    assert 'truth' not in predicted.layers
+    finite = np.isfinite(predicted.layers['lpm']).all(axis=1)
+    np.testing.assert_array_equal(finite, [True, True, False, False] * 2)
+
+
+def test_a_model_of_ones_own_joins(tmp_path):
+    config = tiny.get_config()
+    config.models = {}
+    config.split.seeds = (13,)
+
+    def predict(params, query):
+        return no_change().predict(params, query) + 1
+
+    summary = experiment.run(config, str(tmp_path), models={'one_more': Model(no_change().fit, predict)})
+    assert set(summary['model']) == {'no_change', 'mean', 'one_more'}
+    assert not (tmp_path / 'embeddings.h5ad').exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'message'),
+    [
+        ('models.lmp', {}, "models.lmp: no such choice 'lmp'; did you mean 'lpm'"),
+        ('models.lpm', {'embeding': 3}, "models.lpm: no such setting 'embeding'; did you mean 'embedding'"),
+        ('training.epoch', 3, "training: no such setting 'epoch'; did you mean 'epochs'"),
+        ('trainin', {}, "config: no such setting 'trainin'; did you mean 'training'"),
+        ('evaluation.replicate', 3, "did you mean 'replicates'"),
+        ('split.name', 'unseen', 'split.name: no such choice'),
+        ('split.target', 'context9', "no context matches 'context9'; there are 'context1'"),
+        ('data.cells', -1, 'cells'),
+    ],
+)
+def test_a_bad_config_leaves_the_workdir_untouched(tmp_path, name, value, message):
+    config = tiny.get_config()
+    with config.unlocked():
+        section, _, key = name.rpartition('.')
+        (config[section] if section else config)[key] = value
+    with pytest.raises(InputError, match=message):
+        experiment.run(config, str(tmp_path / 'workdir'))
+    assert not os.path.exists(tmp_path / 'workdir')
+
+
+def test_evaluating_before_predicting_is_told(tmp_path):
+    with pytest.raises(InputError, match=r'predictions.h5ad: not there; run --mode=predict first'):
+        experiment.run(tiny.get_config(), str(tmp_path), 'evaluate')
+
+
+def test_predicting_before_training_is_told(tmp_path):
+    with pytest.raises(InputError, match='no checkpoint is there; train first'):
+        experiment.run(tiny.get_config(), str(tmp_path), 'predict')

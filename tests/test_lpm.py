@@ -1,0 +1,149 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perturbjax.errors import InputError
+from perturbjax.models.dropout import Noise, dropout
+from perturbjax.models.lpm import LPM, Fitted, combine, lpm
+from perturbjax.models.model import Query
+from perturbjax.screens.vocabulary import Vocabulary
+from perturbjax.training.sampling import Batch
+from perturbjax.training.step import Recipe, squared_error
+
+NAMES = Vocabulary(('a', 'b', 'c'), ('control', *(f'g{i}' for i in range(6))), ('x', 'y', 'z', 'w'))
+
+
+def from_torch(state):
+    """perturblib's names and [out, in] kernels as the module's parameters."""
+    tables = {'context': 'context', 'perturbation': 'perturb', 'readout': 'readout'}
+    weights = {name: state[f'{theirs}_embedding_layer.weight'] for name, theirs in tables.items()}
+    for layer, theirs in enumerate((0, 3, 6)):
+        weights[f'kernel_{layer}'] = np.transpose(state[f'predictor.{theirs}.weight'])
+        weights[f'bias_{layer}'] = state[f'predictor.{theirs}.bias']
+    return {name: jnp.array(value, jnp.float32) for name, value in weights.items()}
+
+
+def batch_of(codes, value):
+    starts = codes['perturbation_offset']
+    bags = np.split(codes['perturbation_flat'], starts[1:])
+    perturbation = np.full((len(bags), max(map(len, bags))), -1)
+    for row, bag in zip(perturbation, bags):
+        row[: len(bag)] = bag
+    columns = (codes['context'], perturbation, codes['readout'])
+    return Batch(*map(jnp.array, columns), jnp.array(value), jnp.ones(len(bags)))
+
+
+def assert_close(ours, theirs):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), ours, theirs)
+
+
+@pytest.mark.parametrize('number', range(3), ids=['mean', 'sum', 'max'])
+def test_forward_gradient_and_optimiser_equal_torch(golden, number):
+    reference = json.loads((golden / 'lpm_torch.json').read_text())[number]
+    sizes, weights = reference['hyper'], from_torch(reference['state'])
+    widths, hidden = (sizes['embedding_dim'],) * 3, (sizes['hidden_dim'],) * sizes['num_layers']
+    module = LPM(2, 6, 4, widths, hidden, 0.0, sizes['agg'])
+    batch = batch_of(reference['codes'], reference['value'])
+    recipe = Recipe(batch=14, learning_rate=sizes['lr'], decay=0.99, weight_decay=0.01)
+
+    forward = module.apply({'params': weights}, batch.context, batch.perturbation, batch.readout)
+    assert_close(forward, np.array(reference['forward']))
+
+    @jax.jit
+    def step(weights, moments):
+        loss, gradient = jax.value_and_grad(lambda w: squared_error(module, w, batch, None) / 14)(weights)
+        change, moments = recipe.optimizer().update(gradient, moments, weights)
+        change = jax.tree.map(lambda each: recipe.rate(jnp.array(0)) * each, change)
+        return loss, gradient, optax.apply_updates(weights, change), moments
+
+    moments = recipe.optimizer().init(weights)
+    for number, expected in enumerate(reference['losses']):
+        loss, gradient, weights, moments = step(weights, moments)
+        assert_close(loss, expected)
+        if number == 0:
+            assert_close(gradient, from_torch(reference['grad']))
+        if number in (0, 2):
+            assert_close(weights, from_torch(reference[f'params_after_{number + 1}']))
+
+
+@pytest.mark.parametrize('aggregation', ['mean', 'sum', 'max'])
+def test_the_split_first_layer_equals_concatenation(aggregation):
+    module = LPM(3, 7, 4, (2, 3, 5), (6,), 0.0, aggregation)
+    ids = jnp.array([0, 2]), jnp.array([[1, 3], [4, -1]]), jnp.array([3, 1])
+    weights = module.init(jax.random.key(0), *ids)['params']
+    combined = combine(weights['perturbation'], ids[1], aggregation)
+    x = jnp.concatenate([weights['context'][ids[0]], combined, weights['readout'][ids[2]]], axis=1)
+    hidden = jax.nn.relu(x @ weights['kernel_0'] + weights['bias_0'][None, :])
+    expected = (hidden @ weights['kernel_1'] + weights['bias_1'][None, :])[:, 0]
+    np.testing.assert_allclose(module.apply({'params': weights}, *ids), expected, rtol=1e-5)
+
+
+def fitted(model, trained_on=6):
+    module = model.module(NAMES)
+    ids = jnp.zeros(1, jnp.int32)
+    weights = module.init(jax.random.key(1), ids, jnp.zeros((1, 2), jnp.int32), ids)['params']
+    return Fitted(weights, jnp.ones(3, int), (jnp.arange(7) < trained_on).astype(int), jnp.ones(4, int))
+
+
+def test_a_grid_equals_its_triples():
+    model = lpm(4, (8, 8))
+    params = fitted(model, trained_on=7)
+    grid = Query(jnp.array([0, 1, 2]), jnp.array([[0, -1], [1, 5], [6, -1]]), jnp.array([3, 0]))
+    answer = jax.jit(model.predict)(params, grid)
+    triples = jnp.repeat(grid.context, 2), jnp.repeat(grid.perturbation, 2, axis=0), jnp.tile(grid.readout, 3)
+    expected = model.module(NAMES).apply({'params': params.weights}, *triples)
+    np.testing.assert_allclose(answer.ravel(), expected, rtol=1e-5)
+
+
+def test_names_that_no_training_profile_had_get_no_prediction():
+    model = lpm(4, (8,))
+    query = Query(jnp.array([0, 0, 0]), jnp.array([[6, -1], [1, 6], [1, 5]]), jnp.array([0, 1]))
+    answer = model.predict(fitted(model, trained_on=6), query)
+    np.testing.assert_array_equal(np.isnan(answer).all(axis=1), [True, True, False])
+
+
+def test_initialisation_as_released():
+    module = LPM(50, 200, 50, (32, 32, 32), (256, 256), 0.0, 'mean')
+    ids = jnp.zeros(1, jnp.int32)
+    weights = module.init(jax.random.key(0), ids, ids[:, None], ids)['params']
+    assert abs(weights['perturbation'].std() - 1) < 0.03
+    for layer, (rows, columns) in enumerate(((96, 256), (256, 256), (256, 1))):
+        bound = np.sqrt(2) * np.sqrt(6 / (rows + columns))
+        assert 0.97 * bound < abs(weights[f'kernel_{layer}']).max() <= bound
+        assert abs(weights[f'bias_{layer}']).max() <= 1 / np.sqrt(rows)
+
+
+@given(rate=st.floats(0.05, 0.9), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_dropout_keeps_the_right_share_and_the_mean(rate, seed):
+    x = jnp.ones((100, 64))
+    dropped = dropout(x, rate, Noise(jnp.uint32(seed), jnp.arange(100)), 1)
+    kept = dropped > 0
+    spread = 5 * np.sqrt(rate * (1 - rate))
+    assert abs(kept.mean() - (1 - rate)) < spread / np.sqrt(6400)
+    assert abs(kept.mean(axis=0) - (1 - rate)).max() < spread / np.sqrt(100)
+    np.testing.assert_allclose(dropped[kept], 1 / (1 - rate), rtol=1e-6)
+
+
+def test_dropout_depends_on_place_layer_and_seed_alone():
+    x = jnp.ones((8, 32))
+    whole = dropout(x, 0.5, Noise(jnp.uint32(3), jnp.arange(8)), 1)
+    half = dropout(x[4:], 0.5, Noise(jnp.uint32(3), jnp.arange(4, 8)), 1)
+    np.testing.assert_array_equal(whole[4:], half)
+    for seed, layer in ((4, 1), (3, 2)):
+        assert (dropout(x, 0.5, Noise(jnp.uint32(seed), jnp.arange(8)), layer) != whole).any()
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [({'aggregation': 'maen'}, "did you mean 'mean'"), ({'dropout': 1.0}, 'dropout: 1.0 must be')],
+)
+def test_bad_settings_are_told(settings, message):
+    with pytest.raises(InputError, match=message):
+        lpm(**settings)

@@ -1,0 +1,155 @@
+"""The training loop: the same on any number of devices, exact resume, early stop, bad losses."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+from screens_for_tests import measurements
+
+from perturbjax.errors import InputError
+from perturbjax.models.lpm import lpm
+from perturbjax.screens.screen import assemble
+from perturbjax.screens.splits import TRAIN, make_split
+from perturbjax.training import checkpoints, loop, step
+from perturbjax.training.parallel import numbers, pmap_evaluate, pmap_steps, replicate
+from perturbjax.training.sampling import pack
+from perturbjax.training.writers import Curve
+
+MODEL = lpm(4, (8, 8), dropout=0.1)
+SETTINGS = loop.Settings(batch=100, epochs=4)
+
+
+@pytest.fixture(scope='module')
+def compendium():
+    rng = np.random.default_rng(0)
+    genes = [f'g{i}' for i in range(20)]
+
+    def screen(name, contexts, readouts):
+        rows = [(c, p, rng.normal(size=len(readouts))) for c in contexts for p in ['control', *genes, 'g1+g2']]
+        rows[1][2][0] = np.nan
+        return measurements(rows, readouts, name)
+
+    readouts = [f'r{i}' for i in range(14)]
+    return assemble([screen('first', 'ab', readouts[:11]), screen('second', 'c', readouts[5:])], ['log1p'] * 2)
+
+
+@pytest.fixture(scope='module')
+def split(compendium):
+    return make_split(compendium, 'unseen_in_context', 13, target='c')
+
+
+def train(compendium, split, folder, settings=SETTINGS, devices=1):
+    about = checkpoints.About(compendium.vocabulary, {'any': 'config'}, split.describe(compendium))
+    module = MODEL.module(compendium.vocabulary)
+    curve = Curve(epath.Path(folder) / 'metrics.jsonl', 'lpm', split.seed)
+    device_list = jax.local_devices()[:devices]
+    checkpoint = epath.Path(folder) / 'checkpoints'
+    return loop.train(module, compendium, split, settings, 5, about, checkpoint, curve, device_list)
+
+
+def largest_difference(one, other):
+    return max(float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+def curve_of(folder):
+    lines = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+    return [(line['epoch'], line['training_rmse'], line.get('validation_rmse')) for line in lines]
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(compendium, split, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    return train(compendium, split, folder), curve_of(folder)
+
+
+@pytest.mark.parametrize('devices', [3, 4])
+def test_the_same_on_any_number_of_devices(compendium, split, uninterrupted, tmp_path, devices):
+    """Batches of 100 do not divide by 3, the last batch of an epoch is short, and dropout is on."""
+    assert largest_difference(train(compendium, split, tmp_path, devices=devices), uninterrupted[0]) < 2e-6
+
+
+@pytest.mark.parametrize('stop', [1, 2, 3])
+def test_stopped_and_resumed_is_bit_for_bit_the_same(compendium, split, uninterrupted, tmp_path, stop):
+    train(compendium, split, tmp_path, SETTINGS._replace(epochs=stop))
+    with (tmp_path / 'metrics.jsonl').open('a') as file:
+        file.write(json.dumps({'model': 'lpm', 'split': 13, 'epoch': stop + 1, 'training_rmse': 9}) + '\n')
+    resumed = train(compendium, split, tmp_path)
+    assert largest_difference(resumed, uninterrupted[0]) == 0
+    assert curve_of(tmp_path) == uninterrupted[1]
+
+
+def test_the_best_epoch_is_returned_and_patience_ends_training(compendium, split, tmp_path):
+    """Of noise nothing can be learnt: validation gets worse, and the params are those before it did."""
+    fast = SETTINGS._replace(learning_rate=0.05, epochs=30, patience=4)
+    params = train(compendium, split, tmp_path, fast)
+    errors = [validation for _, _, validation in curve_of(tmp_path)]
+    best = int(np.argmin(errors)) + 1
+    assert len(errors) == best + 4 < 30
+    again = train(compendium, split, tmp_path / 'again', fast._replace(epochs=best, patience=0))
+    assert largest_difference(params, again) == 0
+    assert sorted(int(each.name) for each in (tmp_path / 'checkpoints').iterdir()) == [best, best + 4]
+
+
+def test_without_validation_the_last_epoch_is_returned(compendium, tmp_path):
+    split = make_split(compendium, 'unseen_double', 0, test=1.0)
+    train(compendium, split, tmp_path, SETTINGS._replace(epochs=2))
+    assert [validation for _, _, validation in curve_of(tmp_path)] == [None, None]
+
+
+def test_training_counts(compendium, split):
+    mask = split.mask(TRAIN)
+    contexts, perturbations, readouts = loop.training_counts(compendium, mask)
+    table = compendium.table()[np.concatenate(mask)]
+    assert list(contexts) == list(table['context'].value_counts().sort_index())
+    g1 = compendium.vocabulary.perturbations.index('g1')
+    assert perturbations[g1] == table['perturbation'].map(lambda name: 'g1' in name.split('+')).sum()
+    assert readouts[0] == mask[0].sum() - 1
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_says_when(compendium, split, tmp_path):
+    screens = tuple(dataclasses.replace(each, values=each.values * 1e30) for each in compendium.screens)
+    huge = dataclasses.replace(compendium, screens=screens)
+    with pytest.raises(InputError, match=r'no longer finite at step 0; lower training.learning_rate \(it is 0.002\)'):
+        train(huge, split, tmp_path)
+
+
+def test_evaluation_sums_over_every_observation(compendium, split):
+    """Whatever the chunk, and with one that does not divide the observations."""
+    data, devices = pack(compendium, split.mask(TRAIN)), tuple(jax.local_devices())
+    module = MODEL.module(compendium.vocabulary)
+    weights = step.initialise(module, step.Recipe(100, 0.1, 1.0, 0.0), 2, 0).weights
+    tallies = [
+        pmap_evaluate(module, chunk, devices)(replicate(data, devices), numbers(devices), weights)
+        for chunk in (101, len(data.values))
+    ]
+    assert int(tallies[0].observations) == int((~np.isnan(data.values)).sum())
+    np.testing.assert_allclose(tallies[0].squared_error, tallies[1].squared_error, rtol=1e-5)
+
+
+def test_replicas_agree(compendium, split):
+    """Every device took part, and all hold the same weights after steps on different data."""
+    data, devices = pack(compendium, split.mask(TRAIN)), tuple(jax.local_devices())
+    module, recipe = MODEL.module(compendium.vocabulary), step.Recipe(100, 0.002, 0.99, 0.01)
+    order = step.Order(np.int32(len(data.values)), np.uint32(0))
+    fixed = (*replicate((data, order), devices), numbers(devices))
+    state = replicate(step.initialise(module, recipe, 2, 0), devices)
+    state, tally = pmap_steps(module, recipe, devices)(state, *fixed, np.int32(3))
+    copies = [np.asarray(shard.data) for shard in state.weights['kernel_0'].addressable_shards]
+    assert len(copies) == 4
+    assert all((copy == copies[0]).all() for copy in copies)
+    assert 295 <= float(tally.observations) <= 300
+
+
+def test_another_split_of_the_same_sizes_compiles_nothing(compendium, split, tmp_path):
+    train(compendium, split, tmp_path / 'first', SETTINGS._replace(epochs=1), devices=2)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, duration, **_: compiled.append(duration) if event.endswith('backend_compile_duration') else None
+    )
+    other = make_split(compendium, 'unseen_in_context', 14, target='c')
+    train(compendium, other, tmp_path / 'second', devices=2)
+    jax.monitoring.clear_event_listeners()
+    assert not compiled
