@@ -34,5 +34,13 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         'perturbation_mean': {},
         'lpm': {'embedding': 32, 'hidden': (128, 128), 'dropout': 0.1},
     }
-    config.training = {'learning_rate': 0.002, 'decay': 0.98, 'batch': 1000, 'epochs': 100, 'patience': 20}
+    config.training = {
+        'learning_rate': 0.002,
+        'decay': 0.98,
+        'weight_decay': 0.01,
+        'batch': 1000,
+        'epochs': 100,
+        'patience': 20,
+        'checkpoint_every': 1,
+    }
     return config

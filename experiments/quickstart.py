@@ -19,6 +19,7 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         'perturbation_mean': {},
         'additive': {},
         'linear': {'rank': 10, 'ridge': 0.1},
+        'linear_transfer': {'reference': 'context02'},
         'lpm': {'embedding': 16, 'hidden': (128, 128)},
     }
     config.training = {

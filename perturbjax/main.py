@@ -3,6 +3,7 @@
 python -m perturbjax.main --config=experiments/quickstart.py --workdir=/tmp/quickstart
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -41,8 +42,17 @@ def main(_: Sequence[str]) -> None:
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
     try:
         return flags.FLAGS(arguments)
-    except (flags.Error, InputError, OSError, ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError) as error:
+        _fail(InputError(_unknown_setting(str(error))))
+    except (flags.Error, InputError, OSError, ImportError, TypeError, ValueError) as error:
         _fail(error)
+
+
+def _unknown_setting(error: str) -> str:
+    """A sentence for what ml_collections says of an override whose name the config does not have."""
+    name, close = re.search(r'\w+', error), re.search(r'Did you mean "(\w+)"', error)
+    mend = f'did you mean {close[1]!r}?' if close else 'add it there to change it.'
+    return f'--config: the experiment file has no setting {name[0]!r}; {mend}' if name else f'--config: {error}'
 
 
 def _main(arguments: Sequence[str]) -> None:

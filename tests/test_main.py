@@ -30,7 +30,14 @@ MISTAKES = {
     'no config': ([], '--config is needed'),
     'no workdir': (['--config=experiments/tiny.py'], '--workdir is needed'),
     'no such config file': (['--config=experiments/tyni.py', '--workdir=W'], 'tyni.py'),
-    'misspelt override': (['--config=experiments/tiny.py', '--workdir=W', '--config.trainig.epochs=1'], 'training'),
+    'misspelt override': (
+        ['--config=experiments/tiny.py', '--workdir=W', '--config.trainig.epochs=1'],
+        "did you mean 'training'",
+    ),
+    'setting the file does not have': (
+        ['--config=experiments/additive_korkut.py', '--workdir=W', '--config.models.additive.rank=1'],
+        "the experiment file has no setting 'rank'",
+    ),
     'misspelt flag': (['--config=experiments/tiny.py', '--workdirr=W'], 'workdir'),
     'no such mode': (['--config=experiments/tiny.py', '--workdir=W', '--mode=tain'], 'train'),
     'no such target': (['--config=experiments/lpm_lincs.py:a459_crispr', '--workdir=W'], "did you mean 'a549_crispr'"),
