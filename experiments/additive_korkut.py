@@ -17,6 +17,7 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         'source': 'h5ad',
         'path': '',
         'scale': 'log-fold-change',
+        'counts': False,
         'fields': {'context': 'cell_line', 'perturbation': 'condition', 'kind': 'Compound'},
     }
     config.split = {'name': 'unseen_double', 'test': 1.0, 'seeds': (0,)}

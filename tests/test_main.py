@@ -6,6 +6,9 @@ import pathlib
 import subprocess
 import sys
 
+import anndata
+import numpy as np
+import pandas as pd
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -24,6 +27,57 @@ def test_a_run_prints_its_summary_and_where_the_report_lies(tmp_path):
     assert '| perturbation_mean ' in result.stdout
     assert result.stdout.rstrip().endswith(f'report: {tmp_path}/report.html')
     assert json.loads((tmp_path / 'config.json').read_text())['training']['epochs'] == 1
+
+
+def conditions(*names):
+    return pd.DataFrame({'condition': names, 'cell_line': 'a'}, index=[f'c{i}' for i in range(len(names))])
+
+
+def write_screen(path, **changes):
+    """A file like Korkut's with one thing wrong."""
+    obs = conditions('control', 'd1', 'd2', 'd1+d2')
+    screen = anndata.AnnData(np.ones((4, 3), np.float32), obs, pd.DataFrame(index=['x', 'y', 'z']))
+    for name, value in changes.items():
+        setattr(screen, name, value)
+    screen.write_h5ad(path)
+
+
+WRONG_FILES = {
+    'no such file': (None, [], 'screen.h5ad: no such file'),
+    'not an h5ad': ('text', [], 'screen.h5ad: '),
+    'column missing': ({}, ['--config.data.fields.context=cell'], "'condition', 'cell_line'"),
+    'no control': (
+        {'obs': conditions('d0', 'd1', 'd2', 'd1+d2')},
+        ['--config.data.scale=log1p'],
+        "no control in the context 'a'",
+    ),
+    'duplicate gene names': ({'var_names': ['x', 'x', 'z']}, [], "named twice: 'x'"),
+    'fractions for counts': ({'X': np.full((4, 3), 0.5, np.float32)}, ['--config.data.counts=True'], 'are no counts'),
+    'negatives for counts': ({'X': np.full((4, 3), -1, np.float32)}, ['--config.data.counts=True'], 'are no counts'),
+    'empty split': ({}, ['--config.split.test=0.0'], 'it leaves no perturbation to test'),
+}
+
+
+@pytest.mark.filterwarnings('ignore:(Variable|Observation) names are not unique')
+@pytest.mark.parametrize('wrong', WRONG_FILES)
+def test_a_wrong_file_is_one_sentence_and_exit_code_2(wrong, tmp_path):
+    content, flags, message = WRONG_FILES[wrong]
+    path, workdir = tmp_path / 'screen.h5ad', tmp_path / 'work'
+    if content == 'text':
+        path.write_text('condition,cell_line\n')
+    elif content is not None:
+        write_screen(path, **content)
+    experiment = ['--config=experiments/additive_korkut.py', f'--workdir={workdir}', f'--config.data.path={path}']
+    assert_one_sentence(launch(*experiment, *flags), message)
+    assert not workdir.exists()
+
+
+def assert_one_sentence(result, message):
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert 'Traceback' not in result.stderr
+    assert result.stderr.startswith('perturbjax: ')
+    assert result.stderr.count('\n') == 1
 
 
 MISTAKES = {
@@ -50,9 +104,5 @@ MISTAKES = {
 def test_a_mistake_is_one_sentence_and_exit_code_2(mistake, tmp_path):
     flags, message = MISTAKES[mistake]
     result = launch(*(flag.replace('=W', f'={tmp_path / "work"}') for flag in flags))
-    assert result.returncode == 2, result.stderr
-    assert message in result.stderr
-    assert 'Traceback' not in result.stderr
-    assert result.stderr.startswith('perturbjax: ')
-    assert result.stderr.count('\n') == 1
+    assert_one_sentence(result, message)
     assert not (tmp_path / 'work').exists()
