@@ -12,7 +12,7 @@ quickstart: $(VENV)/installed
 	$(RUN) -m perturbjax.main --config=experiments/quickstart.py --workdir=$(WORKDIR)
 
 test: lint
-	$(RUN) -m pytest -n auto
+	$(RUN) -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/installed-test
 	$(RUN) -m ruff check
