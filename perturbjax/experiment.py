@@ -149,7 +149,7 @@ def train(setup: Setup) -> None:
 def _learn(setup: Setup, label: str, split: Split, about: checkpoints.About, folder: epath.Path) -> None:
     module = cast(LearnedModel, setup.models[label]).module(setup.compendium.vocabulary)
     training = loop.Settings(**setup.config['training'])
-    curve = Curve(setup.folder / 'metrics.jsonl', label, split.seed)
+    curve = Curve(setup.folder / 'metrics.jsonl', label, split.seed, training.tensorboard)
     seed = setup.config['seed'] + split.seed
     loop.train(module, setup.compendium, split, training, seed, about, folder, curve)
 

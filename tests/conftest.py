@@ -2,6 +2,7 @@
 
 import pathlib
 
+import hypothesis
 import jax
 import pytest
 
@@ -9,6 +10,10 @@ jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 4)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
+
+# The same examples on every run, so that a failure can be met again.
+hypothesis.settings.register_profile('stable', derandomize=True, deadline=None)
+hypothesis.settings.load_profile('stable')
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -34,6 +34,7 @@ class Settings(NamedTuple):
       epochs: at most.
       patience: stop after so many epochs without a better validation error; 0 = never.
       checkpoint_every: epochs between checkpoints.
+      tensorboard: write the curve for TensorBoard too.
     """
 
     learning_rate: float = 0.002
@@ -43,6 +44,7 @@ class Settings(NamedTuple):
     epochs: int = 50
     patience: int = 0
     checkpoint_every: int = 1
+    tensorboard: bool = False
 
 
 class Progress(NamedTuple):

@@ -9,6 +9,7 @@ import pandas as pd
 import tqdm
 from etils import epath
 
+from perturbjax.errors import InputError
 from perturbjax.workdir import write_text
 
 
@@ -16,11 +17,14 @@ class Curve:
     """Appends to `metrics.jsonl` one line per epoch of one model and split.
 
     Lines that an interrupted run wrote after its last checkpoint are taken out on resuming, so
-    that every epoch stands there once.
+    that every epoch stands there once. With `tensorboard` the numbers also go to a folder of that
+    name beside the file, for TensorBoard.
     """
 
-    def __init__(self, path: epath.Path, model: str, split: int):
+    def __init__(self, path: epath.Path, model: str, split: int, tensorboard: bool = False):
         self.path, self.model, self.split = path, model, split
+        is_writer = tensorboard and jax.process_index() == 0
+        self.events = _events(path.parent / 'tensorboard' / model / str(split)) if is_writer else None
 
     def forget_from(self, epoch: int) -> None:
         """Takes out this model's and split's lines of `epoch` and later ones."""
@@ -38,6 +42,18 @@ class Curve:
         if jax.process_index() == 0:
             with self.path.open('a') as file:
                 file.write(json.dumps({'model': self.model, 'split': self.split, **values}) + '\n')
+            if self.events is not None:
+                for name in values.keys() - {'epoch'}:
+                    self.events.add_scalar(name, values[name], values['epoch'])
+                self.events.flush()
+
+
+def _events(folder: epath.Path) -> Any:
+    try:
+        import tensorboardX
+    except ImportError as error:
+        raise InputError('training.tensorboard: it needs tensorboardX; pip install perturbjax[tensorboard].') from error
+    return tensorboardX.SummaryWriter(str(folder))
 
 
 def read_curves(path: epath.Path) -> pd.DataFrame | None:
