@@ -13,14 +13,13 @@ import pandas as pd
 from etils import epath
 
 from perturbjax import predictions, workdir
-from perturbjax.analysis.embeddings import embeddings
-from perturbjax.errors import InputError, check_settings
+from perturbjax.analysis.embeddings import read_embeddings
+from perturbjax.config import check, refuse_changed, refuse_other_config
 from perturbjax.evaluation.report import facts, notes, report_page
 from perturbjax.evaluation.scores import compare, score, summarise
 from perturbjax.models import LearnedModel, Model, context_mean, make_models, no_change
 from perturbjax.models.lpm import Fitted
 from perturbjax.models.model import Params
-from perturbjax.screens import splits
 from perturbjax.screens.loading import load
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, Split, make_split
@@ -53,7 +52,7 @@ def run(
     """Runs an experiment, or one stage of it, in a work folder; what is there already is not done again.
 
     Args:
-      config: of the form that DESIGN and `experiments/quickstart.py` show.
+      config: of the form that `experiments/quickstart.py` shows.
       folder: the workdir, local or `gs://`.
       mode: one of `MODES`; `run` is all stages.
       queries: a table of contexts and perturbations to predict (mode predict; no truth needed).
@@ -82,55 +81,22 @@ def run(
 def prepare(config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Any]) -> Setup:
     """Checks the config, loads the data and makes the splits; only then writes them to the workdir."""
     settings = check(config)
-    _refuse_other_config(settings, folder)
+    refuse_other_config(settings, folder)
     made = make_models(settings['models']) | dict(models)
     compendium = load(settings['data'])
     split = dict(settings['split'])
     name, seeds = split.pop('name'), split.pop('seeds', [settings['seed']])
-    setup = Setup(settings, folder, compendium, [make_split(compendium, name, seed, **split) for seed in seeds], made)
-    workdir.write_text(folder / 'config.json', json.dumps(settings, indent=1))
-    workdir.write_text(folder / 'vocabulary.json', compendium.vocabulary.to_json())
-    workdir.write_text(
-        folder / 'split.json', json.dumps([each.describe(compendium) for each in setup.splits], indent=1)
-    )
-    return setup
-
-
-def check(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """The config as plain values; raises InputError on a part or setting that nothing reads."""
-    settings = json.loads(config.to_json())
-
-    def known(seed: Any, data: Any, split: Any, models: Any, training: Any = None, evaluation: Any = None) -> None:
-        """Its parameters are a config's parts."""
-
-    check_settings(known, settings, 'config')
-    settings = {'training': {}, 'evaluation': {}} | settings
-    check_settings(loop.Settings, settings['training'], 'training')
-    check_settings(summarise, settings['evaluation'], 'evaluation', given=('compared', 'seed'))
-    if 'name' not in settings['split']:
-        raise InputError(f"split: the setting 'name' is needed, one of {', '.join(splits.SPLITS)}.")
-    return settings
-
-
-def _refuse_other_config(settings: Mapping[str, Any], folder: epath.Path) -> None:
-    saved = folder / 'config.json'
-    if not saved.exists():
-        return
-    before, now = _flat(json.loads(saved.read_text())), _flat(settings)
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            raise InputError(
-                f'{folder}: this workdir was made with another config ({name} is {now.get(name, "not set")!r}, '
-                f'there {before.get(name, "not set")!r}); give another --workdir, or the same config to go on.'
-            )
-
-
-def _flat(settings: Any, name: str = '') -> dict[str, Any]:
-    """Nested settings as `{'training.epochs': 50}`."""
-    if not isinstance(settings, Mapping) or not settings:
-        return {name: settings}
-    parts = [_flat(value, f'{name}.{key}' if name else key) for key, value in settings.items()]
-    return {key: value for part in parts for key, value in part.items()}
+    made_splits = [make_split(compendium, name, seed, **split) for seed in seeds]
+    files = {
+        'config.json': json.dumps(settings, indent=1),
+        'vocabulary.json': compendium.vocabulary.to_json(),
+        'split.json': json.dumps([each.describe(compendium) for each in made_splits], indent=1),
+    }
+    for file in ('vocabulary.json', 'split.json'):
+        refuse_changed(folder / file, files[file])
+    for file, text in files.items():
+        workdir.write_text(folder / file, text)
+    return Setup(settings, folder, compendium, made_splits, made)
 
 
 def checkpoint_folder(setup: Setup, label: str, split: Split) -> epath.Path:
@@ -155,7 +121,7 @@ def _learn(setup: Setup, label: str, split: Split, about: checkpoints.About, fol
 
 
 def _solve(setup: Setup, label: str, split: Split, about: checkpoints.About, folder: epath.Path) -> None:
-    if not folder.exists():
+    if not checkpoints.is_saved(folder):
         params = _fit(cast(Model, setup.models[label]))(setup.compendium, split.mask(TRAIN))
         with checkpoints.open_folder(folder) as manager:
             checkpoints.save(manager, 0, params, about, force=True)
@@ -230,7 +196,7 @@ def evaluate(settings: Mapping[str, Any], folder: epath.Path) -> pd.DataFrame:
 def embed(setup: Setup) -> None:
     """The embeddings of every learned model and split: `embeddings.h5ad`."""
     tables = [
-        embeddings(checkpoints.read(checkpoint_folder(setup, label, split)), label, split.seed)
+        read_embeddings(checkpoint_folder(setup, label, split))
         for label, model in setup.models.items()
         if isinstance(model, LearnedModel)
         for split in setup.splits

@@ -112,6 +112,22 @@ def test_another_config_on_the_workdir_is_refused(workdir):
     assert contents(workdir) == before
 
 
+def test_other_data_under_the_same_config_are_refused(workdir):
+    path = workdir / 'vocabulary.json'
+    before = path.read_text()
+    path.write_text(before.replace('context1', 'context9'))
+    with pytest.raises(InputError, match=r'vocabulary.json: the data are not those this workdir was made with'):
+        experiment.run(tiny.get_config(), str(workdir))
+    path.write_text(before)
+
+
+def test_a_half_written_checkpoint_is_made_again(workdir):
+    folder = workdir / 'checkpoints' / 'linear' / '13'
+    (folder / '0').rename(folder / '0.orbax-checkpoint-tmp-1')
+    experiment.run(tiny.get_config(), str(workdir), 'train')
+    assert (folder / '0' / 'params').is_dir()
+
+
 def test_predicting_without_truth_tells_what_it_cannot(workdir, tmp_path, caplog):
     names = json.loads((workdir / 'vocabulary.json').read_text())
     known, other = names['perturbations'][1:3]

@@ -3,24 +3,31 @@
 import anndata
 import numpy as np
 import pandas as pd
+from etils import epath
 
 from perturbjax.errors import InputError
 from perturbjax.screens.vocabulary import perturbation_type
-from perturbjax.training.checkpoints import Checkpoint
+from perturbjax.training.checkpoints import Checkpoint, read
 
 AXES = {'context': 'contexts', 'perturbation': 'perturbations', 'readout': 'readouts'}
 
 
-def embeddings(checkpoint: Checkpoint, label: str, seed: int) -> anndata.AnnData:
-    """The three tables of an LPM checkpoint, one row per name, `X [C + P + M, D]`.
+def read_embeddings(folder: str) -> anndata.AnnData:
+    """The three tables of the LPM checkpoint in `WORKDIR/checkpoints/MODEL/SPLIT_SEED`, one row per name.
+
+    `X` is `[C + P + M, D]`.
 
     `obs` says axis, name, perturbation type, how many training profiles the name had (0: its
     embedding is untrained), model and split seed. Where an axis is narrower than the widest,
-    its missing columns are NaN. Raises InputError for a checkpoint without embedding tables.
+    its missing columns are NaN.
+
+    Raises InputError where there is no checkpoint, or one without embedding tables.
     """
+    checkpoint, label = read(folder), epath.Path(folder).parent.name
+    seed = checkpoint.about.split['seed']
     weights = checkpoint.params.get('weights') if isinstance(checkpoint.params, dict) else None
     if weights is None or not set(AXES) <= set(weights):
-        raise InputError(f'model {label!r}: its checkpoint has no embedding tables; only LPM has them.')
+        raise InputError(f'{folder}: this checkpoint has no embedding tables; only LPM has them.')
     tables = [_table(axis, weights[axis], checkpoint) for axis in AXES]
     joined = anndata.concat(tables, join='outer', fill_value=np.nan)
     joined.obs = joined.obs.assign(model=label, split=seed)

@@ -91,6 +91,14 @@ def resume(manager: ocp.CheckpointManager, state: Any) -> tuple[Any, dict[str, A
     return restored['state'], restored['progress']
 
 
+def is_saved(folder: str | epath.Path) -> bool:
+    """Whether the folder holds a finished checkpoint; one that a killed run left half-written does not count."""
+    if not epath.Path(folder).is_dir():
+        return False
+    with open_folder(folder) as manager:
+        return manager.latest_step() is not None
+
+
 def read(folder: str | epath.Path, target: Any = None) -> Checkpoint:
     """The best checkpoint of a folder (the latest, where nothing was validated).
 
