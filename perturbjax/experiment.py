@@ -15,6 +15,7 @@ from etils import epath
 from perturbjax import predictions, workdir
 from perturbjax.analysis.embeddings import read_embeddings
 from perturbjax.config import check, refuse_changed, refuse_other_config
+from perturbjax.evaluation.controls import collapse
 from perturbjax.evaluation.report import facts, notes, report_page
 from perturbjax.evaluation.scores import compare, score, summarise
 from perturbjax.models import LearnedModel, Model, context_mean, make_models, no_change
@@ -87,6 +88,11 @@ def prepare(config: ml_collections.ConfigDict, folder: epath.Path, models: Mappi
     split = dict(settings['split'])
     name, seeds = split.pop('name'), split.pop('seeds', [settings['seed']])
     made_splits = [make_split(compendium, name, seed, **split) for seed in seeds]
+    for model in made.values():
+        if isinstance(
+            model, Model
+        ):  # traced, not run: what a model cannot be fitted on is told before anything is written
+            jax.eval_shape(model.fit, compendium, made_splits[0].mask(TRAIN))
     files = {
         'config.json': json.dumps(settings, indent=1),
         'vocabulary.json': compendium.vocabulary.to_json(),
@@ -183,12 +189,13 @@ def read_params(setup: Setup, label: str, split: Split) -> Params:
 
 def evaluate(settings: Mapping[str, Any], folder: epath.Path) -> pd.DataFrame:
     """Scores `predictions.h5ad`: `scores.csv`, `summary.csv` and `report.html`; returns the summary."""
-    compared = compare(workdir.read_h5ad(folder / 'predictions.h5ad'))
+    predicted = workdir.read_h5ad(folder / 'predictions.h5ad')
+    compared = compare(predicted)
     summary = summarise(compared, seed=settings['seed'], **settings['evaluation'])
     workdir.write_table(folder / 'scores.csv', score(compared))
     workdir.write_table(folder / 'summary.csv', summary)
     curves = read_curves(folder / 'metrics.jsonl')
-    page = report_page(summary, settings, notes(compared, summary), facts(compared), curves)
+    page = report_page(summary, settings, notes(compared, summary), facts(compared), collapse(predicted), curves)
     workdir.write_text(folder / 'report.html', page)
     return summary
 

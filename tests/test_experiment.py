@@ -167,6 +167,7 @@ def test_a_model_of_ones_own_joins(tmp_path):
         ('split.name', 'unseen', 'split.name: no such choice'),
         ('split.target', 'context9', "no context matches 'context9'; there are 'context1'"),
         ('data.cells', -1, 'cells'),
+        ('models.linear_transfer', {'reference': 'mars'}, "no context 'mars'"),
     ],
 )
 def test_a_bad_config_leaves_the_workdir_untouched(tmp_path, name, value, message):

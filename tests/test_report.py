@@ -67,7 +67,9 @@ class Page(html.parser.HTMLParser):
 
 
 def page(summary, config=None, notes=(), facts=None, curve=None):
-    return Page(report_page(summary, config or {}, list(notes), facts or {}, curve))
+    rows = [(model, 0.5, 0.25) for model in ['truth', *summary['model'].unique()]]
+    collapsed = pd.DataFrame(rows, columns=['model', 'correlation', 'truth'])
+    return Page(report_page(summary, config or {}, list(notes), facts or {}, collapsed, curve))
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_all_parts_are_there(full):
     for name, metric in METRICS.items():
         assert name in text
         assert metric.definition in text
-    assert full.count('tr') == 1 + len(RATIOS)
+    assert full.count('tr') == 2 * (1 + len(RATIOS))
     assert full.count('svg') == 2
 
 

@@ -48,6 +48,7 @@ def report_page(
     config: Mapping[str, Any],
     notes: Sequence[str],
     facts: Mapping[str, Any],
+    collapsed: pd.DataFrame,
     curve: pd.DataFrame | None = None,
 ) -> str:
     """The page as text.
@@ -57,6 +58,7 @@ def report_page(
       config: the settings, nested as they are.
       notes: sentences on what could not be predicted or judged.
       facts: short names and values for the head of the page, such as the data and the split.
+      collapsed: as `controls.collapse` gives it.
       curve: of training; its index is the epoch or step, and each of its columns is drawn as a line.
     """
     ratios, curve = _ratios(summary), _finite(curve)
@@ -65,6 +67,7 @@ def report_page(
         'Scores': _scores(summary),
         'Notes': [tag('ul', *(tag('li', note) for note in notes))] if notes else [],
         f'Error next to the {BASELINE} baseline': [] if ratios is None else [forest(ratios)],
+        'Do predictions differ between perturbations?': _collapse(collapsed),
         'Training': [lines(curve)] if curve.size else [],
         'What the metrics mean': [_definitions()],
         'Settings': [_nested(config)],
@@ -165,6 +168,26 @@ def _scores(summary: pd.DataFrame) -> list[Element]:
     )
     hint = tag('small', 'The table scrolls sideways.', class_='narrow')
     return [hint, tag('div', table, class_='scroll'), tag('p', legend)]
+
+
+def _collapse(collapsed: pd.DataFrame) -> list[Element]:
+    """The collapse check and how to read it."""
+    head = tag('tr', _head('model'), _head('its predictions'), _head('the truths', 'same pairs and values'))
+    body = [
+        tag(
+            'tr',
+            tag('th', *_breakable(str(row.model)), scope='row'),
+            tag('td', number(row.correlation)),
+            tag('td', number(row.truth)),
+        )
+        for row in collapsed.itertuples()
+        if row.model != 'truth'
+    ]
+    legend = (
+        'Mean correlation between the changes from control of two different perturbations. A model far above '
+        'the truths says nearly the same of every perturbation; -: it says no change at all.'
+    )
+    return [tag('table', tag('thead', head), tag('tbody', *body)), tag('p', legend)]
 
 
 def _head(name: str, remark: str = '') -> Element:

@@ -1,0 +1,54 @@
+"""Controls that keep scores honest."""
+
+import anndata
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+
+def collapse(predictions: anndata.AnnData) -> pd.DataFrame:
+    """Does a model say the same of every perturbation? One row for the truth, then one per model.
+
+    `correlation` is the mean Pearson correlation between the changes from control of two different
+    perturbations in the same screen, context and split; near 1 the predictions have collapsed to
+    one. `truth` is the same of the truths over the same pairs and readouts, which it should be near.
+    Range [-1, 1]; NaN where no two perturbations can be compared, as of a model without changes.
+    """
+    groups = predictions.obs.groupby(['split', 'screen', 'context'], observed=True).indices.values()
+    control, truth = (np.asarray(predictions.layers[name]) for name in ('control', 'truth'))
+    rows = []
+    for model in ['truth', *map(str, predictions.uns['models'])]:
+        change = np.asarray(predictions.layers[model]) - control
+        seen = np.where(np.isnan(change), np.nan, truth - control)
+        found, expected = (_mean_correlation([each[group] for group in groups]) for each in (change, seen))
+        rows.append((model, found, expected if np.isfinite(found) else np.nan))
+    return pd.DataFrame(rows, columns=['model', 'correlation', 'truth'])
+
+
+def _mean_correlation(blocks: list[np.ndarray]) -> float:
+    """The mean over all pairs of different rows within each block `[N, M]`."""
+    pairs = [np.asarray(pairwise_pearson(jnp.asarray(block)))[np.triu_indices(len(block), 1)] for block in blocks]
+    known = np.concatenate(pairs)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if known.size else np.nan
+
+
+@jax.jit
+def pairwise_pearson(x: jax.Array) -> jax.Array:
+    """Correlations `[N, N]` between rows of `x [N, M]` over what both have measured; NaN where one is constant."""
+    measured = ~jnp.isnan(x)
+    weights = measured.astype(x.dtype)
+    # Means are taken off first: float32 would lose small spreads around a large mean.
+    mean = jnp.where(measured, x, 0).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
+    centred = jnp.where(measured, x - mean, 0)
+
+    def product(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.matmul(a, b.T, precision='highest')
+
+    size = product(weights, weights)
+    total, squares = product(centred, weights), product(centred**2, weights)
+    variance = squares - total**2 / size
+    covariance = product(centred, centred) - total * total.T / size
+    spread = jnp.where((size > 1) & (variance > 1e-6 * squares), jnp.sqrt(jnp.abs(variance)), jnp.nan)
+    return jnp.clip(covariance / (spread * spread.T), -1, 1)
