@@ -3,7 +3,8 @@
     python -m perturbjax.main --config=experiments/additive_korkut.py --workdir=/tmp/korkut \
         --config.data.path=../shared/data/korkut_2015_skmel133.h5ad
 
-All 23 singles train; all 66 pairs are tested.
+All 23 singles train; all 66 pairs are tested. 10 seconds. Mean L2 over the 87 readouts: additive
+2.01, mean 3.38, no_change 4.36.
 """
 
 import ml_collections

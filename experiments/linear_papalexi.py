@@ -3,7 +3,8 @@
     python -m perturbjax.main --config=experiments/linear_papalexi.py --workdir=/tmp/papalexi \
         --config.data.path=../shared/data/papalexi_2021.h5ad
 
-25 targets x 299 genes; a fifth of the targets is unseen, five times.
+25 targets x 299 genes; a fifth of the targets is unseen, five times. 15 seconds on 2 CPU cores.
+L2: mean 2.59, no_change 2.62, linear_random 3.51; linear 4.90 on the 44% it can answer.
 """
 
 import ml_collections

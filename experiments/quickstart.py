@@ -1,8 +1,9 @@
-"""Every model on simulated screens: unseen (perturbation, context) pairs, with known truth.
+"""Every model on simulated screens: 14 pairs of perturbation and context that training has not seen.
 
     python -m perturbjax.main --config=experiments/quickstart.py --workdir=/tmp/quickstart
 
-TIME and NUMBERS: filled in from a run.
+35 seconds on 2 CPU cores. RMSE: lpm 0.214, perturbation_mean 0.270, context_mean 0.479,
+no_change 0.488, mean 0.690 (each predicts everything); linear_transfer 0.195 on 79% of the values.
 """
 
 import ml_collections
