@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from typing import Any
 
 import jax
@@ -71,6 +72,15 @@ def read_curves(path: epath.Path) -> pd.DataFrame | None:
 
 
 def bar(title: str, done: int, total: int) -> tqdm.tqdm:
-    """A progress bar over observations (epochs, loss, rate and time left); silent where there is no terminal."""
-    quiet = None if jax.process_index() == 0 else True
-    return tqdm.tqdm(desc=title, initial=done, total=total, unit='obs', unit_scale=True, disable=quiet, leave=False)
+    """A progress bar over observations: epoch, errors, rate and time left; in a log file a line now and then."""
+    terminal = sys.stderr.isatty()
+    return tqdm.tqdm(
+        desc=title,
+        initial=done,
+        total=total,
+        unit='obs',
+        unit_scale=True,
+        disable=jax.process_index() != 0,
+        mininterval=0.1 if terminal else 30,
+        leave=not terminal,
+    )
