@@ -197,8 +197,8 @@ def _rmse(tally: Tally) -> float:
 
 
 def _report(curve: Curve, shown: Any, progress: Progress, training_rmse: float, rate: float) -> None:
-    validation = {} if progress.rmse is None else {'validation_rmse': progress.rmse}
-    curve.write(epoch=progress.epoch, training_rmse=training_rmse, **validation, observations_per_second=round(rate))
-    shown.set_postfix(
-        epoch=progress.epoch, training=f'{training_rmse:.4f}', validation=f'{progress.rmse or math.nan:.4f}'
-    )
+    errors = {'training': training_rmse} | ({} if progress.rmse is None else {'validation': progress.rmse})
+    named = {f'{name}_rmse': value for name, value in errors.items()}
+    curve.write(epoch=progress.epoch, **named, observations_per_second=round(rate))
+    digits = {name: f'{value:.4f}' for name, value in errors.items()}
+    shown.set_postfix(epoch=progress.epoch, **digits, refresh=False)
