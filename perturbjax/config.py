@@ -8,7 +8,6 @@ import ml_collections
 from etils import epath
 
 from perturbjax.errors import InputError, check_settings
-from perturbjax.evaluation.scores import summarise
 from perturbjax.screens.splits import SPLITS
 from perturbjax.training.loop import Settings
 
@@ -23,10 +22,20 @@ def check(config: ml_collections.ConfigDict) -> dict[str, Any]:
     check_settings(known, settings, 'config')
     settings = {'training': {}, 'evaluation': {}} | settings
     check_settings(Settings, settings['training'], 'training')
-    check_settings(summarise, settings['evaluation'], 'evaluation', given=('compared', 'seed'))
+    check_settings(evaluation_settings, settings['evaluation'], 'evaluation')
     if 'name' not in settings['split']:
         raise InputError(f"split: the setting 'name' is needed, one of {', '.join(SPLITS)}.")
     return settings
+
+
+def evaluation_settings(replicates: int = 2000, predictions: Mapping[str, Any] | None = None) -> tuple[int, dict]:
+    """How predictions are judged.
+
+    Args:
+      replicates: of the bootstrap.
+      predictions: other tools' predictions, by label; see `interop.predictions.add_configured`.
+    """
+    return replicates, dict(predictions or {})
 
 
 def refuse_other_config(settings: Mapping[str, Any], folder: epath.Path) -> None:

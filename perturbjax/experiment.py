@@ -10,14 +10,19 @@ import jax
 import ml_collections
 import numpy as np
 import pandas as pd
+from absl import logging
 from etils import epath
 
 from perturbjax import predictions, workdir
 from perturbjax.analysis.embeddings import read_embeddings
-from perturbjax.config import check, refuse_changed, refuse_other_config
+from perturbjax.config import check, evaluation_settings, refuse_changed, refuse_other_config
 from perturbjax.evaluation.controls import collapse
+from perturbjax.evaluation.doubles import judge_doubles
 from perturbjax.evaluation.report import facts, notes, report_page
 from perturbjax.evaluation.scores import compare, score, summarise
+from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
+from perturbjax.interop.cell_eval import write_cell_eval
+from perturbjax.interop.predictions import add_configured
 from perturbjax.models import LearnedModel, Model, context_mean, make_models, no_change
 from perturbjax.models.lpm import Fitted
 from perturbjax.models.model import Params
@@ -27,7 +32,7 @@ from perturbjax.screens.splits import TRAIN, Split, make_split
 from perturbjax.training import checkpoints, loop
 from perturbjax.training.writers import Curve, read_curves
 
-MODES = ('run', 'train', 'predict', 'evaluate', 'embed')
+MODES = ('run', 'train', 'predict', 'evaluate', 'embed', 'export')
 
 # What scores refer to: the context's control, and the mean of its training perturbations.
 REFERENCES = {'control': no_change(), 'perturbed_mean': context_mean()}
@@ -55,7 +60,7 @@ def run(
     Args:
       config: of the form that `experiments/quickstart.py` shows.
       folder: the workdir, local or `gs://`.
-      mode: one of `MODES`; `run` is all stages.
+      mode: one of `MODES`; `run` is all stages but `export`.
       queries: a table of contexts and perturbations to predict (mode predict; no truth needed).
       models: further models by label, beside those that the config names.
 
@@ -67,6 +72,9 @@ def run(
     """
     if mode == 'evaluate':
         return evaluate(check(config), epath.Path(folder))
+    if mode == 'export':
+        export(epath.Path(folder))
+        return None
     setup = prepare(config, epath.Path(folder), models or {})
     if mode in ('run', 'train'):
         train(setup)
@@ -188,16 +196,34 @@ def read_params(setup: Setup, label: str, split: Split) -> Params:
 
 
 def evaluate(settings: Mapping[str, Any], folder: epath.Path) -> pd.DataFrame:
-    """Scores `predictions.h5ad`: `scores.csv`, `summary.csv` and `report.html`; returns the summary."""
+    """Scores `predictions.h5ad`: `scores.csv`, `summary.csv`, interactions and `report.html`; returns the summary."""
     predicted = workdir.read_h5ad(folder / 'predictions.h5ad')
+    replicates, foreign = evaluation_settings(**settings['evaluation'])
+    add_configured(predicted, foreign)
     compared = compare(predicted)
-    summary = summarise(compared, seed=settings['seed'], **settings['evaluation'])
+    summary = summarise(compared, settings['seed'], replicates)
     workdir.write_table(folder / 'scores.csv', score(compared))
     workdir.write_table(folder / 'summary.csv', summary)
+    doubles = judge_doubles(predicted)
+    if doubles is not None:
+        workdir.write_table(folder / 'interactions.csv', doubles.calls)
+        workdir.write_table(folder / 'interaction_ranking.csv', doubles.ranking)
+    told, seen = notes(compared, summary), facts(compared)
     curves = read_curves(folder / 'metrics.jsonl')
-    page = report_page(summary, settings, notes(compared, summary), facts(compared), collapse(predicted), curves)
+    page = report_page(summary, settings, told, seen, collapse(predicted), doubles, curves)
     workdir.write_text(folder / 'report.html', page)
     return summary
+
+
+def export(folder: epath.Path) -> None:
+    """Every model's predictions as other tools read them: `exported/MODEL/ahlmann_eltze` and `.../cell_eval`."""
+    predicted = workdir.read_h5ad(folder / 'predictions.h5ad')
+    for model in map(str, predicted.uns['models']):
+        if np.isnan(predicted.layers[model]).all():
+            logging.warning('%s predicts nothing, so nothing is exported of it.', model)
+            continue
+        write_ahlmann_eltze(predicted, model, folder / 'exported' / model / 'ahlmann_eltze')
+        write_cell_eval(predicted, model, folder / 'exported' / model / 'cell_eval')
 
 
 def embed(setup: Setup) -> None:

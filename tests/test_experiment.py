@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 
 import anndata
 import numpy as np
@@ -25,6 +26,8 @@ FILES = {
     'summary.csv',
     'report.html',
     'embeddings.h5ad',
+    'interactions.csv',
+    'interaction_ranking.csv',
 }
 MODELS = ['no_change', 'mean', 'context_mean', 'perturbation_mean', 'additive', 'linear', 'lpm']
 
@@ -85,6 +88,25 @@ def test_embeddings_name_every_row(workdir):
     compounds = tables.obs[tables.obs['type'] == 'Compound']
     assert set(compounds['axis']) == {'perturbation'}
     assert (tables.obs['training_profiles'] > 0).any()
+
+
+def test_predictions_of_another_tool_take_part(workdir, tmp_path):
+    """LPM's own, exported in both forms and read again, score as LPM does."""
+    experiment.run(tiny.get_config(), str(workdir), 'export')
+    exported = workdir / 'exported' / 'lpm'
+    config = tiny.get_config()
+    config.evaluation.predictions = {
+        'json': [{'path': str(exported / 'ahlmann_eltze' / str(split)), 'split': split} for split in (13, 14)],
+        'cell_eval': [
+            {'path': str(exported / 'cell_eval' / str(split) / 'pred.h5ad'), 'split': split} for split in (13, 14)
+        ],
+    }
+    shutil.copy(workdir / 'predictions.h5ad', tmp_path)
+    summary = experiment.run(config, str(tmp_path), 'evaluate')
+    shutil.rmtree(workdir / 'exported')
+    table = summary.set_index(['model', 'metric'])['value'].unstack()
+    for label in ('json', 'cell_eval'):
+        np.testing.assert_allclose(table.loc[label], table.loc['lpm'], rtol=1e-5)
 
 
 def test_a_second_launch_does_nothing_again(workdir):

@@ -69,7 +69,7 @@ class Page(html.parser.HTMLParser):
 def page(summary, config=None, notes=(), facts=None, curve=None):
     rows = [(model, 0.5, 0.25) for model in ['truth', *summary['model'].unique()]]
     collapsed = pd.DataFrame(rows, columns=['model', 'correlation', 'truth'])
-    return Page(report_page(summary, config or {}, list(notes), facts or {}, collapsed, curve))
+    return Page(report_page(summary, config or {}, list(notes), facts or {}, collapsed, None, curve))
 
 
 @pytest.fixture

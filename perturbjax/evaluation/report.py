@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element, tostring
 import numpy as np
 import pandas as pd
 
+from perturbjax.evaluation.doubles import Doubles
 from perturbjax.evaluation.elements import tag
 from perturbjax.evaluation.figures import forest, lines
 from perturbjax.evaluation.metrics import METRICS
@@ -49,6 +50,7 @@ def report_page(
     notes: Sequence[str],
     facts: Mapping[str, Any],
     collapsed: pd.DataFrame,
+    doubles: Doubles | None = None,
     curve: pd.DataFrame | None = None,
 ) -> str:
     """The page as text.
@@ -59,6 +61,7 @@ def report_page(
       notes: sentences on what could not be predicted or judged.
       facts: short names and values for the head of the page, such as the data and the split.
       collapsed: as `controls.collapse` gives it.
+      doubles: as `doubles.judge_doubles` gives it.
       curve: of training; its index is the epoch or step, and each of its columns is drawn as a line.
     """
     ratios, curve = _ratios(summary), _finite(curve)
@@ -68,6 +71,7 @@ def report_page(
         'Notes': [tag('ul', *(tag('li', note) for note in notes))] if notes else [],
         f'Error next to the {BASELINE} baseline': [] if ratios is None else [forest(ratios)],
         'Do predictions differ between perturbations?': _collapse(collapsed),
+        'Genetic interactions': [] if doubles is None else _interactions(doubles),
         'Training': [lines(curve)] if curve.size else [],
         'What the metrics mean': [_definitions()],
         'Settings': [_nested(config)],
@@ -170,24 +174,39 @@ def _scores(summary: pd.DataFrame) -> list[Element]:
     return [hint, tag('div', table, class_='scroll'), tag('p', legend)]
 
 
+def _interactions(doubles: Doubles) -> list[Element]:
+    """What was called, and who foresees it."""
+    notes = [tag('p', note) for note in doubles.notes]
+    if doubles.nulls.empty:
+        return notes
+    ranking = doubles.ranking.groupby(['screen', 'model'], sort=False)[['auprc', 'auroc']].mean().reset_index()
+    legend = (
+        'Observed minus additive, called against the empirical null at a local false discovery rate of 5%; a misfit '
+        'far above 1 says that the null does not describe the values. Models are ranked by how far they depart from '
+        'the additive prediction (mean over splits): AUPRC by chance is the share called, AUROC by chance 0.5.'
+    )
+    return [_plain_table(doubles.nulls), _plain_table(ranking), tag('p', legend), *notes]
+
+
+def _plain_table(table: pd.DataFrame) -> Element:
+    """Any table: its first column heads the rows, numbers to three digits."""
+    head = tag('thead', tag('tr', *map(_head, table.columns)))
+    body = []
+    for first, *rest in table.itertuples(index=False):
+        cells = (tag('td', number(each) if isinstance(each, float) else each) for each in rest)
+        body.append(tag('tr', tag('th', *_breakable(str(first)), scope='row'), *cells))
+    return tag('div', tag('table', head, tag('tbody', *body)), class_='scroll')
+
+
 def _collapse(collapsed: pd.DataFrame) -> list[Element]:
     """The collapse check and how to read it."""
-    head = tag('tr', _head('model'), _head('its predictions'), _head('the truths', 'same pairs and values'))
-    body = [
-        tag(
-            'tr',
-            tag('th', *_breakable(str(row.model)), scope='row'),
-            tag('td', number(row.correlation)),
-            tag('td', number(row.truth)),
-        )
-        for row in collapsed.itertuples()
-        if row.model != 'truth'
-    ]
+    models = collapsed[collapsed['model'] != 'truth']
+    models = models.rename(columns={'correlation': 'its predictions', 'truth': 'the truths, same pairs and values'})
     legend = (
         'Mean correlation between the changes from control of two different perturbations. A model far above '
         'the truths says nearly the same of every perturbation; -: it says no change at all.'
     )
-    return [tag('table', tag('thead', head), tag('tbody', *body)), tag('p', legend)]
+    return [_plain_table(models), tag('p', legend)]
 
 
 def _head(name: str, remark: str = '') -> Element:

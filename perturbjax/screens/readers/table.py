@@ -5,6 +5,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,10 @@ from perturbjax.screens.readers.fields import Fields, label_rows, readout_names,
 _SEPARATORS = {'.csv': ',', '.tsv': '\t', '.txt': '\t'}
 _TABLES = (*_SEPARATORS, '.parquet')
 _ENDINGS = re.compile(r'(\.(h5ad|gctx?|csv|tsv|txt|parquet))?(\.gz)?$', re.IGNORECASE)
+
+# pandas reads every digit by itself from 3.1 on.
+_OLD_PANDAS = tuple(map(int, pd.__version__.split('.')[:2])) < (3, 1)
+_EXACT: dict[str, Any] = {'float_precision': 'round_trip'} if _OLD_PANDAS else {}
 
 
 def read_long(path: str, fields: Fields, value: str = 'value') -> Measurements:

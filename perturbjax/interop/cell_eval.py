@@ -1,0 +1,111 @@
+"""The pair of h5ad files that cell-eval compares: the same genes and targets, one true, one predicted.
+
+The form: `PerturbationAnndataPair` of ArcInstitute/cell-eval.
+"""
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+from absl import logging
+from etils import epath
+
+from perturbjax import workdir
+from perturbjax.errors import InputError, listed
+from perturbjax.interop.foreign import CONTEXTS, CONTROLS, Foreign, cut, plain_names
+from perturbjax.screens.profiles import average
+from perturbjax.screens.readers.fields import Fields
+from perturbjax.screens.readers.h5ad import open_hdf5, read_h5ad
+
+CONTROL = 'non-targeting'
+# The column of targets; cell-eval's default was the first and is now the second, so ours have both.
+TARGETS = ('target', 'target_gene')
+_NOTE = (
+    'pseudobulk: one mean profile per target and celltype, no cells; '
+    'only metrics of means apply (--profile anndata --celltype-col celltype), no differential expression'
+)
+
+
+def read_cell_eval(path: str) -> Foreign:
+    """The predictions of an h5ad with obs `target` or `target_gene`, and maybe `celltype`.
+
+    The rows (cells) of one target and celltype are averaged.
+    Raises InputError where it is no h5ad, or has no such column.
+    """
+    with open_hdf5(path, 'h5ad') as file:
+        obs, var = (_columns(file, table) for table in ('obs', 'var'))
+    target = next((name for name in TARGETS if name in obs), None)
+    context = next((name for name in CONTEXTS if name in obs), '')
+    if target is None:
+        mend = 'it needs one of them for the conditions'
+        if set(TARGETS) & set(var):
+            mend = 'var has it, so the axes are swapped: transpose the file, for its rows must be conditions'
+        raise InputError(f'{path}: obs has no column {" or ".join(map(repr, TARGETS))}, it has {listed(obs)}; {mend}.')
+    fields = Fields(context=context, context_name='' if context else 'any', perturbation=target, control=CONTROLS)
+    profiles = average(read_h5ad(path, fields))
+    contexts = list(profiles.context) if context else None
+    return Foreign(list(profiles.perturbation), contexts, list(profiles.readout), profiles.values)
+
+
+def write_cell_eval(predictions: anndata.AnnData, model: str, folder: epath.PathLike) -> None:
+    """Writes `real.h5ad` and `pred.h5ad`: held-out profiles and each context's control, true and predicted.
+
+    obs has `target` and `target_gene` (`non-targeting` for control) and `celltype`, the context;
+    uns says model, split, screen and scale, and that rows are pseudobulks. cell-eval knows no gaps,
+    so what the model does not predict, and readouts missing anywhere, are left out of both files
+    and told. Negative values, which it refuses, stay and are told.
+
+    Args:
+      predictions: as `predictions.stack` makes them, with truth.
+      model: one of its models.
+      folder: local or `gs://`; within it a folder for each split and screen, where they are several.
+
+    Raises:
+      InputError: there is no truth, or no readout is left.
+    """
+    missing = [layer for layer in ('truth', 'control') if layer not in predictions.layers]
+    if missing:
+        raise InputError(f'predictions: cell-eval compares with the {listed(missing)} layer, which is not there.')
+    negative = 0
+    blocks = cut(predictions, model, folder, by=('split', 'screen'))
+    for place, block in [(place, _complete(block, model)) for place, block in blocks]:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, layer in (('real.h5ad', 'truth'), ('pred.h5ad', model)):
+            data = _with_control(block, layer, model)
+            negative += int((data.X < 0).sum())
+            workdir.write_h5ad(place / name, data)
+    if negative:
+        logging.warning('%s: %d values are negative; cell-eval refuses files with such.', folder, negative)
+
+
+def _columns(file: h5py.File, table: str) -> list[str]:
+    return list(file[table]) if isinstance(file.get(table), h5py.Group) else []
+
+
+def _complete(block: anndata.AnnData, model: str) -> anndata.AnnData:
+    """The readouts that have a value everywhere: in the truth, the control and the prediction."""
+    whole = np.all([np.isfinite(block.layers[layer]).all(axis=0) for layer in ('truth', 'control', model)], axis=0)
+    if not whole.any():
+        raise InputError(
+            f'predictions: cell-eval needs readouts without gaps, but {model!r}, the truth and the control '
+            f'together have none over {block.n_obs} profiles; choose fewer profiles, or evaluate here.'
+        )
+    if not whole.all():
+        gaps = block.var_names[~whole]
+        logging.warning('%s: %d readouts have gaps and are left out for cell-eval: %s.', model, len(gaps), listed(gaps))
+    return block[:, whole]
+
+
+def _with_control(block: anndata.AnnData, layer: str, model: str) -> anndata.AnnData:
+    """The layer as X, and after it the control of each context."""
+    control = block[~block.obs['context'].duplicated().to_numpy()]
+    names = [*plain_names(list(block.obs['perturbation'])), *[CONTROL] * control.n_obs]
+    contexts = [*block.obs['context'], *control.obs['context']]
+    obs = pd.DataFrame(
+        dict.fromkeys(TARGETS, names) | {'celltype': contexts},
+        index=[*block.obs_names, *(f'{context}/{CONTROL}' for context in control.obs['context'])],
+    )
+    values = np.concatenate([block.layers[layer], control.layers['control']])
+    split, screen = (str(block.obs[name].iloc[0]) for name in ('split', 'screen'))
+    about = {'model': model, 'split': split, 'screen': screen, 'scale': block.uns['scale'][screen], 'note': _NOTE}
+    return anndata.AnnData(values, obs=obs, var=pd.DataFrame(index=block.var_names), uns=about)

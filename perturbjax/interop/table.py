@@ -1,0 +1,38 @@
+"""Predictions as a table: a row per condition, a column per readout."""
+
+import numpy as np
+import pandas as pd
+
+from perturbjax.errors import InputError
+from perturbjax.interop.foreign import CONTEXTS, Foreign, canonical
+from perturbjax.screens.readers.columns import texts
+from perturbjax.screens.readers.table import finite, read_matrix
+
+TABLES = ('.csv', '.tsv', '.txt', '.parquet')
+
+
+def read_table(path: str) -> Foreign:
+    """The predictions of a table (text, also .gz, or parquet); infinite ones count as missing.
+
+    A column `context` (or `celltype`) names contexts, the first of the others conditions; the rest
+    are readouts. Raises InputError where they hold text, or there are none.
+    """
+    table = read_matrix(path)
+    if not isinstance(table.index, pd.RangeIndex):
+        table = table.reset_index()
+    context = next((name for name in CONTEXTS if name in table), None)
+    contexts = None if context is None else list(texts(table.pop(context)))
+    if len(table.columns) < 2:
+        raise InputError(f'{path}: has no readouts; give each a column, beside that of the conditions.')
+    names = texts(table.pop(table.columns[0]))
+    if '' in names:
+        raise InputError(f'{path}: {(names == "").sum()} of {len(names)} rows name no condition in the first column.')
+    for name, column in table.select_dtypes(exclude='number').items():
+        wrong = column[pd.to_numeric(column, errors='coerce').isna() & column.notna()]
+        if len(wrong):
+            raise InputError(
+                f'{path}: the column {name!r} holds {wrong.iloc[0]!r}, which is no number; '
+                'every column but those of condition and context must be a readout.'
+            )
+    values = table.astype(np.float64).to_numpy()
+    return Foreign([canonical(name) for name in names], contexts, [str(name) for name in table], finite(values, path))
