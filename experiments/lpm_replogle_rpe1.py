@@ -7,14 +7,16 @@
 As `lpm_replogle_k562.py`, but for the target and the released learning rate.
 """
 
-import ml_collections
+import pathlib
+import runpy
 
-from experiments import lpm_replogle_k562
+import ml_collections
 
 
 def get_config(_: str = '') -> ml_collections.ConfigDict:
     """The config; it takes no argument."""
-    config = lpm_replogle_k562.get_config()
+    sibling = pathlib.Path(__file__).with_name('lpm_replogle_k562.py')
+    config = runpy.run_path(str(sibling))['get_config']()
     config.split.target = 'RPE1'
     config.models.linear_transfer.reference = 'K562'
     config.training.learning_rate = 0.005

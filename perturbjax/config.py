@@ -7,9 +7,9 @@ from typing import Any
 import ml_collections
 from etils import epath
 
-from perturbjax.errors import InputError, check_settings
+from perturbjax.errors import InputError, check_range, check_settings
 from perturbjax.screens.splits import SPLITS
-from perturbjax.training.loop import Settings
+from perturbjax.training.loop import Settings, check_training
 
 
 def check(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -23,9 +23,20 @@ def check(config: ml_collections.ConfigDict) -> dict[str, Any]:
     settings = {'training': {}, 'evaluation': {}} | settings
     check_settings(Settings, settings['training'], 'training')
     check_settings(evaluation_settings, settings['evaluation'], 'evaluation')
+    check_training(Settings(**settings['training']))
+    check_range('evaluation', 1, replicates=evaluation_settings(**settings['evaluation'])[0])
     if 'name' not in settings['split']:
         raise InputError(f"split: the setting 'name' is needed, one of {', '.join(SPLITS)}.")
+    check_seeds([settings['seed']], 'seed')
+    check_seeds(settings['split'].get('seeds', [0]), 'split.seeds')
     return settings
+
+
+def check_seeds(seeds: Any, field: str) -> None:
+    """Raises unless seeds are whole numbers from 0 to 2^31 - 1, at least one, each once."""
+    whole = isinstance(seeds, list) and all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in seeds)
+    if not whole or not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f'{field}: {seeds!r} must be whole numbers from 0 to 2^31 - 1, each once.')
 
 
 def evaluation_settings(replicates: int = 2000, predictions: Mapping[str, Any] | None = None) -> tuple[int, dict]:
@@ -39,12 +50,16 @@ def evaluation_settings(replicates: int = 2000, predictions: Mapping[str, Any] |
 
 
 def refuse_other_config(settings: Mapping[str, Any], folder: epath.Path) -> None:
+    """Raises InputError where the workdir was made with another config; how it is evaluated may change."""
     saved = folder / 'config.json'
     if not saved.exists():
         return
-    before, now = _flat(json.loads(saved.read_text())), _flat(settings)
+    try:
+        before, now = _flat(json.loads(saved.read_text())), _flat(settings)
+    except ValueError as error:
+        raise InputError(f'{saved}: it is damaged ({error}); give another --workdir.') from error
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
+        if before.get(name) != now.get(name) and not name.startswith('evaluation'):
             raise InputError(
                 f'{folder}: this workdir was made with another config ({name} is {now.get(name, "not set")!r}, '
                 f'there {before.get(name, "not set")!r}); give another --workdir, or the same config to go on.'
@@ -63,6 +78,6 @@ def refuse_changed(path: epath.Path, text: str) -> None:
     """Raises InputError where the file is there and says something else: the data are no longer the same."""
     if path.exists() and path.read_text() != text:
         raise InputError(
-            f'{path}: the data are not those this workdir was made with (the names or the held-out profiles differ); '
+            f'{path}: the data are not those this workdir was made with (names, values or held-out profiles differ); '
             'give another --workdir, or the same data to go on.'
         )

@@ -23,7 +23,7 @@ from perturbjax.evaluation.scores import compare, score, summarise
 from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
 from perturbjax.interop.cell_eval import write_cell_eval
 from perturbjax.interop.predictions import add_configured
-from perturbjax.models import LearnedModel, Model, context_mean, make_models, no_change
+from perturbjax.models import LearnedModel, Model, check_label, context_mean, make_models, no_change
 from perturbjax.models.lpm import Fitted
 from perturbjax.models.model import Params
 from perturbjax.screens.loading import load
@@ -70,13 +70,17 @@ def run(
     Raises:
       InputError: anything the user can mend; the workdir is then as it was.
     """
-    if mode == 'evaluate':
-        return evaluate(check(config), epath.Path(folder))
-    if mode == 'export':
+    if mode in ('evaluate', 'export'):
+        settings = check(config)
+        refuse_other_config(settings, epath.Path(folder))
+        if mode == 'evaluate':
+            return evaluate(settings, epath.Path(folder))
         export(epath.Path(folder))
         return None
-    setup = prepare(config, epath.Path(folder), models or {})
+    setup, files = prepare(config, epath.Path(folder), models or {})
     if mode in ('run', 'train'):
+        for name, text in files.items():
+            workdir.write_text(setup.folder / name, text)
         train(setup)
     if queries:
         predict_queries(setup, queries)
@@ -87,10 +91,17 @@ def run(
     return evaluate(setup.config, setup.folder) if mode == 'run' else None
 
 
-def prepare(config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Any]) -> Setup:
-    """Checks the config, loads the data and makes the splits; only then writes them to the workdir."""
+def prepare(
+    config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Any]
+) -> tuple[Setup, dict[str, str]]:
+    """Checks the config, loads the data and makes the splits; returns also the files that say so, not yet written.
+
+    Raises InputError on anything that cannot be used, or that is not what the workdir was made with.
+    """
     settings = check(config)
     refuse_other_config(settings, folder)
+    for label in models:
+        check_label(label)
     made = make_models(settings['models']) | dict(models)
     compendium = load(settings['data'])
     split = dict(settings['split'])
@@ -104,13 +115,12 @@ def prepare(config: ml_collections.ConfigDict, folder: epath.Path, models: Mappi
     files = {
         'config.json': json.dumps(settings, indent=1),
         'vocabulary.json': compendium.vocabulary.to_json(),
+        'data.json': json.dumps(compendium.fingerprint(), indent=1),
         'split.json': json.dumps([each.describe(compendium) for each in made_splits], indent=1),
     }
-    for file in ('vocabulary.json', 'split.json'):
+    for file in ('vocabulary.json', 'data.json', 'split.json'):
         refuse_changed(folder / file, files[file])
-    for file, text in files.items():
-        workdir.write_text(folder / file, text)
-    return Setup(settings, folder, compendium, made_splits, made)
+    return Setup(settings, folder, compendium, made_splits, made), files
 
 
 def checkpoint_folder(setup: Setup, label: str, split: Split) -> epath.Path:
@@ -138,7 +148,7 @@ def _solve(setup: Setup, label: str, split: Split, about: checkpoints.About, fol
     if not checkpoints.is_saved(folder):
         params = _fit(cast(Model, setup.models[label]))(setup.compendium, split.mask(TRAIN))
         with checkpoints.open_folder(folder) as manager:
-            checkpoints.save(manager, 0, params, about, force=True)
+            checkpoints.save(manager, 0, params, about)
 
 
 @functools.lru_cache

@@ -58,7 +58,7 @@ def _unknown_setting(error: str) -> str:
 def _main(arguments: Sequence[str]) -> None:
     try:
         main(arguments)
-    except InputError as error:
+    except (InputError, OSError, ImportError) as error:
         _fail(error)
 
 

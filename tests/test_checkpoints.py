@@ -31,13 +31,6 @@ def test_the_best_is_read_and_the_latest_resumed(tmp_path):
     assert sorted(each.name for each in (tmp_path / 'c').iterdir()) == ['2', '3']
 
 
-def test_every_n_epochs_and_at_the_end(tmp_path):
-    with checkpoints.open_folder(tmp_path / 'c', every=3) as manager:
-        for step in range(1, 6):
-            checkpoints.save(manager, step, {'w': np.zeros(1)}, ABOUT, {'step': np.int32(step)}, {}, force=step == 5)
-            assert manager.latest_step() == {3: 3, 4: 3, 5: 5}.get(step)
-
-
 def test_params_come_back_in_their_structure(tmp_path):
     compendium = two_contexts()
     params = jax.jit(additive().fit)(compendium, everything(compendium))

@@ -13,7 +13,7 @@ def save(folder, params):
     compendium = two_contexts()
     about = checkpoints.About(compendium.vocabulary, {}, {'seed': 13})
     with checkpoints.open_folder(folder) as manager:
-        checkpoints.save(manager, 0, params, about, force=True)
+        checkpoints.save(manager, 0, params, about)
 
 
 def test_every_name_has_its_row_and_narrow_tables_are_filled_with_nan(tmp_path):

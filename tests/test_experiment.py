@@ -17,6 +17,7 @@ from perturbjax.models import Model, no_change
 
 FILES = {
     'config.json',
+    'data.json',
     'vocabulary.json',
     'split.json',
     'metrics.jsonl',
@@ -143,6 +144,14 @@ def test_other_data_under_the_same_config_are_refused(workdir):
     path.write_text(before)
 
 
+def test_other_values_under_the_same_names_are_refused(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / 'copy')
+    path = tmp_path / 'copy' / 'data.json'
+    path.write_text(path.read_text().replace('"sha256": "', '"sha256": "0'))
+    with pytest.raises(InputError, match=r'data.json: the data are not those this workdir was made with'):
+        experiment.run(tiny.get_config(), str(tmp_path / 'copy'))
+
+
 def test_a_half_written_checkpoint_is_made_again(workdir):
     folder = workdir / 'checkpoints' / 'linear' / '13'
     (folder / '0').rename(folder / '0.orbax-checkpoint-tmp-1')
@@ -187,6 +196,16 @@ def test_a_model_of_ones_own_joins(tmp_path):
         ('trainin', {}, "config: no such setting 'trainin'; did you mean 'training'"),
         ('evaluation.replicate', 3, "did you mean 'replicates'"),
         ('split.name', 'unseen', 'split.name: no such choice'),
+        ('training.batch', 0, 'training.batch: 0 must be at least 1'),
+        ('training', {'epochs': 2.5}, r'training.epochs: 2.5 is of the wrong type; it must be int'),
+        ('models.lpm', {'hidden': 8}, 'models.lpm.hidden: 8 is of the wrong type'),
+        ('models.lpm', {'embedding': (4, 4)}, 'must be one width, or three'),
+        ('models.linear.rank', 0, 'models.linear.rank: 0 must be at least 1'),
+        ('models.truth', {'model': 'mean'}, "cannot be called 'truth'"),
+        ('evaluation.replicates', 0, 'evaluation.replicates: 0 must be at least 1'),
+        ('seed', -1, 'seed: .* must be whole numbers'),
+        ('split.seeds', (3, 3), 'split.seeds: .* each once'),
+        ('split.test', 'half', r"\(unseen_in_context\).test: 'half' is of the wrong type"),
         ('split.target', 'context9', "no context matches 'context9'; there are 'context1'"),
         ('data.cells', -1, 'cells'),
         ('models.linear_transfer', {'reference': 'mars'}, "no context 'mars'"),
@@ -210,3 +229,4 @@ def test_evaluating_before_predicting_is_told(tmp_path):
 def test_predicting_before_training_is_told(tmp_path):
     with pytest.raises(InputError, match='no checkpoint is there; train first'):
         experiment.run(tiny.get_config(), str(tmp_path), 'predict')
+    assert not list(tmp_path.iterdir())

@@ -130,6 +130,23 @@ def test_values_not_measured_count_as_the_mean_change(screen):
     assert np.isfinite(answer).all()
 
 
+def test_transfer_with_fewer_rows_than_components_is_stable():
+    """Where the normal equations are singular in float32, the result must not depend on the precision."""
+    rng = np.random.default_rng(0)
+    genes = [f'g{i}' for i in range(30)]
+    names = ['control', *genes[:16]]
+    rows = [[(context, name, rng.normal(0, 10, 30)) for name in names] for context in 'ab']
+    answers = []
+    for precise in (False, True):
+        jax.config.update('jax_enable_x64', precise)
+        dtype = np.float64 if precise else np.float32
+        both = assemble([measurements(each, genes, str(i), dtype) for i, each in enumerate(rows)], ['log1p'] * 2)
+        training = (jnp.arange(17) < 5, jnp.ones(17, bool))
+        answers.append(predict(linear_transfer('b', rank=10), both, training, query_of(both.screens[0])))
+    jax.config.update('jax_enable_x64', False)
+    np.testing.assert_allclose(*answers, atol=0.05)
+
+
 def test_bad_settings_are_told(screen, tmp_path):
     with pytest.raises(InputError, match='ridge: 0.0 must be above 0'):
         linear(ridge=0.0)

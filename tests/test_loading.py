@@ -30,9 +30,9 @@ def test_each_file_of_a_folder_or_pattern_is_a_screen(folder, pattern):
 
 
 def test_several_sources_share_one_vocabulary(folder):
-    sources = {'one': settings(folder / 'a.csv'), 'two': settings(folder / 'b.csv', scale='as-measured')}
+    sources = {'one': settings(folder / 'a.csv'), 'two': settings(folder / 'b.csv')}
     compendium = load({'screens': sources})
-    assert [screen.scale for screen in compendium.screens] == ['log2', 'as-measured']
+    assert [screen.name for screen in compendium.screens] == ['a', 'b']
     assert compendium.vocabulary.contexts == ('a', 'b')
 
 

@@ -63,3 +63,12 @@ def test_four_bytes_a_value():
     compendium = two_contexts()
     data = pack(compendium, (np.ones(6, bool),))
     assert data.values.nbytes == 4 * compendium.screens[0].values.size
+
+
+def test_padding_is_small_and_never_taken():
+    values = np.random.default_rng(0).normal(size=(67, 31))
+    rows = [('a', name, row) for name, row in zip(['control', *(f'g{i}' for i in range(66))], values)]
+    data = pack(assemble([measurements(rows, [f'r{i}' for i in range(31)])], ['log1p']), (np.ones(67, bool),))
+    assert data.size == 67 * 31
+    assert data.size < len(data.values) <= data.size * 33 / 32
+    assert np.isnan(data.values[data.size :]).all()

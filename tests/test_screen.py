@@ -40,6 +40,12 @@ def test_profiles_stand_once():
         assemble([rows], ['fitness'])
 
 
+def test_a_readout_is_on_one_scale():
+    screens = [measurements([('a', 'g', (1,))], ['x'], name) for name in ('first', 'second')]
+    with pytest.raises(InputError, match="'x', are on the scale z-score here and on fitness in another screen"):
+        assemble(screens, ['fitness', 'z-score'])
+
+
 def test_readouts_stand_once():
     with pytest.raises(InputError, match="readouts are named twice: 'x'"):
         measurements([('a', 'g', (1, 2))], ['x', 'x'])

@@ -89,6 +89,23 @@ def test_custom_reads_the_lists_of_gears(compendium, tmp_path):
     assert [len(split.describe(compendium)[word]) for word in ('validation', 'test')] == [3, 6]
 
 
+def test_lists_that_overlap_or_that_nothing_reads_are_told(compendium, tmp_path):
+    path = tmp_path / 'split.json'
+    path.write_text(json.dumps({'train': ['g1+ctrl'], 'test': ['ctrl+g1']}))
+    with pytest.raises(InputError, match="in two lists: 'g1'"):
+        make_split(compendium, 'custom', 0, path=str(path))
+    path.write_text(json.dumps({'train': ['g1'], 'test': ['g2'], 'validation': ['g3']}))
+    with pytest.raises(InputError, match="the list 'validation' is not read"):
+        make_split(compendium, 'custom', 0, path=str(path))
+
+
+def test_conditions_that_the_screens_lack_are_told(compendium, tmp_path, caplog):
+    path = tmp_path / 'split.json'
+    path.write_text(json.dumps({'train': ['g1', 'ctrl'], 'test': ['g2', 'nobody']}))
+    make_split(compendium, 'custom', 0, path=str(path))
+    assert "1 conditions are not in the screens: 'nobody'" in caplog.text
+
+
 @pytest.mark.parametrize('text', ['', '[]', '{"train": []}', '{"train": 3, "test": []}'])
 def test_a_bad_split_file_is_told(compendium, tmp_path, text):
     path = tmp_path / 'split.json'

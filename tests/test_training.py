@@ -93,6 +93,12 @@ def test_the_best_epoch_is_returned_and_patience_ends_training(compendium, split
     assert sorted(int(each.name) for each in (tmp_path / 'checkpoints').iterdir()) == [best, best + 4]
 
 
+def test_the_best_epoch_is_saved_whenever_it_comes(compendium, split, tmp_path):
+    fast = SETTINGS._replace(learning_rate=0.05, epochs=9)
+    every = [train(compendium, split, tmp_path / str(n), fast._replace(checkpoint_every=n)) for n in (1, 4)]
+    assert largest_difference(*every) == 0
+
+
 def test_without_validation_the_last_epoch_is_returned(compendium, tmp_path):
     split = make_split(compendium, 'unseen_double', 0, test=1.0)
     train(compendium, split, tmp_path, SETTINGS._replace(epochs=2))
@@ -123,7 +129,7 @@ def test_evaluation_sums_over_every_observation(compendium, split):
     weights = step.initialise(module, step.Recipe(100, 0.1, 1.0, 0.0), 2, 0).weights
     tallies = [
         pmap_evaluate(module, chunk, devices)(replicate(data, devices), numbers(devices), weights)
-        for chunk in (101, len(data.values))
+        for chunk in (101, int(data.size))
     ]
     assert int(tallies[0].observations) == int((~np.isnan(data.values)).sum())
     np.testing.assert_allclose(tallies[0].squared_error, tallies[1].squared_error, rtol=1e-5)
@@ -133,8 +139,7 @@ def test_replicas_agree(compendium, split):
     """Every device took part, and all hold the same weights after steps on different data."""
     data, devices = pack(compendium, split.mask(TRAIN)), tuple(jax.local_devices())
     module, recipe = MODEL.module(compendium.vocabulary), step.Recipe(100, 0.002, 0.99, 0.01)
-    order = step.Order(np.int32(len(data.values)), np.uint32(0))
-    fixed = (*replicate((data, order), devices), numbers(devices))
+    fixed = (*replicate((data, np.uint32(0)), devices), numbers(devices))
     state = replicate(step.initialise(module, recipe, 2, 0), devices)
     state, tally = pmap_steps(module, recipe, devices)(state, *fixed, np.int32(3))
     copies = [np.asarray(shard.data) for shard in state.weights['kernel_0'].addressable_shards]

@@ -14,6 +14,7 @@ from perturbjax.interop.ahlmann_eltze import GENES, PREDICTIONS, read_ahlmann_el
 from perturbjax.interop.cell_eval import read_cell_eval
 from perturbjax.interop.foreign import Foreign, canonical, match
 from perturbjax.interop.table import TABLES, read_table
+from perturbjax.models import check_label
 from perturbjax.screens.readers.columns import find_column, matches
 from perturbjax.screens.vocabulary import CONTROL
 
@@ -83,6 +84,7 @@ def add_configured(predictions: anndata.AnnData, models: Mapping[str, Any]) -> N
     `{'path': ..., 'split': 13, 'context': 'K562'}`, each a file that answers for those profiles alone.
     """
     for label, files in models.items():
+        check_label(label)
         for file in [{'path': files}] if isinstance(files, str) else files:
             only = dict(file)
             path = only.pop('path', '')

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from perturbjax.errors import check_settings, pick
+from perturbjax.errors import InputError, check_settings, pick
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
 from perturbjax.models.linear import linear
@@ -22,6 +22,9 @@ MODELS: dict[str, Callable[..., Model | LearnedModel]] = {
     'lpm': lpm,
 }
 
+# Layers of predictions that are no models.
+RESERVED = ('truth', 'control', 'perturbed_mean')
+
 # Every score stands beside these two.
 ALWAYS = ('no_change', 'mean')
 
@@ -33,13 +36,23 @@ def make_models(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Model | 
     model or setting.
     """
     labels = dict.fromkeys([*ALWAYS, *settings])
-    return {label: _make(label, dict(settings.get(label, {}))) for label in labels}
+    return {label: _make(label, settings.get(label, {})) for label in labels}
 
 
-def _make(label: str, settings: dict[str, Any]) -> Model | LearnedModel:
-    factory = pick(MODELS, settings.pop('model', label), f'models.{label}')
+def check_label(label: str) -> None:
+    """Raises where a model cannot have that label: it names a layer of predictions, and a folder."""
+    if label in RESERVED or not label or '/' in label or label.startswith('.'):
+        raise InputError(f'models: a model cannot be called {label!r}; give it another label.')
+
+
+def _make(label: str, settings: Any) -> Model | LearnedModel:
+    check_label(label)
+    named = settings if isinstance(settings, Mapping) else {}
+    factory = pick(MODELS, named.get('model', label), f'models.{label}')
+    if isinstance(settings, Mapping):
+        settings = {name: value for name, value in settings.items() if name != 'model'}
     check_settings(factory, settings, f'models.{label}')
     return factory(**settings)
 
 
-__all__ = ['ALWAYS', 'MODELS', 'LearnedModel', 'Model', 'Query', 'make_models']
+__all__ = ['ALWAYS', 'MODELS', 'LearnedModel', 'Model', 'Query', 'check_label', 'make_models']

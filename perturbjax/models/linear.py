@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from perturbjax.errors import InputError
+from perturbjax.errors import check_range
 from perturbjax.models.baselines import control_sums, delta, in_context
 from perturbjax.models.embedding import Embedding, embedding
 from perturbjax.models.model import (
@@ -72,8 +72,9 @@ def linear(
     Raises:
       InputError: an embedding file that cannot be read or that names nothing of the screen.
     """
-    if isinstance(ridge, int | float) and ridge <= 0:
-        raise InputError(f'models.linear.ridge: {ridge} must be above 0.')
+    if max_rank is None:
+        check_range('models.linear', 1, rank=rank)
+        check_range('models.linear', 0.0, ridge=ridge)
     width = int(rank) if max_rank is None else max_rank
     sources = embedding(readout_embedding, seed), embedding(perturbation_embedding, seed + 1)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
-from perturbjax.errors import InputError, did_you_mean
+from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.dropout import Noise, dropout
 from perturbjax.models.model import Params, Query
 from perturbjax.screens.screen import Array
@@ -146,6 +146,12 @@ def lpm(
     """LPM with one embedding width, or one each for context, perturbation and readout."""
     if aggregation not in AGGREGATIONS:
         raise InputError(f'models.lpm.aggregation: no such {aggregation!r}; {did_you_mean(aggregation, AGGREGATIONS)}')
+    check_range('models.lpm', 1, embedding=min(embedding) if isinstance(embedding, Sequence) else embedding)
+    check_range('models.lpm', 1, hidden=min(hidden, default=0))
+    if isinstance(embedding, Sequence) and len(embedding) != 3:
+        raise InputError(
+            f'models.lpm.embedding: {list(embedding)} must be one width, or three: context, perturbation, readout.'
+        )
     if not 0 <= dropout < 1:
         raise InputError(f'models.lpm.dropout: {dropout} must be at least 0 and below 1.')
     context, perturbation, readout = (embedding,) * 3 if isinstance(embedding, int) else embedding

@@ -16,10 +16,12 @@ def predict_profiles(
 ) -> np.ndarray:
     """`predict` over the Q profiles of a query on the host, float32 `[Q, M]`.
 
-    Profiles are asked for some at a time, always the same number; a jitted `predict` compiles once.
+    Profiles are asked for some at a time, in numbers of which there are few; so a jitted `predict`
+    compiles once for splits of about one size.
     """
     profiles, readouts = len(query.context), len(query.readout)
-    at_once = min(profiles, max(1, VALUES_AT_ONCE // readouts))
+    at_once = min(2 ** (profiles - 1).bit_length(), max(1, VALUES_AT_ONCE // readouts))
+    params = jax.device_put(params)
     answers = np.empty((profiles, readouts), np.float32)
     for first in tqdm.trange(0, profiles, at_once, desc=title, disable=None, leave=False):
         rows = np.arange(first, min(first + at_once, profiles))

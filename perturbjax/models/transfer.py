@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from perturbjax.errors import InputError, did_you_mean
+from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.baselines import control_sums, delta, in_context
 from perturbjax.models.model import (
     ContextFits,
@@ -50,11 +50,18 @@ class Params(NamedTuple):
 
 
 def linear_transfer(reference: str, rank: int = 10, ridge: float = 0.1) -> Model:
-    """The transfer model. `reference` is a context of the compendium, of any screen; `rank` and `ridge` as above.
+    """The transfer model; NaN for a perturbation that the reference did not train on.
 
-    NaN for a perturbation that the reference did not train on. Raises InputError when fitted on a
-    compendium without that context.
+    Args:
+      reference: a context of the compendium, of any screen.
+      rank: R above, at least 1.
+      ridge: as above, positive.
+
+    Raises:
+      InputError: a setting out of its range; when fitted on a compendium without that context.
     """
+    check_range('models.linear_transfer', 1, rank=rank)
+    check_range('models.linear_transfer', 0.0, ridge=ridge)
 
     def fit(compendium: Compendium, training: Masks) -> Params:
         contexts = compendium.vocabulary.contexts
@@ -125,10 +132,14 @@ def _look_up(reference: Reference, perturbation: jax.Array) -> tuple[jax.Array, 
 
 
 def _ridge(x: jax.Array, y: jax.Array, used: jax.Array, ridge: float) -> jax.Array:
-    """Coefficients `[1 + R, R]` of y on x over the used rows."""
-    x = x * used[:, None]
-    penalty = used.sum() * ridge**4 * jnp.ones(x.shape[1], x.dtype).at[0].set(0)
-    return jnp.linalg.solve(exact_matmul(x.T, x) + jnp.diag(penalty), exact_matmul(x.T, y))
+    """Coefficients `[1 + R, R]` of y on x over the used rows.
+
+    By least squares on the appended rows, not by normal equations: with few rows float32 could not solve those.
+    """
+    penalty = jnp.sqrt(used.sum()) * ridge**2 * jnp.ones(x.shape[1], x.dtype).at[0].set(0)
+    rows = jnp.concatenate([x * used[:, None], jnp.diag(penalty)])
+    targets = jnp.concatenate([y * used[:, None], jnp.zeros((x.shape[1], y.shape[1]), y.dtype)])
+    return jnp.linalg.lstsq(rows, targets)[0]
 
 
 def _predict(params: Params, query: Query) -> jax.Array:

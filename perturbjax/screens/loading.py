@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from perturbjax.errors import InputError, check_settings, did_you_mean, pick
+from perturbjax.errors import InputError, check_range, check_settings, did_you_mean, pick
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.profiles import average
 from perturbjax.screens.readers.fields import Fields
@@ -35,6 +35,8 @@ def load(data: Mapping[str, Any]) -> Compendium:
     `data` holds the settings of one source (see `read_profiles`), or `screens`, a mapping of such
     settings. Raises InputError on anything in it that cannot be used.
     """
+    if 'screens' in data:
+        check_settings(lambda screens: screens, data, 'data')
     sources = data['screens'].values() if 'screens' in data else [data]
     screens = [screen for source in sources for screen in _one_source(source)]
     return assemble([profiles for profiles, _ in screens], [scale for _, scale in screens])
@@ -89,6 +91,8 @@ def read_profiles(
       counts, target_sum, missing, duplicate_seed: see `profiles.average`.
     """
     find_scale(scale)
+    check_range('data', 0.0, target_sum=target_sum)
+    check_range('data', 0, duplicate_seed=duplicate_seed)
     check_settings(Fields, fields, 'data.fields')
     columns = Fields(**fields)
     screens = []

@@ -1,6 +1,7 @@
 """Screen and Compendium: the one data structure that everything after the readers works on."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -68,6 +69,18 @@ class Compendium:
     screens: tuple[Screen, ...]
     vocabulary: Vocabulary
 
+    def fingerprint(self) -> dict[str, dict[str, Any]]:
+        """Of each screen its size, scale and a hash of its values, to know the same data again."""
+        return {
+            screen.name: {
+                'profiles': screen.values.shape[0],
+                'readouts': screen.values.shape[1],
+                'scale': screen.scale,
+                'sha256': hashlib.sha256(np.ascontiguousarray(screen.values).tobytes()).hexdigest(),
+            }
+            for screen in self.screens
+        }
+
     def table(self) -> pd.DataFrame:
         """One row per profile: screen, context, perturbation, order, row (its place in the screen)."""
         frames = [
@@ -93,13 +106,14 @@ def assemble(measurements: Sequence[Measurements], scales: Sequence[str]) -> Com
     """Profiles of one or more screens, each with its scale, as a compendium over a shared vocabulary.
 
     Raises InputError where a (context, perturbation) stands in a screen twice, where two screens
-    have one name, or where a context has no control although its scale needs one.
+    have one name or one readout on two scales, or where a context has no control although its scale needs one.
     """
     names = [each.name for each in measurements]
     if len(set(names)) < len(names):
         raise InputError(f'two screens have one name: {listed(sorted(names))}; name each file differently.')
     for each, scale in zip(measurements, scales, strict=True):
         _check_profiles(each, scale)
+    _check_scales(measurements, scales)
     vocabulary = Vocabulary(
         contexts=tuple(sorted({str(name) for each in measurements for name in each.context})),
         perturbations=(
@@ -129,6 +143,18 @@ def _check_profiles(measurements: Measurements, scale: str) -> None:
             f'(perturbations there are {listed(sorted(set(profiles.perturbation)))}), '
             'or declare a scale on which control is 0.'
         )
+
+
+def _check_scales(measurements: Sequence[Measurements], scales: Sequence[str]) -> None:
+    """A readout means one thing: models pool it over screens."""
+    scale_of: dict[str, str] = {}
+    for each, scale in zip(measurements, scales, strict=True):
+        other = [name for name in map(str, each.readout) if scale_of.setdefault(name, scale) != scale]
+        if other:
+            raise InputError(
+                f'{each.name}: {len(other)} readouts, such as {other[0]!r}, are on the scale {scale} here and on '
+                f'{scale_of[other[0]]} in another screen; name them apart by data.fields.readout, or give one scale.'
+            )
 
 
 def _encode(measurements: Measurements, scale: str, vocabulary: Vocabulary, order: int) -> Screen:

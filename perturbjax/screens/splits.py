@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from perturbjax.errors import InputError, check_settings, listed, pick
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.vocabulary import combine, parts, target
+from perturbjax.screens.vocabulary import CONTROL, combine, parts, target
 
 TRAIN, VALIDATION, TEST, UNUSED = range(4)
 
@@ -49,6 +50,9 @@ def make_split(compendium: Compendium, name: str, seed: int, **settings: Any) ->
     for role, word in ((TRAIN, 'train on'), (TEST, 'test')):
         if not ((roles == role) & (table['order'] > 0)).any():
             raise InputError(f'split ({name}, seed {seed}): it leaves no perturbation to {word}; change its settings.')
+    measured = np.concatenate([~np.isnan(screen.values).all(axis=1) for screen in compendium.screens])
+    if not measured[roles == TEST].any():
+        raise InputError(f'split ({name}, seed {seed}): every value to be tested is missing; hold out other profiles.')
     ends = np.cumsum([len(screen.context) for screen in compendium.screens])[:-1]
     return Split(name, seed, tuple(np.split(roles, ends)))
 
@@ -95,11 +99,12 @@ def custom(table: pd.DataFrame, seed: int, path: str) -> np.ndarray:
     try:
         lists = json.loads(pathlib.Path(path).read_text())
         members = {role: _conditions(lists[key]) for key, role in (('train', TRAIN), ('test', TEST))}
-        members[VALIDATION] = _conditions(lists.get('val', []))
+        members[VALIDATION] = _conditions(lists.pop('val', []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f'{path}: not a split: it needs the lists train and test, and may have val ({error}).'
         ) from error
+    _check_lists(lists, members, table, path)
     roles = np.full(len(table), UNUSED)
     for names in (table['perturbation'], table['perturbation'].map(lambda name: combine(map(target, parts(name))))):
         for role, conditions in members.items():
@@ -107,7 +112,24 @@ def custom(table: pd.DataFrame, seed: int, path: str) -> np.ndarray:
     return roles
 
 
+def _check_lists(lists: dict, members: dict[int, set[str]], table: pd.DataFrame, path: str) -> None:
+    """Raises on lists that nothing reads or that overlap; tells conditions that the screens do not have."""
+    other = sorted(set(lists) - {'train', 'test'})
+    if other:
+        raise InputError(f'{path}: the list {listed(other)} is not read; the lists are train, val and test.')
+    named = [name for names in members.values() for name in names]
+    twice = sorted({name for name in named if named.count(name) > 1} - {CONTROL})
+    if twice:
+        raise InputError(f'{path}: in two lists: {listed(twice)}; a condition has one role.')
+    known = set(table['perturbation']) | {combine(map(target, parts(name))) for name in table['perturbation']}
+    unknown = sorted(set(named) - known - {CONTROL})
+    if unknown:
+        logging.warning('%s: %d conditions are not in the screens: %s.', path, len(unknown), listed(unknown))
+
+
 def _conditions(names: Sequence[str]) -> set[str]:
+    if not isinstance(names, list):
+        raise TypeError(f'{names!r} is no list')
     return {combine(part for part in parts(name) if part != 'ctrl') for name in names}
 
 

@@ -35,8 +35,8 @@ class Checkpoint(NamedTuple):
     about: About
 
 
-def open_folder(folder: str | epath.Path, every: int = 1, best: bool = False) -> ocp.CheckpointManager:
-    """A manager to be used as a context (saves are asynchronous), saving every `every` steps.
+def open_folder(folder: str | epath.Path, best: bool = False) -> ocp.CheckpointManager:
+    """A manager to be used as a context (saves are asynchronous).
 
     It keeps the latest checkpoint and, with `best`, the one with the lowest validation error:
     each by its own rule, so that the best never costs the latest and resuming never goes back.
@@ -45,7 +45,6 @@ def open_folder(folder: str | epath.Path, every: int = 1, best: bool = False) ->
     if best:
         keep.append(policies.BestN(get_metric_fn=_metric, reverse=True, n=1, keep_checkpoints_without_metrics=False))
     options = ocp.CheckpointManagerOptions(
-        save_decision_policy=policies.FixedIntervalPolicy(every),
         preservation_policy=policies.AnyPreservationPolicy(keep),
         best_fn=_metric if best else None,
         best_mode='min',
@@ -64,9 +63,8 @@ def save(
     about: About,
     state: Any = None,
     progress: Mapping[str, Any] | None = None,
-    force: bool = False,
 ) -> None:
-    """Saves a checkpoint, if its turn has come or by `force`; `state` and `progress` are what resuming needs."""
+    """Saves a checkpoint; `state` and `progress` are what resuming needs."""
     items = {
         'params': args.StandardSave(jax.device_get(params)),
         'vocabulary': args.JsonSave(json.loads(about.vocabulary.to_json())),
@@ -77,7 +75,7 @@ def save(
         items['state'] = args.StandardSave(jax.device_get(state))
         items['progress'] = args.JsonSave(dict(progress or {}))
     metrics = {METRIC: progress['rmse']} if progress and progress.get('rmse') is not None else None
-    manager.save(step, args=args.Composite(**items), metrics=metrics, force=force)
+    manager.save(step, args=args.Composite(**items), metrics=metrics, force=True)
 
 
 def resume(manager: ocp.CheckpointManager, state: Any) -> tuple[Any, dict[str, Any]] | None:

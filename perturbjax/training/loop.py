@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from perturbjax.errors import InputError
+from perturbjax.errors import InputError, check_range
 from perturbjax.models.lpm import LPM, Fitted
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
@@ -18,7 +18,7 @@ from perturbjax.screens.vocabulary import PADDING
 from perturbjax.training import checkpoints
 from perturbjax.training.parallel import numbers, pmap_evaluate, pmap_steps, replicate
 from perturbjax.training.sampling import pack
-from perturbjax.training.step import Order, Recipe, State, Tally, add_tally, empty_tally, initialise
+from perturbjax.training.step import Recipe, State, Tally, add_tally, empty_tally, initialise
 from perturbjax.training.writers import Curve, bar
 
 STEPS_PER_CALL = 100
@@ -33,7 +33,7 @@ class Settings(NamedTuple):
       batch: observations per step, over all devices.
       epochs: at most.
       patience: stop after so many epochs without a better validation error; 0 = never.
-      checkpoint_every: epochs between checkpoints.
+      checkpoint_every: epochs between checkpoints; the best epoch is saved whenever it comes.
       tensorboard: write the curve for TensorBoard too.
     """
 
@@ -64,6 +64,11 @@ class Progress(NamedTuple):
     def is_over(self, settings: Settings) -> bool:
         impatient = settings.patience > 0 and self.best is not None
         return self.epoch >= settings.epochs or (impatient and self.epoch - self.best_epoch >= settings.patience)
+
+    def is_to_be_saved(self, settings: Settings) -> bool:
+        """Every so often, at the end, and whenever validation is better than ever."""
+        due = self.epoch % settings.checkpoint_every == 0
+        return due or self.best_epoch == self.epoch or self.is_over(settings)
 
 
 class Compiled(NamedTuple):
@@ -107,7 +112,7 @@ def train(
     devices = tuple(devices or jax.local_devices())
     compiled, state = _compile(module, compendium, split, settings, seed, devices)
     size = compiled.size
-    with checkpoints.open_folder(folder, settings.checkpoint_every, compiled.validate is not None) as manager:
+    with checkpoints.open_folder(folder, best=compiled.validate is not None) as manager:
         state, progress = _start(manager, state)
         state = replicate(state, devices)
         curve.forget_from(progress.epoch + 1)
@@ -119,9 +124,18 @@ def train(
                 rmse = None if compiled.validate is None else _rmse(compiled.validate(state))
                 progress = progress.after(rmse)
                 _report(curve, shown, progress, _rmse(tally), size / seconds)
-                params, last = compiled.fitted(state), progress.is_over(settings)
-                checkpoints.save(manager, progress.epoch, params, about, state, progress._asdict(), force=last)
+                if progress.is_to_be_saved(settings):
+                    params = compiled.fitted(state)
+                    checkpoints.save(manager, progress.epoch, params, about, state, progress._asdict())
     return checkpoints.read(folder, compiled.fitted(state)).params
+
+
+def check_training(settings: Settings) -> None:
+    """Raises InputError on a setting out of its range."""
+    whole = {name: getattr(settings, name) for name in ('batch', 'epochs', 'checkpoint_every')}
+    check_range('training', 1, **whole)
+    check_range('training', 0.0, learning_rate=settings.learning_rate, decay=settings.decay)
+    check_range('training', 0, weight_decay=settings.weight_decay, patience=settings.patience)
 
 
 def _compile(
@@ -129,16 +143,16 @@ def _compile(
 ) -> tuple[Compiled, State]:
     """Puts the data on the devices, and makes the functions that work on it and the first state."""
     data, held_out = pack(compendium, split.mask(TRAIN)), split.mask(VALIDATION)
-    size = len(data.values)
+    size = int(data.size)
     recipe = Recipe(min(settings.batch, size), settings.learning_rate, settings.decay, settings.weight_decay)
     run = pmap_steps(module, recipe, devices)
-    placed, order = replicate((data, Order(np.int32(size), np.uint32(seed))), devices)
+    placed, placed_seed = replicate((data, np.uint32(seed)), devices)
     device = numbers(devices)
     counts = training_counts(compendium, split.mask(TRAIN))
     return Compiled(
         batch=recipe.batch,
         size=size,
-        steps=lambda state, steps: run(state, placed, order, device, np.int32(steps)),
+        steps=lambda state, steps: run(state, placed, placed_seed, device, np.int32(steps)),
         validate=_validation(module, compendium, held_out, devices),
         fitted=lambda state: Fitted(jax.device_get(state.weights), *counts),
     ), initialise(module, recipe, data.perturbation.shape[1], seed)
@@ -147,7 +161,8 @@ def _compile(
 def _validation(
     module: LPM, compendium: Compendium, held_out: tuple[np.ndarray, ...], devices: tuple[jax.Device, ...]
 ) -> Callable[[State], Tally] | None:
-    if not any(mask.any() for mask in held_out):
+    screens = zip(compendium.screens, held_out, strict=True)
+    if not any((~np.isnan(screen.values[mask])).any() for screen, mask in screens):
         return None
     data = pack(compendium, held_out)
     evaluate = pmap_evaluate(module, min(EVALUATED_AT_ONCE * len(devices), len(data.values)), devices)

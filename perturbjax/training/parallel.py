@@ -9,8 +9,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from perturbjax.models.lpm import LPM
+from perturbjax.screens.screen import Array
 from perturbjax.training.sampling import Observations
-from perturbjax.training.step import Order, Recipe, State, Tally, add_tally, empty_tally, make_evaluate, make_update
+from perturbjax.training.step import Recipe, State, Tally, add_tally, empty_tally, make_evaluate, make_update
 
 AXIS = 'devices'
 
@@ -30,16 +31,16 @@ def numbers(devices: Sequence[jax.Device]) -> jax.Array:
 @functools.lru_cache
 def pmap_steps(
     module: LPM, recipe: Recipe, devices: tuple[jax.Device, ...]
-) -> Callable[[State, Observations, Order, jax.Array, np.int32], tuple[State, Tally]]:
-    """`(state, data, order, numbers, steps) -> (state, tally)`: that many steps in one call; the state is donated.
+) -> Callable[[State, Observations, Array, jax.Array, np.int32], tuple[State, Tally]]:
+    """`(state, data, seed, numbers, steps) -> (state, tally)`: that many steps in one call; the state is donated.
 
     The number of steps is a value and not a shape, so that a shorter last call compiles nothing.
     """
     update = make_update(module, recipe, len(devices), AXIS)
 
-    def run(state: State, data: Observations, order: Order, device: jax.Array, steps: jax.Array) -> tuple[State, Tally]:
+    def run(state: State, data: Observations, seed: Array, device: jax.Array, steps: jax.Array) -> tuple[State, Tally]:
         def body(_: jax.Array, carry: tuple[State, Tally]) -> tuple[State, Tally]:
-            state, tally = update(data, order, device, carry[0])
+            state, tally = update(data, seed, device, carry[0])
             return state, add_tally(carry[1], tally)
 
         return jax.lax.fori_loop(0, steps, body, (state, empty_tally()))

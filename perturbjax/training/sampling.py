@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from perturbjax.errors import InputError
 from perturbjax.models.dropout import mix
 from perturbjax.screens.screen import Array, Compendium
 
@@ -17,13 +18,15 @@ class Observations(NamedTuple):
     and the values `start[s]` on, row by row.
 
     Attributes:
-      values: `[T]`, NaN = not measured.
+      size: T, how many values there are; the arrays are padded.
+      values: NaN = not measured.
       context: ids by row.
       perturbation: ids by row, `[rows, K]`.
       readout: ids by column.
       start, row_start, column_start, width: `[S]`.
     """
 
+    size: Array
     values: Array
     context: Array
     perturbation: Array
@@ -45,20 +48,37 @@ class Batch(NamedTuple):
 
 
 def pack(compendium: Compendium, chosen: tuple[np.ndarray, ...]) -> Observations:
-    """The chosen profiles (bool `[N]` per screen) as observations on the host."""
+    """The chosen profiles (bool `[N]` per screen) as observations on the host.
+
+    Values and rows are padded to one of few sizes, at most 1/32 larger, with values not measured,
+    so that splits of about one size share a compilation.
+
+    Raises InputError where there are 2^31 values or more.
+    """
     screens = [(screen, mask) for screen, mask in zip(compendium.screens, chosen, strict=True) if mask.any()]
     rows = np.array([mask.sum() for _, mask in screens])
     width = np.array([len(screen.readout) for screen, _ in screens])
+    size = int((rows * width).sum())
+    if size >= 2**31:
+        raise InputError(f'training: {size:,} values are 2^31 or more; leave out readouts or profiles.')
     return Observations(
-        values=np.concatenate([screen.values[mask].ravel() for screen, mask in screens]),
-        context=np.concatenate([screen.context[mask] for screen, mask in screens]),
-        perturbation=np.concatenate([screen.perturbation[mask] for screen, mask in screens]),
+        size=np.int32(size),
+        values=_padded([screen.values[mask].ravel() for screen, mask in screens], np.nan),
+        context=_padded([screen.context[mask] for screen, mask in screens], 0),
+        perturbation=_padded([screen.perturbation[mask] for screen, mask in screens], 0),
         readout=np.concatenate([screen.readout for screen, _ in screens]),
         start=_starts(rows * width),
         row_start=_starts(rows),
         column_start=_starts(width),
         width=width.astype(np.int32),
     )
+
+
+def _padded(blocks: list[np.ndarray], fill: float) -> np.ndarray:
+    """The blocks end to end, then `fill` up to a multiple of 1/32 to 1/64 of their size."""
+    whole = np.concatenate(blocks)
+    step = 2 ** max(0, len(whole).bit_length() - 6)
+    return np.pad(whole, [(0, -len(whole) % step)] + [(0, 0)] * (whole.ndim - 1), constant_values=fill)
 
 
 def _starts(sizes: np.ndarray) -> np.ndarray:

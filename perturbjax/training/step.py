@@ -52,15 +52,9 @@ class Recipe(NamedTuple):
         return self.learning_rate * self.decay ** epoch.astype(jnp.float32)
 
 
-class Order(NamedTuple):
-    """Which observations come when: `size` of them (int32) in the order that `seed` (uint32) gives."""
-
-    size: Array
-    seed: Array
-
-
-def steps_per_epoch(order: Order, recipe: Recipe) -> jax.Array:
-    return -(-order.size // recipe.batch)
+def steps_per_epoch(size: Array, recipe: Recipe) -> Array:
+    """Steps in which each of `size` observations comes once."""
+    return -(-size // recipe.batch)
 
 
 def squared_error(module: LPM, weights: Params, batch: Batch, noise: Noise | None) -> jax.Array:
@@ -77,29 +71,30 @@ def share(size: int, device: jax.Array, devices: int) -> jax.Array:
 
 def make_update(
     module: LPM, recipe: Recipe, devices: int, axis: str
-) -> Callable[[Observations, Order, jax.Array, State], tuple[State, Tally]]:
+) -> Callable[[Observations, Array, jax.Array, State], tuple[State, Tally]]:
     """One step of training on one of `devices`, which add up their gradients over the mapped `axis`.
 
     The batch is places `step * B` to `(step + 1) * B` of the epoch's permutation, so that every
-    observation comes once an epoch, in the same global batch whatever the number of devices.
+    observation comes once an epoch, in the same global batch whatever the number of devices; `seed`
+    (uint32) gives the permutation.
     """
     optimizer = recipe.optimizer()
 
     def batch_of(
-        data: Observations, order: Order, device: jax.Array, epoch: jax.Array, step: jax.Array
+        data: Observations, seed: Array, device: jax.Array, epoch: jax.Array, step: jax.Array
     ) -> tuple[Batch, Noise]:
-        within = step % steps_per_epoch(order, recipe)
+        within = step % steps_per_epoch(data.size, recipe)
         place = share(recipe.batch, device, devices)
         position = within * recipe.batch + place
-        wanted = (place < recipe.batch) & (position < order.size)
-        epoch_seed = mix(order.seed ^ mix(epoch.astype(jnp.uint32)))
-        index = shuffled(jnp.where(wanted, position, 0), order.size, epoch_seed)
-        noise = Noise(mix(mix(order.seed) + step.astype(jnp.uint32)), place)
+        wanted = (place < recipe.batch) & (position < data.size)
+        epoch_seed = mix(seed ^ mix(epoch.astype(jnp.uint32)))
+        index = shuffled(jnp.where(wanted, position, 0), data.size, epoch_seed)
+        noise = Noise(mix(mix(seed) + step.astype(jnp.uint32)), place)
         return take(data, index, wanted), noise
 
-    def update(data: Observations, order: Order, device: jax.Array, state: State) -> tuple[State, Tally]:
-        epoch = state.step // steps_per_epoch(order, recipe)
-        batch, noise = batch_of(data, order, device, epoch, state.step)
+    def update(data: Observations, seed: Array, device: jax.Array, state: State) -> tuple[State, Tally]:
+        epoch = state.step // steps_per_epoch(data.size, recipe)
+        batch, noise = batch_of(data, seed, device, epoch, state.step)
         count = jax.lax.psum(batch.weight.sum(), axis)
 
         def loss(weights: Params) -> jax.Array:
@@ -119,7 +114,7 @@ def make_evaluate(module: LPM, chunk: int, devices: int, axis: str) -> Callable[
     """The sums over all observations of the data, `chunk` at a time, without dropout."""
 
     def evaluate(data: Observations, device: jax.Array, weights: Params) -> Tally:
-        size = len(data.values)
+        size = data.size
 
         def add(i: jax.Array, tally: Tally) -> Tally:
             place = share(chunk, device, devices)

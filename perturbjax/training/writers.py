@@ -41,8 +41,8 @@ class Curve:
 
     def write(self, **values: Any) -> None:
         if jax.process_index() == 0:
-            with self.path.open('a') as file:
-                file.write(json.dumps({'model': self.model, 'split': self.split, **values}) + '\n')
+            before = self.path.read_text() if self.path.exists() else ''  # buckets cannot append
+            write_text(self.path, before + json.dumps({'model': self.model, 'split': self.split, **values}) + '\n')
             if self.events is not None:
                 for name in values.keys() - {'epoch'}:
                     self.events.add_scalar(name, values[name], values['epoch'])
