@@ -67,6 +67,8 @@ def _kinds(annotation: Any) -> list[type]:
 
 def _is_of(value: Any, annotation: Any) -> bool:
     kinds = _kinds(annotation)
+    if isinstance(value, list) and tuple in kinds:  # JSON knows lists only
+        return True
     if isinstance(value, bool | str):  # they are a number and a sequence too, but hardly meant so
         return not kinds or type(value) in kinds
     return not kinds or isinstance(value, (*kinds, int) if float in kinds else tuple(kinds))
