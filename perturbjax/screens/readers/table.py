@@ -150,9 +150,7 @@ def _read_text(path: str, separator: str, columns: Collection[str]) -> pd.DataFr
     with warnings.catch_warnings():
         warnings.simplefilter('error', pd.errors.ParserWarning)  # lines longer than the header
         usecols = list(columns) or None
-        table = pd.read_csv(
-            path, sep=separator, usecols=usecols, index_col=False, low_memory=False, float_precision='round_trip'
-        )
+        table = pd.read_csv(path, sep=separator, usecols=usecols, index_col=False, low_memory=False, **_EXACT)
     return table if header[0] else table.set_index(table.columns[0]).rename_axis(None)
 
 
