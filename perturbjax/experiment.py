@@ -1,9 +1,8 @@
 """The whole story as one function: files -> compendium -> split -> fit -> predict -> scores -> report."""
 
 import functools
-import json
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import anndata
 import jax
@@ -15,7 +14,7 @@ from etils import epath
 
 from perturbjax import predictions, workdir
 from perturbjax.analysis.embeddings import read_embeddings
-from perturbjax.config import check, evaluation_settings, refuse_changed, refuse_other_config
+from perturbjax.config import check, evaluation_settings, refuse_other_config
 from perturbjax.evaluation.controls import collapse
 from perturbjax.evaluation.doubles import judge_doubles
 from perturbjax.evaluation.report import facts, notes, report_page
@@ -23,12 +22,11 @@ from perturbjax.evaluation.scores import compare, score, summarise
 from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
 from perturbjax.interop.cell_eval import write_cell_eval
 from perturbjax.interop.predictions import add_configured
-from perturbjax.models import LearnedModel, Model, check_label, context_mean, make_models, no_change
+from perturbjax.models import LearnedModel, Model, context_mean, no_change
 from perturbjax.models.lpm import Fitted
 from perturbjax.models.model import Params
-from perturbjax.screens.loading import load
-from perturbjax.screens.screen import Compendium
-from perturbjax.screens.splits import TRAIN, Split, make_split
+from perturbjax.preparation import Setup, checkpoint_folder, prepare
+from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.training import checkpoints, loop
 from perturbjax.training.writers import Curve, read_curves
 
@@ -36,16 +34,6 @@ MODES = ('run', 'train', 'predict', 'evaluate', 'embed', 'export')
 
 # What scores refer to: the context's control, and the mean of its training perturbations.
 REFERENCES = {'control': no_change(), 'perturbed_mean': context_mean()}
-
-
-class Setup(NamedTuple):
-    """What every stage of a run works on."""
-
-    config: Mapping[str, Any]
-    folder: epath.Path
-    compendium: Compendium
-    splits: list[Split]
-    models: dict[str, Model | LearnedModel]
 
 
 def run(
@@ -89,42 +77,6 @@ def run(
     if mode in ('run', 'embed'):
         embed(setup)
     return evaluate(setup.config, setup.folder) if mode == 'run' else None
-
-
-def prepare(
-    config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Any]
-) -> tuple[Setup, dict[str, str]]:
-    """Checks the config, loads the data and makes the splits; returns also the files that say so, not yet written.
-
-    Raises InputError on anything that cannot be used, or that is not what the workdir was made with.
-    """
-    settings = check(config)
-    refuse_other_config(settings, folder)
-    for label in models:
-        check_label(label)
-    made = make_models(settings['models']) | dict(models)
-    compendium = load(settings['data'])
-    split = dict(settings['split'])
-    name, seeds = split.pop('name'), split.pop('seeds', [settings['seed']])
-    made_splits = [make_split(compendium, name, seed, **split) for seed in seeds]
-    for model in made.values():
-        if isinstance(
-            model, Model
-        ):  # traced, not run: what a model cannot be fitted on is told before anything is written
-            jax.eval_shape(model.fit, compendium, made_splits[0].mask(TRAIN))
-    files = {
-        'config.json': json.dumps(settings, indent=1),
-        'vocabulary.json': compendium.vocabulary.to_json(),
-        'data.json': json.dumps(compendium.fingerprint(), indent=1),
-        'split.json': json.dumps([each.describe(compendium) for each in made_splits], indent=1),
-    }
-    for file in ('vocabulary.json', 'data.json', 'split.json'):
-        refuse_changed(folder / file, files[file])
-    return Setup(settings, folder, compendium, made_splits, made), files
-
-
-def checkpoint_folder(setup: Setup, label: str, split: Split) -> epath.Path:
-    return setup.folder / 'checkpoints' / label / str(split.seed)
 
 
 def train(setup: Setup) -> None:
