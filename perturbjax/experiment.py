@@ -122,8 +122,7 @@ def predict(setup: Setup) -> None:
         held_out = predictions.held_out(setup.compendium, split)
         add_predictions(setup, split, held_out)
         blocks += held_out
-    scales = {screen.name: screen.scale for screen in setup.compendium.screens}
-    workdir.write_h5ad(setup.folder / 'predictions.h5ad', predictions.stack(blocks, list(setup.models), scales))
+    _write_predictions(setup, blocks, 'predictions.h5ad')
 
 
 def predict_queries(setup: Setup, path: str) -> None:
@@ -132,10 +131,14 @@ def predict_queries(setup: Setup, path: str) -> None:
     blocks = [predictions.asked_for(path, vocabulary, split.seed) for split in setup.splits]
     for split, block in zip(setup.splits, blocks, strict=True):
         add_predictions(setup, split, [block])
+    name = f'predictions_{epath.Path(path).stem}.h5ad'
+    _write_predictions(setup, blocks, name)
+    print(f'predictions: {setup.folder / name}')
+
+
+def _write_predictions(setup: Setup, blocks: list[anndata.AnnData], name: str) -> None:
     scales = {screen.name: screen.scale for screen in setup.compendium.screens}
-    out = setup.folder / f'predictions_{epath.Path(path).stem}.h5ad'
-    workdir.write_h5ad(out, predictions.stack(blocks, list(setup.models), scales))
-    print(f'predictions: {out}')
+    workdir.write_h5ad(setup.folder / name, predictions.stack(blocks, list(setup.models), scales))
 
 
 def add_predictions(setup: Setup, split: Split, blocks: list[anndata.AnnData]) -> None:

@@ -26,7 +26,6 @@ READERS: dict[str, Callable[..., Measurements]] = {
     'long': read_long,
     'wide': read_wide,
 }
-SOURCES = (*READERS, 'simulation')
 
 
 def load(data: Mapping[str, Any]) -> Compendium:
@@ -48,7 +47,7 @@ def _one_source(settings: Mapping[str, Any]) -> list[tuple[Measurements, str]]:
     if source == 'simulation':
         check_settings(simulate, settings, 'data (simulation)')
         return [(average(each, counts=True), 'log1p') for each in simulate(**settings).measurements]
-    reader = pick(READERS, source, 'data.source')
+    reader = pick({**READERS, 'simulation': simulate}, source, 'data.source')
     settings = with_preset(**settings)
     options = {name: settings.pop(name) for name in _options(reader) if name in settings}
     check_settings(read_profiles, settings, f'data ({source})', given=('reader', 'options'))
