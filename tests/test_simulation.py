@@ -226,9 +226,10 @@ def test_profiles_are_realistic(default, truth, profiles):
 def test_half_of_the_cells_tells_like_the_other_half(default):
     """The correlation of the two halves' changes: high for the stronger perturbations, not perfect."""
     averaged = average(default.measurements[0], counts=True)
-    profile = pd.DataFrame(averaged.values, [averaged.context, averaged.perturbation], averaged.readout)
-    second = pd.DataFrame(averaged.duplicate, profile.index, profile.columns)
-    first = 2 * profile - second
+    index = [averaged.context, averaged.perturbation]
+    profile, first, second = (
+        pd.DataFrame(values, index, averaged.readout) for values in (averaged.values, *averaged.halves)
+    )
     control = profile.xs(CONTROL, level=1)
     delta = _delta(profile)
     strong = delta[delta.std(axis=1) > delta.std(axis=1).median()].index

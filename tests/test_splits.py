@@ -1,5 +1,6 @@
 import itertools
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -76,10 +77,93 @@ def test_unseen_single_holds_out_its_combinations_too(compendium):
         assert not unseen & set(name.split('+'))
 
 
-def test_custom_reads_the_lists_of_gears(compendium, tmp_path):
-    path = tmp_path / 'split.json'
+GENES = 'abcdefgh'
+
+
+def screen_of(perturbations, contexts=('x',)):
+    rows = [(context, name, (0,)) for context in contexts for name in ['control', *perturbations]]
+    return assemble([measurements(rows, ['y'])], ['log1p'])
+
+
+def genes_in(perturbations):
+    return {part for name in perturbations for part in name.split('+')}
+
+
+@given(
+    genes=st.sampled_from((0.3, 0.5, 0.75)),
+    combinations=st.sampled_from((0.0, 0.4, 0.75)),
+    validation=st.sampled_from((0.0, 0.1, 0.3)),
+    seed=st.integers(0, 100),
+)
+@settings(max_examples=40, deadline=None)
+def test_gears_simulation_gives_every_perturbation_the_role_of_its_rule(genes, combinations, validation, seed):
+    """All singles, pairs and triples of 8 genes: the seen genes can be told from the singles left."""
+    everything = ['+'.join(names) for order in (1, 2, 3) for names in itertools.combinations(GENES, order)]
+    compendium = screen_of(everything, 'xy')
+    shares = {'genes': genes, 'combinations': combinations, 'validation': validation}
+    split = make_split(compendium, 'gears_simulation', seed, **shares)
+    found = {role: set(names(compendium, split, role)['perturbation']) - {'control'} for role in range(4)}
+    assert sum(map(len, found.values())) == len(everything)  # each has the same role in both contexts
+    left, share_of_genes, share_of_combinations = set(everything), genes, combinations
+    for role in (TEST, VALIDATION):
+        alone = {name for name in found[role] if len(name) == 1}
+        seen = {name for name in left if len(name) == 1} - alone
+        assert len(seen) == int((len(seen) + len(alone)) * share_of_genes)
+        combined = {name for name in left if len(name) > 1}
+        of_seen = {name for name in combined if genes_in([name]) <= seen}
+        assert combined - of_seen <= found[role]
+        assert len(of_seen - found[role]) == int(len(of_seen) * share_of_combinations)
+        left = left - found[role]
+        share_of_genes = share_of_combinations = 1 - validation
+        assert genes_in(left) <= seen
+    assert left == found[TRAIN]
+
+
+def test_gears_simulation_on_four_genes_by_hand():
+    """3 of 4 genes are seen; of their 3 pairs int(2.25) train; all 3 pairs with the fourth gene are tested."""
+    compendium = screen_of([*'abcd', *map('+'.join, itertools.combinations('abcd', 2))])
+    split = make_split(compendium, 'gears_simulation', 1, validation=0.0)
+    tested = set(names(compendium, split, TEST)['perturbation'])
+    (unseen,) = {name for name in tested if len(name) == 1}
+    with_it = {name for name in tested if unseen in name}
+    assert len(with_it) == 4
+    assert len(tested - with_it) == 1
+    assert names(compendium, split, VALIDATION).empty
+
+
+@given(seed=st.integers(0, 100))
+@settings(max_examples=20, deadline=None)
+def test_genes_that_are_never_alone_are_seen_or_not_as_others(seed):
+    compendium = screen_of(['a+b', 'c+d', 'e+f', 'g+h'])
+    split = make_split(compendium, 'gears_simulation', seed, combinations=1.0, validation=0.0)
+    assert len(names(compendium, split, TEST)) in (1, 2)  # the two unseen genes are in one pair or in two
+
+
+def test_an_unseen_gene_is_so_under_every_type():
+    compendium = screen_of([f'{kind}_{gene}' for kind in ('CRISPRi', 'CRISPRa') for gene in GENES])
+    split = make_split(compendium, 'gears_simulation', 3)
+    tested, trained = (
+        {name.partition('_')[2] for name in names(compendium, split, role)['perturbation'] if name != 'control'}
+        for role in (TEST, TRAIN)
+    )
+    assert len(tested) == 2
+    assert not tested & trained
+
+
+def test_gears_simulation_in_one_context_leaves_the_others_whole():
+    compendium = screen_of(GENES, 'xyz')
+    split = make_split(compendium, 'gears_simulation', 0, target='y', validation=0.2)
+    for role, number in ((TEST, 2), (VALIDATION, 2), (UNUSED, 0)):
+        held_out = names(compendium, split, role)
+        assert set(held_out['context']) <= {'y'}
+        assert len(held_out) == number
+
+
+@pytest.mark.parametrize('form', ['json', 'pkl'])
+def test_custom_reads_the_lists_of_gears(compendium, tmp_path, form):
+    path = tmp_path / f'split.{form}'
     lists = {'train': ['ctrl', 'g1+ctrl', 'ctrl+g2'], 'val': ['g3+ctrl'], 'test': ['g6+g5', 'g4+ctrl']}
-    path.write_text(json.dumps(lists))
+    path.write_bytes(pickle.dumps(lists) if form == 'pkl' else json.dumps(lists).encode())
     split = make_split(compendium, 'custom', 0, path=str(path))
     found = {role: set(names(compendium, split, role)['perturbation']) for role in range(4)}
     assert found[TRAIN] == {'control', 'CRISPRi_g1', 'CRISPRi_g2'}
@@ -106,6 +190,24 @@ def test_conditions_that_the_screens_lack_are_told(compendium, tmp_path, caplog)
     assert "1 conditions are not in the screens: 'nobody'" in caplog.text
 
 
+def test_a_pickle_that_would_run_code_is_refused(compendium, tmp_path):
+    path, made = tmp_path / 'split.pkl', tmp_path / 'made'
+    path.write_bytes(pickle.dumps(Opens(made)))
+    with pytest.raises(InputError, match='split.pkl: '):
+        make_split(compendium, 'custom', 0, path=str(path))
+    assert not made.exists()
+
+
+class Opens:
+    """Pickled, it is a call that makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), 'w')
+
+
 @pytest.mark.parametrize('text', ['', '[]', '{"train": []}', '{"train": 3, "test": []}'])
 def test_a_bad_split_file_is_told(compendium, tmp_path, text):
     path = tmp_path / 'split.json'
@@ -124,6 +226,11 @@ def test_a_bad_split_file_is_told(compendium, tmp_path, text):
         ('unseen_single', {'test': 0.9, 'validation': 0.2}, 'no shares'),
         ('unseen_single', {'test': 0.0}, 'leaves no perturbation to test'),
         ('unseen_single', {'test': 1.0}, 'leaves no perturbation to train on'),
+        ('gears_simulation', {'genes': 1.5}, 'split.genes: 1.5 is no share'),
+        ('gears_simulation', {'validation': -0.1}, 'split.validation: -0.1 is no share'),
+        ('gears_simulation', {'target': 'z'}, "no context matches 'z'"),
+        ('gears_simulation', {'genes': 1.0, 'combinations': 1.0}, 'leaves no perturbation to test'),
+        ('gears_simulation', {'genes': 0.0}, 'leaves no perturbation to train on'),
     ],
 )
 def test_a_split_that_cannot_be_is_told(compendium, name, settings, message):

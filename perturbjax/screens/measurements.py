@@ -20,7 +20,7 @@ class Measurements:
       readout: names `[M]`, each once.
       cells: how many rows were averaged into each profile, `[N]`.
       standard_error: of the mean over those rows, `[N, M]`; NaN where there is one row.
-      duplicate: the mean of the second half of those rows, `[N, M]`.
+      halves: the means of two random halves of those rows, `[2, N, M]`; NaN where there is one row.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Measurements:
     readout: np.ndarray
     cells: np.ndarray | None = None
     standard_error: np.ndarray | None = None
-    duplicate: np.ndarray | None = None
+    halves: np.ndarray | None = None
 
     def __post_init__(self):
         rows, columns = self.values.shape

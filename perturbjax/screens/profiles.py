@@ -1,7 +1,11 @@
-"""Rows to profiles: normalise counts, then average the rows of each (context, perturbation)."""
+"""Rows to profiles: normalise counts, then average the rows of each (context, perturbation).
+
+Sums run over blocks of rows, so the memory needed is that of the profiles, not of the rows.
+"""
 
 import dataclasses
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,9 +13,32 @@ import scipy.sparse
 from absl import logging
 
 from perturbjax.errors import InputError
+from perturbjax.screens.blocks import ENTRIES, Block, Stored, blocks
 from perturbjax.screens.measurements import Measurements
 
-Values: TypeAlias = Any  # np.ndarray or scipy.sparse.csr_matrix
+
+class Entries(NamedTuple):
+    """Values of N rows by M readouts with their places, each `[E]`; where a sparse block has none, it is 0."""
+
+    row: np.ndarray
+    column: np.ndarray
+    value: np.ndarray
+
+
+class Sums(NamedTuple):
+    """Sums over the rows in both halves of P profiles by M readouts.
+
+    Attributes:
+      rows: their number, `[2, P, 1]`.
+      missing: how many of them were not measured, `[2, P, M]`.
+      total: of the values, `[2, P, M]`.
+      squares: of the values squared, both halves together, `[P, M]`.
+    """
+
+    rows: np.ndarray
+    missing: np.ndarray
+    total: np.ndarray
+    squares: np.ndarray
 
 
 def average(
@@ -24,28 +51,27 @@ def average(
     """One profile per (context, perturbation): the mean over its rows, with what is known of its error.
 
     Args:
-      measurements: N rows; a sparse block is never made dense.
+      measurements: N rows; a sparse block is never made dense, one that stays in its file never read whole.
       counts: the values are raw counts: each row is scaled to `target_sum`, then ln(1 + x).
       missing: values that stand for "not measured", such as a floor.
-      duplicate_seed: which half of the rows makes the technical duplicate.
+      duplicate_seed: which rows make which half.
 
     Returns:
-      Measurements with `cells`, and with `standard_error` and `duplicate` where a profile has
+      Measurements with `cells`, and with `standard_error` and `halves` where a profile has
       more than one row (None where none has). Sorted by context, then perturbation.
 
     Raises:
       InputError: counts are expected, but negative values or fractions found.
     """
-    values = _blank(measurements.values, missing)
-    if counts:
-        values = _log_normalise(_check_counts(values, measurements.name), target_sum, measurements.name)
     rows = pd.DataFrame({'context': measurements.context, 'perturbation': measurements.perturbation})
     groups = rows.groupby(['context', 'perturbation'], sort=True, observed=True)
-    profile = groups.ngroup().to_numpy()
-    names = groups.size()
+    profile, names = groups.ngroup().to_numpy(), groups.size()
     cells = names.to_numpy()
-    mean, error = _mean_and_error(values, _members(profile, np.ones(len(profile), bool), len(cells)))
-    second = _members(profile, _second_half(profile, duplicate_seed), len(cells))
+    entries = _entries(measurements, missing)
+    if counts:
+        entries = _log_normalised(entries, measurements, target_sum)
+    sums = _sum(entries, profile, _second_half(profile, duplicate_seed), (len(cells), len(measurements.readout)))
+    mean, error, halves = _means(sums)
     replicated = bool((cells > 1).any())
     return dataclasses.replace(
         measurements,
@@ -54,46 +80,61 @@ def average(
         perturbation=names.index.get_level_values('perturbation').to_numpy(object),
         cells=cells.astype(np.int32),
         standard_error=error if replicated else None,
-        duplicate=_mean_and_error(values, second)[0] if replicated else None,
+        halves=halves if replicated else None,
     )
 
 
-def _blank(values: Values, missing: tuple[float, ...]) -> Values:
-    """The values with NaN where one of the `missing` stands (to 5 digits: files and users round them)."""
-    if not missing:
-        return values
+def _entries(measurements: Measurements, missing: tuple[float, ...] = ()) -> Iterator[Entries]:
+    """All values block by block; NaN where one of the `missing` stands (to 5 digits: files and users round them)."""
+    for block in blocks(measurements.values, measurements.name):
+        row, column, value = _listed(block)
+        if missing and scipy.sparse.issparse(block.values):
+            raise InputError('data.missing: a sparse block has no missing values; leave it empty.')
+        if missing:
+            value[np.isclose(value[:, None], np.array(missing), rtol=1e-5).any(axis=1)] = np.nan
+        yield Entries(row, column, value)
+
+
+def _listed(block: Block) -> Entries:
+    values = block.values
     if scipy.sparse.issparse(values):
-        raise InputError('data.missing: a sparse block has no missing values; leave it empty.')
-    return np.where(np.isclose(values[..., None], np.array(missing, values.dtype), rtol=1e-5).any(-1), np.nan, values)
+        values.sum_duplicates()
+        values = values.tocoo()
+        row, column, value = values.row, values.col, values.data
+    else:
+        row, column = (each.ravel() for each in np.indices(values.shape, np.int32))
+        value = values.ravel()
+    return Entries(row + block.rows.start, column + block.columns.start, value.astype(np.float64))
 
 
-def _check_counts(values: Values, name: str) -> Values:
-    entries = values.data if scipy.sparse.issparse(values) else values
-    wrong = entries[~((entries >= 0) & (entries == np.floor(entries)))]
+def _log_normalised(entries: Iterator[Entries], measurements: Measurements, target_sum: float) -> Iterator[Entries]:
+    """ln(1 + target_sum * count / total of the row); a row without any count stays 0."""
+    name, rows = measurements.name, len(measurements.context)
+    stored = measurements.values
+    totals = _totals(measurements) if isinstance(stored, Stored) and stored.by_columns else None
+    counted = np.zeros(rows, bool)
+    for row, column, value in entries:
+        _check_counts(value, name)
+        total = np.bincount(row, value, rows) if totals is None else totals
+        counted |= total > 0
+        yield Entries(row, column, np.log1p(value * (target_sum / np.maximum(total, 1))[row]))
+    if not counted.all():
+        logging.warning('%s: %d rows have no counts at all; they stay 0.', name, (~counted).sum())
+
+
+def _totals(measurements: Measurements) -> np.ndarray:
+    """The sum of each row `[N]`, for blocks that do not have whole rows."""
+    rows = len(measurements.context)
+    return sum((np.bincount(each.row, each.value, rows) for each in _entries(measurements)), np.zeros(rows))
+
+
+def _check_counts(values: np.ndarray, name: str) -> None:
+    wrong = values[~((values >= 0) & (values == np.floor(values)))]
     if wrong.size:
         raise InputError(
             f'{name}: data.counts is set, but {wrong.size} values are no counts, such as {wrong[0]:g}; '
             'give the raw counts, or set data.counts=False for values that are normalised already.'
         )
-    return values
-
-
-def _log_normalise(counts: Values, target_sum: float, name: str) -> Values:
-    """ln(1 + target_sum * count / total of the row); a row without any count stays 0."""
-    totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
-    if (totals == 0).any():
-        logging.warning('%s: %d rows have no counts at all; they stay 0.', name, (totals == 0).sum())
-    scale = target_sum / np.where(totals == 0, 1, totals)
-    if scipy.sparse.issparse(counts):
-        return scipy.sparse.csr_matrix(scipy.sparse.diags_array(scale) @ counts).log1p()
-    return np.log1p(counts * scale[:, None])
-
-
-def _members(profile: np.ndarray, chosen: np.ndarray, profiles: int) -> scipy.sparse.csr_matrix:
-    """Which rows belong to which profile, 0/1, `[profiles, rows]`."""
-    rows = np.flatnonzero(chosen)
-    ones = np.ones(len(rows), np.float64)
-    return scipy.sparse.csr_matrix((ones, (profile[rows], rows)), shape=(profiles, len(profile)))
 
 
 def _second_half(profile: np.ndarray, seed: int) -> np.ndarray:
@@ -106,16 +147,41 @@ def _second_half(profile: np.ndarray, seed: int) -> np.ndarray:
     return second
 
 
-def _mean_and_error(values: Values, members: scipy.sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and its standard error over each profile's measured rows, float32 `[profiles, M]`."""
-    if scipy.sparse.issparse(values):
-        total, squares = (members @ values).toarray(), (members @ values.multiply(values)).toarray()
-        n = np.asarray(members.sum(axis=1)).reshape(-1, 1)
-    else:
-        filled = np.nan_to_num(values.astype(np.float64))
-        total, squares, n = members @ filled, members @ filled**2, members @ ~np.isnan(values)
+def _sum(entries: Iterator[Entries], profile: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> Sums:
+    """Sums for `shape` profiles x readouts; `profile` and `second` tell of each row its profile and its half."""
+    half = np.where(second, shape[0], 0) + profile
+    rows = np.bincount(half, minlength=2 * shape[0]).reshape(2, shape[0], 1)
+    sums = Sums(rows, np.zeros((2, *shape), np.int32), np.zeros((2, *shape)), np.zeros(shape))
+    missing, total, squares = (each.reshape(-1) for each in sums[1:])
+    for row, column, value in entries:
+        place = half[row] * shape[1] + column
+        known = ~np.isnan(value)
+        if not known.all():
+            np.add.at(missing, place[~known], 1)
+            place, value = place[known], value[known]
+        np.add.at(total, place, value)
+        np.add.at(squares, np.where(place < squares.size, place, place - squares.size), value**2)
+    return sums
+
+
+def _means(sums: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and its standard error over each profile's measured rows `[P, M]`, and both halves' `[2, P, M]`; float32."""
+    profiles, readouts = sums.squares.shape
+    mean, error = (np.empty(sums.squares.shape, np.float32) for _ in range(2))
+    halves = np.empty(sums.total.shape, np.float32)
+    step = max(1, ENTRIES // readouts)
+    for some in (slice(start, start + step) for start in range(0, profiles, step)):
+        part = Sums(sums.rows[:, some], sums.missing[:, some], sums.total[:, some], sums.squares[some])
+        mean[some], error[some], halves[:, some] = _means_of(part)
+    return mean, error, halves
+
+
+def _means_of(sums: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    each_n = sums.rows - sums.missing
+    n, total = each_n.sum(axis=0), sums.total.sum(axis=0)
     with np.errstate(divide='ignore', invalid='ignore'):
         mean = total / n
-        variance = np.maximum(squares - n * mean**2, 0) / (n - 1)
+        variance = np.maximum(sums.squares - n * mean**2, 0) / (n - 1)
         error = np.where(n > 1, np.sqrt(variance / n), np.nan)
-    return mean.astype(np.float32), error.astype(np.float32)
+        halves = np.where(sums.rows.sum(axis=0) > 1, sums.total / each_n, np.nan)
+    return mean, error, halves

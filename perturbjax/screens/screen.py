@@ -17,7 +17,7 @@ from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
 # jax.Array or np.ndarray: pytrees hold either, and the checker cannot follow one into the other.
 Array: TypeAlias = Any
 
-_ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'duplicate')
+_ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'halves')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Screen:
       context: ids `[N]`.
       perturbation: ids `[N, K]`, padded with -1; control is `[0, -1, ...]`.
       readout: ids `[M]`, the panel.
-      cells, standard_error, duplicate: as in `Measurements`, or None.
+      cells, standard_error, halves: as in `Measurements`, or None.
       name: as in outputs.
       scale: a name in `scales.SCALES`.
       contexts: the context ids that occur, sorted.
@@ -43,7 +43,7 @@ class Screen:
     readout: np.ndarray
     cells: np.ndarray | None
     standard_error: np.ndarray | None
-    duplicate: np.ndarray | None
+    halves: np.ndarray | None
     name: str
     scale: str
     contexts: tuple[int, ...]
@@ -166,7 +166,7 @@ def _encode(measurements: Measurements, scale: str, vocabulary: Vocabulary, orde
         readout=vocabulary.readout_ids(measurements.readout),
         cells=measurements.cells,
         standard_error=measurements.standard_error,
-        duplicate=measurements.duplicate,
+        halves=measurements.halves,
         name=measurements.name,
         scale=scale,
         contexts=tuple(int(i) for i in np.unique(context)),

@@ -15,6 +15,7 @@ import pandas as pd
 from absl import logging
 
 from perturbjax.errors import InputError, check_settings, listed, pick
+from perturbjax.screens.readers.unpickle import read_split_pickle
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL, combine, parts, target
 
@@ -80,26 +81,71 @@ def unseen_in_context(
     `target` is a context, a pattern such as `MCF7*`, or several of them; a held-out perturbation
     is held out of every context that matches.
     """
-    patterns = [target] if isinstance(target, str) else list(target)
-    here = table['context'].map(lambda context: any(fnmatch.fnmatchcase(context, pattern) for pattern in patterns))
-    if not here.any():
-        raise InputError(
-            f'split.target: no context matches {target!r}; there are {listed(sorted(set(table.context)))}.'
-        )
+    here = _in_context(table, target)
     seen_elsewhere = {part for name in table['perturbation'][~here] for part in parts(name)}
     transferable = table['perturbation'].map(lambda name: seen_elsewhere.issuperset(parts(name)))
     return _hold_out(table, here & transferable & (table['order'] > 0), seed, test, validation, 'perturbations')
 
 
+def gears_simulation(
+    table: pd.DataFrame,
+    seed: int,
+    genes: float = 0.75,
+    combinations: float = 0.75,
+    validation: float = 0.1,
+    target: str | Sequence[str] = '*',
+) -> np.ndarray:
+    """GEARS' "simulation" split, as Ahlmann-Eltze et al. use it: unseen genes, alone and in combination.
+
+    A share of the `genes` is seen. Tested are the perturbations with an unseen gene, and those
+    `combinations` of seen genes that are not in the share which trains. The same rule cuts
+    validation from what is left, with 1 - `validation` for both shares. Numbers are rounded down,
+    as in GEARS (`DataSplitter.get_simulation_split`), but drawn otherwise: `custom` takes its lists.
+
+    `target` is a context or a pattern, or several: the rule is for the perturbations there, and
+    holds out of there alone. A gene is the same one whatever is done to it.
+    """
+    for name, share in (('genes', genes), ('combinations', combinations), ('validation', validation)):
+        if not 0 <= share <= 1:
+            raise InputError(f'split.{name}: {share} is no share; it must be from 0 to 1.')
+    here = _in_context(table, target) & (table['order'] > 0)
+    rng = np.random.default_rng(seed)
+    names = sorted(set(table['perturbation'][here]))
+    tested = _with_unseen_genes(names, genes, combinations, rng)
+    left = [name for name in names if name not in tested]
+    validated = _with_unseen_genes(left, 1 - validation, 1 - validation, rng)
+    roles = dict.fromkeys(tested, TEST) | dict.fromkeys(validated, VALIDATION)
+    return np.where(here, table['perturbation'].map(roles).fillna(TRAIN), TRAIN).astype(int)
+
+
+def _with_unseen_genes(names: Sequence[str], genes: float, combinations: float, rng: np.random.Generator) -> set[str]:
+    """The names that GEARS' rule holds out, with a share of the genes seen and of their combinations kept."""
+    parts_of = {name: {target(part) for part in parts(name)} for name in names}
+    known = sorted(set().union(*parts_of.values()))
+    seen = set(_share_of(known, genes, rng))
+    of_seen = [name for name in names if parts_of[name] <= seen]
+    kept = _share_of([name for name in of_seen if len(parts(name)) > 1], combinations, rng)
+    return set(names) - set(kept) - {name for name in of_seen if len(parts(name)) == 1}
+
+
+def _share_of(names: Sequence[str], share: float, rng: np.random.Generator) -> list[str]:
+    """A random share of the names, rounded down."""
+    return [names[i] for i in rng.permutation(len(names))[: int(len(names) * share)]]
+
+
 def custom(table: pd.DataFrame, seed: int, path: str) -> np.ndarray:
-    """The lists `train`, `val` and `test` of a JSON file in GEARS' form (`ctrl+A`, `A+B`); seed is not used.
+    """The lists `train`, `val` and `test` of a file in GEARS' form (`ctrl+A`, `A+B`); seed is not used.
+
+    The file is JSON, or GEARS' own pickle (.pkl, .pickle), of which nothing is run.
 
     Conditions may be written with or without the perturbation type; those in no list are unused.
     """
     try:
-        lists = json.loads(pathlib.Path(path).read_text())
+        lists = _read_lists(path)
         members = {role: _conditions(lists[key]) for key, role in (('train', TRAIN), ('test', TEST))}
         members[VALIDATION] = _conditions(lists.pop('val', []))
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f'{path}: not a split: it needs the lists train and test, and may have val ({error}).'
@@ -110,6 +156,23 @@ def custom(table: pd.DataFrame, seed: int, path: str) -> np.ndarray:
         for role, conditions in members.items():
             roles[names.isin(conditions)] = role
     return roles
+
+
+def _read_lists(path: str) -> Any:
+    if pathlib.Path(path).suffix in ('.pkl', '.pickle'):
+        return read_split_pickle(path)
+    return json.loads(pathlib.Path(path).read_text())
+
+
+def _in_context(table: pd.DataFrame, target: str | Sequence[str]) -> pd.Series:
+    """Which rows have a context that matches the pattern or one of them; raises InputError where none has."""
+    patterns = [target] if isinstance(target, str) else list(target)
+    here = table['context'].map(lambda context: any(fnmatch.fnmatchcase(context, pattern) for pattern in patterns))
+    if not here.any():
+        raise InputError(
+            f'split.target: no context matches {target!r}; there are {listed(sorted(set(table.context)))}.'
+        )
+    return here
 
 
 def _check_lists(lists: dict, members: dict[int, set[str]], table: pd.DataFrame, path: str) -> None:
@@ -155,5 +218,6 @@ SPLITS: dict[str, Callable[..., np.ndarray]] = {
     'unseen_double': unseen_double,
     'unseen_single': unseen_single,
     'unseen_in_context': unseen_in_context,
+    'gears_simulation': gears_simulation,
     'custom': custom,
 }

@@ -1,0 +1,84 @@
+"""Values too large for memory stay in their file; whether they do or not, they are worked on a block at a time."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import scipy.sparse
+
+from perturbjax.progress import bar
+
+# The entries of a block: some 100 MB, with all that is computed from them.
+ENTRIES = 2**21
+# Less than this is not worth a progress bar, in seconds.
+_SOON = 3
+
+
+class Block(NamedTuple):
+    """Some rows by some columns of a larger `[N, M]`.
+
+    Attributes:
+      rows, columns: where the block lies; one of the two is all of them.
+      values: dense (NaN = not measured) or scipy sparse (zeros are measured).
+    """
+
+    rows: slice
+    columns: slice
+    values: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """Values `[N, M]` that stay in a file, in place of an array in `Measurements`.
+
+    Attributes:
+      shape: N and M.
+      read: gives all blocks in order, from the file, each time it is called.
+      by_columns: a block has all rows of some columns, not all columns of some rows.
+    """
+
+    shape: tuple[int, int]
+    read: Callable[[], Iterator[Block]]
+    by_columns: bool = False
+
+
+Values: TypeAlias = Any  # np.ndarray, scipy.sparse.csr_matrix or Stored
+
+
+def blocks(values: Values, title: str) -> Iterator[Block]:
+    """The values block by block, with a progress bar of that title where it takes long."""
+    rows, columns = values.shape
+    with bar(title, rows * columns, unit=' values', delay=_SOON) as progress:
+        for block in values.read() if isinstance(values, Stored) else _cut(values):
+            yield block
+            progress.update(block.values.shape[0] * block.values.shape[1])
+
+
+def whole(values: Values) -> np.ndarray | scipy.sparse.csr_matrix:
+    """The values in memory, dense or CSR as they are stored."""
+    if not isinstance(values, Stored):
+        return values
+    found = iter(values.read())
+    first = next(found)
+    if scipy.sparse.issparse(first.values):
+        join = scipy.sparse.hstack if values.by_columns else scipy.sparse.vstack
+        return scipy.sparse.csr_matrix(join([first.values, *(block.values for block in found)], format='csr'))
+    array = np.empty(values.shape, first.values.dtype)
+    for block in (first, *found):
+        array[block.rows, block.columns] = block.values
+    return array
+
+
+def edges(indptr: np.ndarray) -> np.ndarray:
+    """Where to cut rows, of which row i has the entries `indptr[i]:indptr[i + 1]`, into blocks: first 0, last N."""
+    inside = np.searchsorted(indptr, np.arange(ENTRIES, indptr[-1], ENTRIES))
+    return np.unique(np.concatenate([[0], inside, [len(indptr) - 1]]))
+
+
+def _cut(values: Any) -> Iterator[Block]:
+    rows, columns = values.shape
+    indptr = values.indptr if scipy.sparse.issparse(values) else np.arange(rows + 1) * columns
+    for start, stop in itertools.pairwise(edges(indptr)):
+        yield Block(slice(start, stop), slice(0, columns), values[start:stop])

@@ -1,0 +1,86 @@
+"""What the rows behind profiles tell: their spread, how the rest of the context lies, and two halves.
+
+It is all that is needed to say which readouts respond to a perturbation, and how well a repeat of
+the experiment would have predicted it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from perturbjax.screens.screen import Screen
+
+
+class Replicates(NamedTuple):
+    """Of N profiles by M readouts; NaN where it cannot be known.
+
+    The rest of a profile are all other rows of its context, control among them. `cells` counts a
+    profile's rows, whether or not they were measured in a readout.
+
+    Attributes:
+      cells, control_cells: rows behind the profile and behind its context's control, `[N]`.
+      variance, control_variance: between those rows, `[N, M]`; NaN where there is one row.
+      rest_cells: `[N, M]`, rows of the rest that were measured.
+      rest_mean, rest_variance: over those rows, `[N, M]`; NaN where there are fewer than two.
+      first_half, second_half: the means of two random halves of the profile's rows, `[N, M]`.
+    """
+
+    cells: np.ndarray
+    control_cells: np.ndarray
+    variance: np.ndarray
+    control_variance: np.ndarray
+    rest_cells: np.ndarray
+    rest_mean: np.ndarray
+    rest_variance: np.ndarray
+    first_half: np.ndarray
+    second_half: np.ndarray
+
+
+def replicates(screen: Screen, rows: np.ndarray) -> Replicates:
+    """What is known of the profiles `rows` `[N]`, given as places in the screen."""
+    own = screen.context[rows]
+    of_context = [_of_context(screen, context, rows[own == context]) for context in np.unique(own)]
+    back = np.argsort(np.argsort(own, kind='stable'), kind='stable')
+    fields = (np.concatenate(parts)[back] for parts in zip(*of_context))
+    halves = np.full((2, 1, 1), np.nan) if screen.halves is None else screen.halves[:, rows]
+    return Replicates(*fields, *(np.broadcast_to(half, (len(rows), screen.values.shape[1])) for half in halves))
+
+
+def _of_context(screen: Screen, context: int, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    """All fields of `Replicates` but the halves, for rows of one context."""
+    here = np.flatnonzero(screen.context == context)
+    place = np.searchsorted(here, rows)
+    cells, variance = _cells(screen)[here], _variance(screen, here)
+    rest = _rest(screen.values[here].astype(float), variance, cells[:, None])
+    # A context has one control profile, or none where the scale defines it.
+    control = np.flatnonzero(screen.is_control[here])
+    control_variance = variance[control[0]] if len(control) else np.full(variance.shape[1], np.nan)
+    of_control = np.full(len(rows), cells[control].sum()), np.tile(control_variance, (len(rows), 1))
+    return cells[place], of_control[0], variance[place], of_control[1], *(each[place] for each in rest)
+
+
+def _cells(screen: Screen) -> np.ndarray:
+    return np.ones(len(screen.context)) if screen.cells is None else np.asarray(screen.cells, float)
+
+
+def _variance(screen: Screen, rows: np.ndarray) -> np.ndarray:
+    """Between the rows of each profile, `[rows, M]`; NaN where there is one."""
+    if screen.standard_error is None:
+        return np.full((len(rows), screen.values.shape[1]), np.nan)
+    return screen.standard_error[rows].astype(float) ** 2 * _cells(screen)[rows, None]
+
+
+def _rest(values: np.ndarray, variance: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number, mean and variance of the rows of all other profiles, each `[N, M]`, from those of each profile."""
+    measured = ~np.isnan(values)
+    number = measured * cells
+    # Sums of squares lose digits away from 0.
+    centre = np.sum(values, axis=0, where=measured) / np.maximum(measured.sum(axis=0), 1)
+    shifted = np.where(measured, values - centre, 0)
+    total = number * shifted
+    squares = total * shifted + np.where(measured, (cells - 1) * np.nan_to_num(variance), 0)
+    number, total, squares = (each.sum(axis=0) - each for each in (number, total, squares))
+    with np.errstate(divide='ignore', invalid='ignore'):
+        mean = np.where(number > 1, total / number, np.nan)
+        spread = np.maximum(squares - number * mean**2, 0) / (number - 1)
+    return number, mean + centre, spread
