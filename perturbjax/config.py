@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 from etils import epath
@@ -10,6 +10,20 @@ from etils import epath
 from perturbjax.errors import InputError, check_range, check_settings
 from perturbjax.screens.splits import SPLITS
 from perturbjax.training.loop import Settings, check_training
+
+
+class Evaluation(NamedTuple):
+    """How predictions are judged.
+
+    Attributes:
+      replicates: of the bootstrap.
+      predictions: other tools' predictions, by label; see `interop.predictions.add_configured`.
+      linear_grid: `ranks` and `ridges` of the linear model to show the error of; see `models.grid`.
+    """
+
+    replicates: int = 2000
+    predictions: Mapping[str, Any] = {}
+    linear_grid: Mapping[str, Any] = {}
 
 
 def check(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -22,9 +36,9 @@ def check(config: ml_collections.ConfigDict) -> dict[str, Any]:
     check_settings(known, settings, 'config')
     settings = {'training': {}, 'evaluation': {}} | settings
     check_settings(Settings, settings['training'], 'training')
-    check_settings(evaluation_settings, settings['evaluation'], 'evaluation')
+    check_settings(Evaluation, settings['evaluation'], 'evaluation')
     check_training(Settings(**settings['training']))
-    check_range('evaluation', 1, replicates=evaluation_settings(**settings['evaluation'])[0])
+    check_range('evaluation', 1, replicates=Evaluation(**settings['evaluation']).replicates)
     if 'name' not in settings['split']:
         raise InputError(f"split: the setting 'name' is needed, one of {', '.join(SPLITS)}.")
     check_seeds([settings['seed']], 'seed')
@@ -37,16 +51,6 @@ def check_seeds(seeds: Any, field: str) -> None:
     whole = isinstance(seeds, list) and all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in seeds)
     if not whole or not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f'{field}: {seeds!r} must be whole numbers from 0 to 2^31 - 1, each once.')
-
-
-def evaluation_settings(replicates: int = 2000, predictions: Mapping[str, Any] | None = None) -> tuple[int, dict]:
-    """How predictions are judged.
-
-    Args:
-      replicates: of the bootstrap.
-      predictions: other tools' predictions, by label; see `interop.predictions.add_configured`.
-    """
-    return replicates, dict(predictions or {})
 
 
 def refuse_other_config(settings: Mapping[str, Any], folder: epath.Path) -> None:

@@ -1,6 +1,8 @@
 """The whole story as one function: files -> compendium -> split -> fit -> predict -> scores -> report."""
 
+import datetime
 import functools
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -8,21 +10,19 @@ import anndata
 import jax
 import ml_collections
 import numpy as np
-import pandas as pd
 from absl import logging
 from etils import epath
 
 from perturbjax import predictions, workdir
 from perturbjax.analysis.embeddings import read_embeddings
-from perturbjax.config import check, evaluation_settings, refuse_other_config
-from perturbjax.evaluation.controls import collapse
-from perturbjax.evaluation.doubles import judge_doubles
-from perturbjax.evaluation.report import facts, notes, report_page
-from perturbjax.evaluation.scores import compare, score, summarise
+from perturbjax.config import Evaluation, check, refuse_other_config
+from perturbjax.evaluation.report import report_page
+from perturbjax.evaluation.results import Results, judge
 from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
 from perturbjax.interop.cell_eval import write_cell_eval
 from perturbjax.interop.predictions import add_configured
 from perturbjax.models import LearnedModel, Model, context_mean, no_change
+from perturbjax.models.grid import score_grid
 from perturbjax.models.lpm import Fitted
 from perturbjax.models.model import Params
 from perturbjax.preparation import Setup, checkpoint_folder, prepare
@@ -42,7 +42,7 @@ def run(
     mode: str = 'run',
     queries: str = '',
     models: Mapping[str, Model | LearnedModel] | None = None,
-) -> pd.DataFrame | None:
+) -> Results | None:
     """Runs an experiment, or one stage of it, in a work folder; what is there already is not done again.
 
     Args:
@@ -53,7 +53,7 @@ def run(
       models: further models by label, beside those that the config names.
 
     Returns:
-      The summary table, where the mode evaluates.
+      What was found, where the mode evaluates: tables, and what the report's figures are drawn from.
 
     Raises:
       InputError: anything the user can mend; the workdir is then as it was.
@@ -82,10 +82,12 @@ def run(
 def train(setup: Setup) -> None:
     """Fits every model on every split and saves its checkpoint; goes on where an earlier run stopped."""
     for label, model in setup.models.items():
+        started = time.perf_counter()
         fit = _learn if isinstance(model, LearnedModel) else _solve
         for split in setup.splits:
             about = checkpoints.About(setup.compendium.vocabulary, setup.config, split.describe(setup.compendium))
             fit(setup, label, split, about, checkpoint_folder(setup, label, split))
+        workdir.add_time(setup.folder / 'times.json', label, time.perf_counter() - started)
 
 
 def _learn(setup: Setup, label: str, split: Split, about: checkpoints.About, folder: epath.Path) -> None:
@@ -123,6 +125,9 @@ def predict(setup: Setup) -> None:
         add_predictions(setup, split, held_out)
         blocks += held_out
     _write_predictions(setup, blocks, 'predictions.h5ad')
+    grid = Evaluation(**setup.config['evaluation']).linear_grid
+    if grid:
+        workdir.write_table(setup.folder / 'linear_grid.csv', score_grid(setup.compendium, setup.splits, **grid))
 
 
 def predict_queries(setup: Setup, path: str) -> None:
@@ -160,24 +165,32 @@ def read_params(setup: Setup, label: str, split: Split) -> Params:
     return checkpoints.read(folder, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)).params
 
 
-def evaluate(settings: Mapping[str, Any], folder: epath.Path) -> pd.DataFrame:
-    """Scores `predictions.h5ad`: `scores.csv`, `summary.csv`, interactions and `report.html`; returns the summary."""
+def evaluate(settings: Mapping[str, Any], folder: epath.Path) -> Results:
+    """Judges `predictions.h5ad` and writes what was found as tables and as `report.html`."""
     predicted = workdir.read_h5ad(folder / 'predictions.h5ad')
-    replicates, foreign = evaluation_settings(**settings['evaluation'])
-    add_configured(predicted, foreign)
-    compared = compare(predicted)
-    summary = summarise(compared, settings['seed'], replicates)
-    workdir.write_table(folder / 'scores.csv', score(compared))
-    workdir.write_table(folder / 'summary.csv', summary)
-    doubles = judge_doubles(predicted)
-    if doubles is not None:
-        workdir.write_table(folder / 'interactions.csv', doubles.calls)
-        workdir.write_table(folder / 'interaction_ranking.csv', doubles.ranking)
-    told, seen = notes(compared, summary), facts(compared)
-    curves = read_curves(folder / 'metrics.jsonl')
-    page = report_page(summary, settings, told, seen, collapse(predicted), doubles, curves)
-    workdir.write_text(folder / 'report.html', page)
-    return summary
+    evaluation = Evaluation(**settings['evaluation'])
+    add_configured(predicted, evaluation.predictions)
+    results = judge(predicted, settings['seed'], evaluation.replicates)
+    results = results._replace(
+        training=read_curves(folder / 'metrics.jsonl'),
+        grid=workdir.read_table(folder / 'linear_grid.csv') if evaluation.linear_grid else None,
+        facts={**results.facts, **_when(folder)},
+    )
+    for name in ('scores', 'summary', 'calibration', 'curves'):
+        workdir.write_table(folder / f'{name}.csv', getattr(results, name))
+    if results.doubles is not None:
+        workdir.write_table(folder / 'interactions.csv', results.doubles.calls)
+        workdir.write_table(folder / 'interaction_ranking.csv', results.doubles.ranking)
+    workdir.write_text(folder / 'report.html', report_page(results, settings))
+    return results
+
+
+def _when(folder: epath.Path) -> dict[str, str]:
+    """When the report was made, and how long fitting took, for its head."""
+    seconds = workdir.read_times(folder / 'times.json')
+    times = ', '.join(f'{label} {each:.0f} s' for label, each in seconds.items())
+    made = {'Evaluated': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC')}
+    return made | ({'Fitting took': times} if times else {})
 
 
 def export(folder: epath.Path) -> None:
@@ -193,11 +206,11 @@ def export(folder: epath.Path) -> None:
 
 def embed(setup: Setup) -> None:
     """The embeddings of every learned model and split: `embeddings.h5ad`."""
-    tables = [
-        read_embeddings(checkpoint_folder(setup, label, split))
+    folders = [
+        checkpoint_folder(setup, label, split)
         for label, model in setup.models.items()
         if isinstance(model, LearnedModel)
         for split in setup.splits
     ]
-    if tables:
-        workdir.write_h5ad(setup.folder / 'embeddings.h5ad', anndata.concat(tables, join='outer', fill_value=np.nan))
+    if folders:
+        workdir.write_h5ad(setup.folder / 'embeddings.h5ad', read_embeddings(folders))

@@ -33,9 +33,9 @@ def main(_: Sequence[str]) -> None:
         raise InputError(f'--config: {_last_line(error)}') from error
     if _QUERIES.value and _MODE.value != 'predict':
         raise InputError('--queries goes with --mode=predict.')
-    summary = experiment.run(config, str(_WORKDIR.value), str(_MODE.value), str(_QUERIES.value))
-    if summary is not None:
-        print(summary_table(summary))
+    results = experiment.run(config, str(_WORKDIR.value), str(_MODE.value), str(_QUERIES.value))
+    if results is not None:
+        print(summary_table(results.summary), *results.verdict, sep='\n\n')
         print(f'report: {_WORKDIR.value}/report.html')
 
 

@@ -13,6 +13,7 @@ from perturbjax.models import Query
 from perturbjax.models.model import Params
 from perturbjax.models.prediction import predict_profiles
 from perturbjax.screens.readers.table import read_matrix
+from perturbjax.screens.replicates import Replicates, replicates
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TEST, Split
@@ -20,7 +21,10 @@ from perturbjax.screens.vocabulary import Vocabulary, combine, parts
 
 
 def held_out(compendium: Compendium, split: Split) -> list[anndata.AnnData]:
-    """The test profiles of a split, one AnnData per screen that has any, with the layer `truth`."""
+    """The test profiles of a split, one AnnData per screen that has any, with the layer `truth`.
+
+    What is known of the rows behind them (see `screens.replicates`) stands beside it.
+    """
     table = compendium.table()
     table = table.assign(split=split.seed, test=np.concatenate(split.roles) == TEST)
     blocks = []
@@ -28,9 +32,20 @@ def held_out(compendium: Compendium, split: Split) -> list[anndata.AnnData]:
         rows = table[(table['screen'] == screen.name) & table['test']]
         if len(rows):
             block = _block(rows, [compendium.vocabulary.readouts[i] for i in screen.readout])
-            block.layers['truth'] = screen.values[rows['row'].to_numpy()]
+            places = rows['row'].to_numpy()
+            block.layers['truth'] = screen.values[places]
+            _add_replicates(block, replicates(screen, places))
             blocks.append(block)
     return blocks
+
+
+def _add_replicates(block: anndata.AnnData, known: Replicates) -> None:
+    """Numbers of rows go to obs, all else to layers."""
+    for name, values in known._asdict().items():
+        if values.ndim == 1:
+            block.obs[name] = values.astype(np.int32)
+        else:
+            block.layers[name] = values.astype(np.float32)
 
 
 def asked_for(path: str, vocabulary: Vocabulary, split: int) -> anndata.AnnData:
@@ -98,10 +113,10 @@ def add_layer(
 def stack(blocks: Sequence[anndata.AnnData], models: Sequence[str], scales: Mapping[str, str]) -> anndata.AnnData:
     """All blocks as one AnnData over the union of their panels, NaN where a screen does not measure.
 
-    `uns` says the models' names in order, the scale of each screen, and the scales' units.
+    `uns` says the models' names in order, and the scale of each screen and its unit.
     """
     stacked = anndata.concat(blocks, join='outer', fill_value=np.nan)
     stacked.uns['models'] = list(models)
     stacked.uns['scale'] = dict(scales)
-    stacked.uns['unit'] = ', '.join(sorted({find_scale(scale).unit for scale in scales.values()}))
+    stacked.uns['unit'] = {screen: find_scale(scale).unit for screen, scale in scales.items()}
     return stacked

@@ -1,6 +1,8 @@
 """Files of a run, local or in a bucket; each is written beside its place and then renamed."""
 
 import contextlib
+import io
+import json
 import pathlib
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +35,24 @@ def write_text(path: epath.Path, text: str) -> None:
 def write_table(path: epath.Path, table: pd.DataFrame) -> None:
     """Writes a CSV whole or not at all; numbers to 7 digits."""
     write_text(path, table.to_csv(index=False, float_format='%.7g'))
+
+
+def read_table(path: epath.Path) -> pd.DataFrame:
+    """Reads a CSV; raises InputError where it is not there."""
+    if not path.exists():
+        raise InputError(f'{path}: not there; run --mode=predict first.')
+    return pd.read_csv(io.StringIO(path.read_text()))
+
+
+def add_time(path: epath.Path, label: str, seconds: float) -> None:
+    """Adds to the seconds that a model's fitting took so far."""
+    times = read_times(path)
+    write_text(path, json.dumps(times | {label: round(times.get(label, 0.0) + seconds, 1)}))
+
+
+def read_times(path: epath.Path) -> dict[str, float]:
+    """Seconds by model; none where nothing was fitted."""
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def write_h5ad(path: epath.Path, data: anndata.AnnData) -> None:

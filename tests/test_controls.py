@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perturbjax.evaluation.controls import collapse, pairwise_pearson
+from perturbjax.evaluation.controls import PERMUTED, add_permuted_labels, collapse, pairwise_pearson, permuted_labels
 
 
 def test_pairwise_correlations_equal_numpy_over_what_both_have():
@@ -45,3 +45,49 @@ def test_one_answer_for_all_is_seen(predictions):
     assert found.loc['good', 'correlation'] == pytest.approx(found.loc['good', 'truth'], abs=0.05)
     assert found.loc['one_answer', 'truth'] == pytest.approx(found.loc['truth', 'correlation'])
     assert found.loc[['no_change', 'silent']].isna().all(axis=None)
+
+
+@pytest.fixture
+def labelled():
+    """Two splits of two contexts and two screens, of 1, 2, 3, 5, ... perturbations; each truth is its own number."""
+    sizes = {(split, screen, context): 0 for split in (1, 2) for screen in 'st' for context in 'ab'}
+    rows = [(*group, f'p{i}') for group, size in zip(sizes, (1, 2, 3, 5, 1, 2, 4, 7)) for i in range(size)]
+    obs = pd.DataFrame(rows, columns=['split', 'screen', 'context', 'perturbation'])
+    obs = obs.sample(frac=1, random_state=0).set_axis([f'profile {i}' for i in range(len(obs))])
+    truth = np.arange(len(obs), dtype=np.float32)[:, None] + np.array([0, 0.5, np.nan], np.float32)
+    return anndata.AnnData(obs=obs, layers={'truth': truth}, uns={'models': ['mean']}, shape=truth.shape)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_permuted_labels_are_the_truths_of_others(labelled, seed):
+    permuted, truth = permuted_labels(labelled, seed), labelled.layers['truth']
+    groups = labelled.obs.groupby(['split', 'screen', 'context']).indices
+    assert sorted(map(len, groups.values())) == [1, 1, 2, 2, 3, 4, 5, 7]
+    for rows in groups.values():
+        if len(rows) == 1:
+            assert np.isnan(permuted[rows]).all()
+        else:
+            assert (permuted[rows, 0] != truth[rows, 0]).all()
+            assert sorted(permuted[rows, 0]) == sorted(truth[rows, 0])  # each once
+            np.testing.assert_array_equal(permuted[rows, 1], permuted[rows, 0] + 0.5)  # whole profiles
+    assert np.isnan(permuted[:, 2]).all()
+
+
+def test_the_seed_decides_who_is_taken_for_whom(labelled):
+    np.testing.assert_array_equal(permuted_labels(labelled, 1), permuted_labels(labelled, 1))
+    assert (permuted_labels(labelled, 1) != permuted_labels(labelled, 2))[:, 0].any()
+
+
+def test_permuted_labels_are_one_more_model(labelled):
+    for _ in range(2):  # asked for twice, they are still one
+        add_permuted_labels(labelled, 3)
+        assert labelled.uns['models'] == ['mean', PERMUTED]
+        np.testing.assert_array_equal(labelled.layers[PERMUTED], permuted_labels(labelled, 3))
+
+
+def test_lonely_profiles_have_no_permuted_labels(labelled):
+    lonely = labelled[labelled.obs['perturbation'] == 'p0'].copy()
+    assert np.isnan(permuted_labels(lonely)).all()
+    add_permuted_labels(lonely)
+    assert lonely.uns['models'] == ['mean']
+    assert PERMUTED not in lonely.layers

@@ -43,6 +43,42 @@ def test_planted_interactions_are_called_classed_and_ranked(predictions):
     assert list(ranking['ranked']) == [25 * 60] * 4
 
 
+def test_curves_are_of_the_ranking(predictions):
+    block, _ = predictions
+    found = judge_doubles(block)
+    by = dict(iter(found.curves.groupby(['model', 'split'])))
+    assert set(by) == {(model, split) for model in ('additive', 'foresees') for split in (1, 2)}
+    calls = found.calls.set_index(['perturbation', 'readout']).index
+    names = block.obs['perturbation']
+    for (model, split), curve in by.items():
+        chosen = (block.obs['split'] == split).to_numpy()
+        score = np.abs(block.layers[model] - block.layers['additive'])[chosen].ravel()
+        pairs = pd.MultiIndex.from_product([names[chosen], block.var_names])
+        called = pairs.isin(calls)
+        assert list(curve) == ['false_discovery_proportion', 'true_positive_rate', 'screen', 'model', 'split']
+        assert len(curve) == (1 if model == 'additive' else 200)  # additive ranks nothing: one place for all
+        first = called[score == score.max()]
+        assert curve['false_discovery_proportion'].iloc[0] == pytest.approx(1 - first.mean())
+        assert curve['false_discovery_proportion'].iloc[-1] == pytest.approx(1 - called.mean())
+        assert curve['true_positive_rate'].iloc[-1] == 1
+        assert curve['true_positive_rate'].is_monotonic_increasing
+        # Any point is what a cut of the ranking finds.
+        cut = np.sort(np.unique(score))[::-1][: len(np.unique(score))]
+        found_by_cut = {(1 - called[score >= s].mean(), called[score >= s].sum() / called.sum()) for s in cut}
+        for point in curve[['false_discovery_proportion', 'true_positive_rate']].to_numpy()[::20]:
+            assert any(np.allclose(point, each) for each in found_by_cut)
+
+
+def test_a_model_without_predictions_has_no_curve(predictions):
+    block, _ = predictions
+    block.layers['foresees'][:] = np.nan
+    found = judge_doubles(block)
+    assert set(found.curves['model']) == {'additive'}
+    silent = found.ranking.set_index('model').loc['foresees']
+    assert (silent['ranked'] == 0).all()
+    assert silent[['auprc', 'auroc']].isna().all(axis=None)
+
+
 def test_nothing_to_judge(predictions):
     block, _ = predictions
     singles = block.copy()
@@ -55,4 +91,5 @@ def test_nothing_to_judge(predictions):
 def test_a_screen_without_a_null_is_told(predictions):
     found = judge_doubles(predictions[0][:2, :3].copy())
     assert found.calls.empty
+    assert found.curves.empty
     assert found.notes[0].startswith('No interactions are called in s: ')

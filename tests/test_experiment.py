@@ -13,7 +13,7 @@ import pytest
 from experiments import tiny
 from perturbjax import experiment
 from perturbjax.errors import InputError
-from perturbjax.models import Model, no_change
+from perturbjax.models import RESERVED, Model, no_change
 
 FILES = {
     'config.json',
@@ -26,6 +26,9 @@ FILES = {
     'scores.csv',
     'summary.csv',
     'report.html',
+    'calibration.csv',
+    'curves.csv',
+    'times.json',
     'embeddings.h5ad',
     'interactions.csv',
     'interaction_ranking.csv',
@@ -54,7 +57,8 @@ def test_a_run_gives_the_whole_workdir(workdir):
 
 def test_predictions_name_their_rows_columns_scale_and_models(workdir):
     predicted = anndata.read_h5ad(workdir / 'predictions.h5ad')
-    assert set(predicted.layers) == {'truth', 'control', 'perturbed_mean', *MODELS}
+    assert set(predicted.layers) | {'cells', 'control_cells'} == {*RESERVED, *MODELS} - {'permuted_labels'}
+    assert (predicted.obs[['cells', 'control_cells']] == 6).all(axis=None)
     assert list(predicted.uns['models']) == MODELS
     assert set(predicted.uns['scale'].values()) == {'log1p'}
     held_out = json.loads((workdir / 'split.json').read_text())
@@ -64,7 +68,7 @@ def test_predictions_name_their_rows_columns_scale_and_models(workdir):
 
 def test_the_summary_has_every_model_beside_its_baselines(workdir):
     summary = pd.read_csv(workdir / 'summary.csv')
-    assert set(summary['model']) == set(MODELS)
+    assert set(summary['model']) == {*MODELS, 'permuted_labels'}
     l2 = summary[summary['metric'] == 'l2'].set_index('model')
     assert l2.loc['mean', 'ratio'] == 1
     assert (l2.loc[['no_change', 'lpm'], 'coverage'] == 1).all()
@@ -103,7 +107,7 @@ def test_predictions_of_another_tool_take_part(workdir, tmp_path):
         ],
     }
     shutil.copy(workdir / 'predictions.h5ad', tmp_path)
-    summary = experiment.run(config, str(tmp_path), 'evaluate')
+    summary = experiment.run(config, str(tmp_path), 'evaluate').summary
     shutil.rmtree(workdir / 'exported')
     table = summary.set_index(['model', 'metric'])['value'].unstack()
     for label in ('json', 'cell_eval'):
@@ -182,8 +186,8 @@ def test_a_model_of_ones_own_joins(tmp_path):
     def predict(params, query):
         return no_change().predict(params, query) + 1
 
-    summary = experiment.run(config, str(tmp_path), models={'one_more': Model(no_change().fit, predict)})
-    assert set(summary['model']) == {'no_change', 'mean', 'one_more'}
+    summary = experiment.run(config, str(tmp_path), models={'one_more': Model(no_change().fit, predict)}).summary
+    assert set(summary['model']) == {'no_change', 'mean', 'one_more', 'permuted_labels'}
     assert not (tmp_path / 'embeddings.h5ad').exists()
 
 

@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import tiny
+from perturbjax import experiment
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -25,6 +28,7 @@ def test_a_run_prints_its_summary_and_where_the_report_lies(tmp_path):
     result = launch(*flags)
     assert result.returncode == 0, result.stderr
     assert '| perturbation_mean ' in result.stdout
+    assert 'lpm beats the best simple rule on ' in result.stdout
     assert result.stdout.rstrip().endswith(f'report: {tmp_path}/report.html')
     assert json.loads((tmp_path / 'config.json').read_text())['training']['epochs'] == 1
 
@@ -67,8 +71,8 @@ def test_a_wrong_file_is_one_sentence_and_exit_code_2(wrong, tmp_path):
         path.write_text('condition,cell_line\n')
     elif content is not None:
         write_screen(path, **content)
-    experiment = ['--config=experiments/additive_korkut.py', f'--workdir={workdir}', f'--config.data.path={path}']
-    assert_one_sentence(launch(*experiment, *flags), message)
+    flags = ['--config=experiments/benchmark_korkut.py', f'--workdir={workdir}', f'--config.data.path={path}', *flags]
+    assert_one_sentence(launch(*flags), message)
     assert not workdir.exists()
 
 
@@ -89,13 +93,13 @@ MISTAKES = {
         "did you mean 'training'",
     ),
     'setting the file does not have': (
-        ['--config=experiments/additive_korkut.py', '--workdir=W', '--config.models.additive.rank=1'],
+        ['--config=experiments/benchmark_korkut.py', '--workdir=W', '--config.models.additive.rank=1'],
         "the experiment file has no setting 'rank'",
     ),
     'misspelt flag': (['--config=experiments/tiny.py', '--workdirr=W'], 'workdir'),
     'no such mode': (['--config=experiments/tiny.py', '--workdir=W', '--mode=tain'], 'train'),
     'no such target': (['--config=experiments/lpm_lincs.py:a459_crispr', '--workdir=W'], "did you mean 'a549_crispr'"),
-    'no data': (['--config=experiments/additive_korkut.py', '--workdir=W'], '--config.data.path=FILE'),
+    'no data': (['--config=experiments/benchmark_korkut.py', '--workdir=W'], '--config.data.path=FILE'),
     'queries in another mode': (['--config=experiments/tiny.py', '--workdir=W', '--queries=q.csv'], '--mode=predict'),
 }
 
@@ -106,3 +110,43 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(mistake, tmp_path):
     result = launch(*(flag.replace('=W', f'={tmp_path / "work"}') for flag in flags))
     assert_one_sentence(result, message)
     assert not (tmp_path / 'work').exists()
+
+
+@pytest.fixture(scope='module')
+def predicted(tmp_path_factory):
+    """A workdir with predictions, and its settings."""
+    folder = tmp_path_factory.mktemp('predicted')
+    config = tiny.get_config()
+    config.models = {'context_mean': {}}
+    config.evaluation.replicates = 50
+    experiment.run(config, str(folder))
+    return folder, config
+
+
+FOREIGN = {
+    'other genes': (lambda table: table.add_prefix('other_'), '0 of the 19 readouts here are among its 19'),
+    'nothing but NaN': (lambda table: table * np.nan, 'values of held-out profiles are missing'),
+    'swapped axes': (lambda table: table.T, 'the axes look swapped'),
+    'unknown conditions': (lambda table: table.set_axis([f'KO_{i}' for i in table.index]), 'none of its'),
+}
+
+
+@pytest.mark.parametrize('case', FOREIGN)
+def test_predictions_that_do_not_fit_are_one_sentence(predicted, tmp_path, case):
+    folder, config = predicted
+    change, sentence = FOREIGN[case]
+    block = anndata.read_h5ad(folder / 'predictions.h5ad')
+    block = block[(block.obs['split'] == 13).to_numpy()]
+    table = pd.DataFrame(block.layers['context_mean'], block.obs['perturbation'].astype(str), block.var_names)
+    change(table.dropna(axis=1, how='all')).to_csv(tmp_path / 'foreign.csv')
+    settings = json.loads(config.to_json())
+    settings['evaluation']['predictions'] = {'foreign': str(tmp_path / 'foreign.csv')}
+    (tmp_path / 'config.py').write_text(
+        f'import ml_collections\n\ndef get_config():\n    return ml_collections.ConfigDict({settings!r})\n'
+    )
+    before = (folder / 'summary.csv').read_bytes()
+    result = launch(f'--config={tmp_path}/config.py', f'--workdir={folder}', '--mode=evaluate')
+    assert result.returncode == 2, result.stdout + result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith('perturbjax: ')]
+    assert sentence in line
+    assert (folder / 'summary.csv').read_bytes() == before

@@ -1,10 +1,18 @@
-"""The bootstrap against plain resampling, and how often its interval holds the truth."""
+"""The bootstrap against plain resampling, how often its interval holds the truth, and paired tests against scipy."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from perturbjax.evaluation.statistics import bootstrap, cluster_sums, draw, interval, weigh
+from perturbjax.evaluation.statistics import bootstrap, cluster_sums, draw, holm, interval, paired_test, weigh
+
+NAN = np.nan
 
 
 def ratio(sums):
@@ -19,6 +27,13 @@ def make(clusters=12, seed=0):
     }
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def draws(seed, replicates, clusters):
+    """The weights of a bootstrap's first replicates."""
+    key = jax.random.key(seed)
+    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), clusters))(jnp.arange(replicates))
+
+
 def test_cluster_sums_by_hand():
     profiles = {'a': jnp.array([1.0, 2.0, 3.0]), 'b': jnp.array([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]])}
     sums = cluster_sums(profiles, jnp.array([1, 0, 1]), 2)
@@ -27,7 +42,7 @@ def test_cluster_sums_by_hand():
 
 
 def test_a_draw_is_as_large_as_the_sample():
-    weights = jax.vmap(lambda key: draw(key, 7))(jax.random.split(jax.random.key(0), 2000))
+    weights = draws(0, 2000, 7)
     assert (weights.sum(axis=1) == 7).all()
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.1)
     np.testing.assert_allclose(weights.var(axis=0), 6 / 7, atol=0.1)  # multinomial: n p (1 - p)
@@ -36,20 +51,19 @@ def test_a_draw_is_as_large_as_the_sample():
 def test_bootstrap_is_plain_resampling():
     sums, replicates = make(), 70
     found = bootstrap(ratio, sums, seed=3, replicates=replicates)
-    for i in range(replicates):
-        weights = np.asarray(draw(jax.random.fold_in(jax.random.key(3), i), 12)).astype(int)
+    for row, weights in zip(np.asarray(found), np.asarray(draws(3, replicates, 12)).astype(int)):
         resampled = np.repeat(np.arange(12), weights)
         expected = sums['total'][resampled].sum(axis=0) / sums['count'][resampled].sum(axis=0)
-        np.testing.assert_allclose(found[i], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-6)
     low, high = interval(found, jnp.full(2, 12))
     np.testing.assert_allclose(low, np.percentile(found, 2.5, axis=0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(high, np.percentile(found, 97.5, axis=0), rtol=1e-4, atol=1e-6)
 
 
 def test_the_seed_decides():
-    few, more = (bootstrap(ratio, make(), seed=1, replicates=n) for n in (70, 150))
-    np.testing.assert_allclose(few, more[:70], rtol=1e-6)
-    assert not np.allclose(few, bootstrap(ratio, make(), seed=2, replicates=70))
+    few, more = (bootstrap(ratio, make(), seed=1, replicates=n) for n in (64, 70))
+    np.testing.assert_allclose(few, more[:64], rtol=1e-6)
+    assert not np.allclose(more, bootstrap(ratio, make(), seed=2, replicates=70))
 
 
 def test_weights_of_one_give_the_statistic_itself():
@@ -59,7 +73,7 @@ def test_weights_of_one_give_the_statistic_itself():
 
 
 def test_one_cluster_tells_nothing_of_the_spread():
-    samples = bootstrap(ratio, make(clusters=1), replicates=10)
+    samples = bootstrap(ratio, make(clusters=1), replicates=64)
     assert np.isfinite(samples).all()
     assert all(np.isnan(end).all() for end in interval(samples, jnp.ones(2)))
 
@@ -75,17 +89,17 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     clusters, trials = 60, 200
     values = np.random.default_rng(0).normal(2, 1, (clusters, trials)).astype(np.float32)
     sums = {'total': values, 'count': np.ones_like(values)}
-    low, high = interval(bootstrap(ratio, sums, replicates=500), jnp.full(trials, clusters))
+    low, high = interval(bootstrap(ratio, sums, replicates=512), jnp.full(trials, clusters))
     assert 0.89 < ((low < 2) & (high > 2)).mean() < 0.99
 
 
 def test_clusters_and_not_profiles_are_drawn():
     # Ten copies of every profile are no more evidence than one.
-    values = np.random.default_rng(0).normal(size=(30, 1)).astype(np.float32)
-    profiles = {'total': np.tile(values, (10, 1)), 'count': np.ones((300, 1), np.float32)}
-    cluster = np.tile(np.arange(30), 10)
-    once = bootstrap(ratio, {'total': values, 'count': np.ones_like(values)}, replicates=50)
-    np.testing.assert_allclose(bootstrap(ratio, cluster_sums(profiles, cluster, 30), replicates=50), once, atol=1e-6)
+    sums = make()
+    profiles = {name: np.tile(values, (10, 1)) for name, values in sums.items()}
+    copied = cluster_sums(profiles, np.tile(np.arange(12), 10), 12)
+    once = bootstrap(ratio, sums, replicates=64)
+    np.testing.assert_allclose(bootstrap(ratio, copied, replicates=64), once, rtol=1e-5, atol=1e-6)
 
 
 def test_memory_is_bounded():
@@ -93,3 +107,59 @@ def test_memory_is_bounded():
     sums = {name: jax.ShapeDtypeStruct((20_000, 10, 20), jnp.float32) for name in ('total', 'count')}
     memory = bootstrap.lower(ratio, sums, 0, 10_000).compile().memory_analysis()
     assert memory.temp_size_in_bytes + memory.output_size_in_bytes < 2**28
+
+
+def test_paired_tests_are_wilcoxons_of_clusters():
+    rng = np.random.default_rng(0)
+    differences, cluster = rng.normal(0.3, 1, (40, 2, 3)), rng.integers(0, 15, 40)
+    differences[rng.random(differences.shape) < 0.1] = NAN
+    found = paired_test(differences, cluster)
+    assert found.shape == (2, 3)
+    for place in np.ndindex(2, 3):
+        columns = [differences[cluster == each][(slice(None), *place)] for each in np.unique(cluster)]
+        means = [column[~np.isnan(column)].mean() for column in columns if not np.isnan(column).all()]
+        assert found[place] == pytest.approx(scipy.stats.wilcoxon(means).pvalue)
+
+
+def test_paired_test_by_hand():
+    # Five differences of one sign: of the 32 ways to give them signs, two are as far out.
+    differences = np.array([1.0, 2, 3, 4, 5])[:, None]
+    assert paired_test(differences, np.arange(5)) == pytest.approx(2 / 32)
+    assert paired_test(-7 * differences, np.arange(5)) == pytest.approx(2 / 32)
+    assert paired_test(np.repeat(differences, 10, axis=0), np.repeat(np.arange(5), 10)) == pytest.approx(2 / 32)
+
+
+def test_no_difference_is_no_evidence():
+    differences = np.array([[1.0, 0, NAN, 1e-8], [2, 0, NAN, 1], [3, 0, NAN, 2], [0, 0, NAN, 4]])
+    found = paired_test(differences, np.arange(4))
+    assert found[0] == pytest.approx(2 / 8)  # of the three that differ
+    assert np.isnan(found[1:3]).all()
+    assert found[3] == pytest.approx(2 / 8)  # the first is but rounding
+
+
+def test_p_values_are_uniform_where_nothing_differs():
+    differences = np.random.default_rng(0).normal(size=(25, 400))
+    p = paired_test(differences, np.arange(25))
+    assert scipy.stats.kstest(p, 'uniform').pvalue > 0.01
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(holm(np.array([0.01, NAN, 0.04, 0.03, NAN])), [0.03, NAN, 0.06, 0.06, NAN])
+    np.testing.assert_allclose(holm(np.array([0.5, 0.7])), [1, 1])
+    assert np.isnan(holm(np.array([NAN, NAN]))).all()
+    np.testing.assert_allclose(holm(np.array([0.2])), [0.2])
+
+
+@settings(max_examples=30)
+@given(st.lists(st.one_of(st.floats(0, 1), st.just(NAN)), min_size=1, max_size=8))
+def test_holm_rejects_step_by_step(values):
+    p, level = np.array(values), 0.05
+    rejected, known = np.zeros(len(p), bool), np.flatnonzero(~np.isnan(p))
+    for step, place in enumerate(known[np.argsort(p[known])]):
+        if p[place] * (len(known) - step) > level:
+            break
+        rejected[place] = True
+    corrected = holm(p)
+    np.testing.assert_array_equal(corrected <= level, rejected)
+    assert ((corrected >= p) | np.isnan(p)).all()

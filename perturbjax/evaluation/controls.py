@@ -1,10 +1,36 @@
-"""Controls that keep scores honest."""
+"""Controls that keep scores honest: labels that say nothing, and the check for collapsed predictions."""
 
 import anndata
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+
+PERMUTED = 'permuted_labels'
+
+
+def permuted_labels(predictions: anndata.AnnData, seed: int = 0) -> np.ndarray:
+    """For each profile the truth of another held-out perturbation of its split, screen and context, `[N, M]`.
+
+    What a real profile under the wrong name scores; NaN where no other perturbation is held out.
+    """
+    rng = np.random.default_rng(seed)
+    truth = np.asarray(predictions.layers['truth'])
+    permuted = np.full_like(truth, np.nan)
+    for rows in predictions.obs.groupby(['split', 'screen', 'context'], observed=True).indices.values():
+        shuffled = rng.permutation(rows)
+        if len(rows) > 1:
+            permuted[shuffled] = truth[np.roll(shuffled, 1)]
+    return permuted
+
+
+def add_permuted_labels(predictions: anndata.AnnData, seed: int = 0) -> None:
+    """Adds them as one more model, in place, unless no profile has any."""
+    permuted = permuted_labels(predictions, seed)
+    if not np.isnan(permuted).all():
+        predictions.layers[PERMUTED] = permuted
+        models = [str(name) for name in predictions.uns['models'] if name != PERMUTED]
+        predictions.uns['models'] = [*models, PERMUTED]
 
 
 def collapse(predictions: anndata.AnnData) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Genetic interactions among the held-out combinations of a run, and which model foresees them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import anndata
@@ -7,12 +8,20 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.errors import InputError
-from perturbjax.evaluation.interactions import CLASSES, Interactions, expected_interaction, interactions, rank_by_split
+from perturbjax.evaluation.interactions import (
+    CLASSES,
+    Interactions,
+    Ranking,
+    expected_interaction,
+    interactions,
+    rank_by_split,
+)
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.vocabulary import parts
 
 ADDITIVE = 'additive'
 MOST_READOUTS = 1000
+_AREAS = ('auprc', 'auroc', 'positives', 'ranked')
 _CALL = ['screen', 'context', 'perturbation', 'readout', 'interaction', 'fdr', 'class']
 
 
@@ -25,12 +34,14 @@ class Doubles(NamedTuple):
       nulls: one row per screen: the null's delta, sigma, p0 and misfit, how many values there are,
         how many are called, and how many of those are of each class.
       ranking: one row per model, screen and split: auprc, auroc, positives, ranked.
+      curves: of the same, false_discovery_proportion against true_positive_rate, at most 200 points each.
       notes: sentences on screens whose values allow no null.
     """
 
     calls: pd.DataFrame
     nulls: pd.DataFrame
     ranking: pd.DataFrame
+    curves: pd.DataFrame
     notes: list[str]
 
 
@@ -44,7 +55,7 @@ def judge_doubles(predictions: anndata.AnnData) -> Doubles | None:
     order = predictions.obs['perturbation'].astype(str).map(lambda name: len(parts(name)))
     if ADDITIVE not in models or not (order >= 2).any():
         return None
-    calls, nulls, ranking, notes = [], [], [], []
+    calls, nulls, ranking, curves, notes = [], [], [], [], []
     for screen, rows in predictions[order.to_numpy() >= 2].obs.groupby('screen', observed=True):
         block = _block(predictions[rows.index], find_scale(predictions.uns['scale'][screen]).control_has_level)
         once = ~block.obs.duplicated(['context', 'perturbation']).to_numpy()
@@ -55,9 +66,13 @@ def judge_doubles(predictions: anndata.AnnData) -> Doubles | None:
             continue
         calls.append(_calls(block[once], found))
         nulls.append({'screen': screen, **_describe(found)})
-        ranking += [{'screen': screen, **each} for each in _rank(block, once, found, models)]
+        for place, each in _rank(block, once, found, models):
+            place = {'screen': screen, **place}
+            ranking.append(place | {name: getattr(each, name) for name in _AREAS})
+            curves.append(_curve(each).assign(**place))
     called = pd.concat(calls) if calls else pd.DataFrame(columns=_CALL)
-    return Doubles(called, pd.DataFrame(nulls), pd.DataFrame(ranking), notes)
+    drawn = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
+    return Doubles(called, pd.DataFrame(nulls), pd.DataFrame(ranking), drawn, notes)
 
 
 def _block(block: anndata.AnnData, has_level: bool) -> anndata.AnnData:
@@ -84,15 +99,22 @@ def _describe(found: Interactions) -> dict[str, float]:
     return {**null, 'values': int(np.isfinite(found.fdr).sum()), 'called': int(found.called.sum()), **classes}
 
 
-def _rank(block: anndata.AnnData, once: np.ndarray, found: Interactions, models: list[str]) -> list[dict]:
+def _rank(
+    block: anndata.AnnData, once: np.ndarray, found: Interactions, models: list[str]
+) -> Iterator[tuple[dict, Ranking]]:
     """Each model's ranking by split; a combination that several splits test has the one set of calls."""
     keys = pd.MultiIndex.from_frame(block.obs[['context', 'perturbation']].astype(str))
     fdr = found.fdr[keys[once].get_indexer(keys)]
     additive, control, split = block.layers[ADDITIVE], block.layers['control'], block.obs['split'].to_numpy()
-    rows = []
     for model in models:
         score = expected_interaction(block.layers[model], additive, control)
         for seed, each in rank_by_split(fdr, score, split).items():
-            areas = {name: getattr(each, name) for name in ('auprc', 'auroc', 'positives', 'ranked')}
-            rows.append({'model': model, 'split': seed, **areas})
-    return rows
+            yield {'model': model, 'split': seed}, each
+
+
+def _curve(ranking: Ranking, most: int = 200) -> pd.DataFrame:
+    """The curve at evenly spaced places of the ranking; both its ends are among them."""
+    scores = len(ranking.true_positive_rate)
+    places = np.linspace(0, scores - 1, min(most, scores)).round().astype(int)
+    names = ('false_discovery_proportion', 'true_positive_rate')
+    return pd.DataFrame({name: getattr(ranking, name)[places] for name in names})

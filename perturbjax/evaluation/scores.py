@@ -1,10 +1,9 @@
-"""Predictions against the truth: a score for every held-out profile, and their summary with intervals.
+"""Predictions against the truth: every metric of every held-out profile.
 
-Both tables compare each model with the `mean` baseline over the same readouts, so that a model with
-gaps is neither punished nor rewarded for them; how large the gaps are is its coverage.
+Each model is compared with a baseline over the same readouts, so that a model with gaps is neither
+punished nor rewarded for them; how large the gaps are is its coverage.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import anndata
@@ -14,16 +13,18 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.errors import InputError, listed
-from perturbjax.evaluation.metrics import METRICS, Comparison, moments, pooled
-from perturbjax.evaluation.statistics import bootstrap, cluster_sums, interval, weigh
+from perturbjax.evaluation.metrics import METRICS, Comparison
+from perturbjax.evaluation.metrics.discrimination import discriminate, perturbed_readouts
+from perturbjax.evaluation.metrics.pooling import moments
+from perturbjax.evaluation.responders import responders
 from perturbjax.screens.scales import find_scale
 
 BASELINE = 'mean'
-_PROFILE = ['split', 'screen', 'context', 'perturbation']
+PROFILE = ['split', 'screen', 'context', 'perturbation']
 # Profiles at a time; each takes about 3 x models x M floats a few times over.
 _BATCH = 4
-# A model is scored on all that it predicts and, for the ratio, on the readouts it shares with the baseline.
-_WHOLE, _SHARED, _REFERENCE = range(3)
+# A model is scored on all that it predicts and, beside the baseline, on the readouts that both predict.
+WHOLE, SHARED, REFERENCE = range(3)
 
 
 class Compared(NamedTuple):
@@ -32,45 +33,49 @@ class Compared(NamedTuple):
     Attributes:
       profiles: the N held-out profiles: split, screen, context, perturbation.
       models: their names, in the order of tables.
-      values: `[N, models, 3, metrics]`; the axis of 3 is (_WHOLE, _SHARED, _REFERENCE).
-      sums: what adds up over profiles, `[N, models, 3, ...]`; see `_compare_profile`.
+      values: `[N, models, 3, metrics]`; the axis of 3 is (WHOLE, SHARED, REFERENCE).
+      moments: what metrics over all values add up, `[N, models, 3, 8]`, see `pooling`.
       measured: readouts measured, `[N]`.
     """
 
     profiles: pd.DataFrame
     models: list[str]
     values: np.ndarray
-    sums: dict[str, np.ndarray]
+    moments: np.ndarray
     measured: np.ndarray
 
 
-def compare(predictions: anndata.AnnData) -> Compared:
-    """Every metric of every profile and model.
+def compare(predictions: anndata.AnnData, baseline: str = BASELINE, cells: np.ndarray | None = None) -> Compared:
+    """Every metric of every profile and model, beside the baseline.
 
     Args:
       predictions: as the runner writes them; layers `[N, M]` truth, control, perturbed_mean and one per model.
+      baseline: one of the models.
+      cells: rows behind each truth, `[N]`; those in `obs` unless the truth is but a part of them.
 
     Raises InputError where a part of them is missing.
     """
-    _check(predictions)
+    check(predictions)
     truth = np.asarray(predictions.layers['truth'])
-    centre = truth.mean(where=np.isfinite(truth), dtype=float)
+    models = [str(name) for name in predictions.uns['models']]
+    if cells is None:
+        cells = np.asarray(predictions.obs.get('cells', np.ones(len(truth))), float)
+    given = _Given(truth.mean(where=np.isfinite(truth), dtype=float), responders(predictions, truth, cells))
     screens = predictions.obs['screen'].astype(str).to_numpy()
     rows = [np.flatnonzero(screens == name) for name in np.unique(screens)]
-    parts = [_compare_screen(predictions, each, centre) for each in rows]
+    parts = [_compare_screen(predictions, each, given, models.index(baseline)) for each in rows]
     back = np.argsort(np.concatenate(rows))
-    values, sums = jax.tree.map(lambda *part: np.concatenate(part)[back], *parts)
-    measured = (~np.isnan(truth)).sum(axis=1)
-    return Compared(predictions.obs[_PROFILE], _models(predictions), values, sums, measured)
+    values, sums = (np.concatenate(part)[back] for part in zip(*parts))
+    return Compared(predictions.obs[PROFILE], models, values, sums, (~np.isnan(truth)).sum(axis=1))
 
 
 def score(compared: Compared) -> pd.DataFrame:
     """One row per model, held-out profile and metric (scores.csv).
 
     Columns: model, split, screen, context, perturbation, metric; `value`, NaN where it is undefined;
-    `reference`, the same metric of the mean baseline over the readouts that the model predicts;
+    `reference`, the same metric of the baseline over the readouts that the model predicts;
     `coverage`, the share of measured readouts that it predicts; `readouts`, how many were measured.
-    The metrics that `summarise` pools are those of the single profile here.
+    The metrics that `summarise` computes over all values are those of the single profile here.
     """
     values, measured = compared.values, compared.measured
     rows, models, _, metrics = values.shape
@@ -79,115 +84,101 @@ def score(compared: Compared) -> pd.DataFrame:
     table = compared.profiles.iloc[profile].reset_index(drop=True)
     table.insert(0, 'model', np.array(compared.models)[model])
     table['metric'] = np.tile(list(METRICS), rows * models)
-    table['value'] = values[:, :, _WHOLE].swapaxes(0, 1).ravel()
-    table['reference'] = values[:, :, _REFERENCE].swapaxes(0, 1).ravel()
+    table['value'] = values[:, :, WHOLE].swapaxes(0, 1).ravel()
+    table['reference'] = values[:, :, REFERENCE].swapaxes(0, 1).ravel()
     with np.errstate(invalid='ignore'):
-        coverage = compared.sums['moments'][:, :, _WHOLE, 0] / measured[:, None]
+        coverage = compared.moments[:, :, WHOLE, 0] / measured[:, None]
     table['coverage'] = coverage[profile, model]
     table['readouts'] = measured[profile]
     return table
 
 
-def summarise(compared: Compared, seed: int = 0, replicates: int = 2000) -> pd.DataFrame:
-    """One row per model and metric, over all held-out profiles of all splits and screens (summary.csv).
+class _Given(NamedTuple):
+    """What is known over all screens: a constant that values are taken less of, and the responding readouts."""
 
-    Pooled metrics are computed once, over all values of all splits; the others are means over profiles.
-    Intervals are 95% percentile bootstrap intervals over (context, perturbation): its profiles in several
-    splits and screens are drawn together. They are NaN where only one (context, perturbation) is left.
-    Screens on different scales are pooled as they are; scores.csv keeps them apart.
-
-    Columns: model, metric; `value`, `low`, `high`; `ratio`, `ratio_low`, `ratio_high`, the metric over
-    that of the mean baseline on the same profiles and readouts (NaN unless lower is better); `coverage`,
-    the share of all measured values that the model predicts; `perturbations`, on how many (context,
-    perturbation) the value rests; `splits`, how many there are.
-    """
-    cluster = compared.profiles.groupby(['context', 'perturbation'], observed=True).ngroup().to_numpy()
-    sums = cluster_sums(compared.sums, cluster, int(cluster.max()) + 1)
-    numbers = _estimates(weigh(jnp.ones(int(cluster.max()) + 1), sums))
-    samples = bootstrap(_estimates, sums, seed, replicates)
-    clusters = _clusters(sums)
-    numbers['low'], numbers['high'] = interval(samples['value'], clusters[:, _WHOLE])
-    numbers['ratio_low'], numbers['ratio_high'] = interval(samples['ratio'], clusters[:, _SHARED])
-    names = pd.MultiIndex.from_product([compared.models, list(METRICS)], names=['model', 'metric'])
-    columns = ('value', 'low', 'high', 'ratio', 'ratio_low', 'ratio_high')
-    table = pd.DataFrame({name: np.asarray(numbers[name], float).ravel() for name in columns}, names).reset_index()
-    predicted = compared.sums['moments'][:, :, _WHOLE, 0].sum(axis=0, dtype=float)
-    table['coverage'] = np.repeat(predicted / compared.measured.sum(), len(METRICS))
-    table['perturbations'] = np.asarray(clusters[:, _WHOLE]).ravel()
-    table['splits'] = compared.profiles['split'].nunique()
-    return table
+    centre: float
+    responders: Any
 
 
-def _compare_screen(predictions: anndata.AnnData, rows: np.ndarray, centre: float) -> Any:
-    """`_compare_profile` of one screen's rows, over its own panel of readouts."""
+def _compare_screen(
+    predictions: anndata.AnnData, rows: np.ndarray, given: _Given, baseline: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values and moments of one screen's rows, over its own panel of readouts."""
     measured = ~np.isnan(predictions.layers['truth'][rows])
-    panel = np.ix_(rows, np.flatnonzero(measured.any(axis=0) | ~measured.any()))
+    columns = np.flatnonzero(measured.any(axis=0) | ~measured.any())
+    block = predictions[rows, columns]
+    names = [str(name) for name in predictions.uns['models']]
+    panel = np.ix_(rows, columns)
+    weight, p_value = (jnp.asarray(each[panel], jnp.float32) for each in given.responders)
 
-    def cut(name: str, centre: float = centre) -> jax.Array:
-        return jnp.asarray(predictions.layers[name][panel] - centre, jnp.float32)
+    def cut(name: str, centre: float = given.centre) -> jax.Array:
+        return jnp.asarray(block.layers[name] - centre, jnp.float32)
 
-    screen = str(predictions.obs['screen'].iloc[rows[0]])
-    level = cut('control', 0) if find_scale(predictions.uns['scale'][screen]).control_has_level else None
-    models = _models(predictions)
-    prediction: Any = tuple(cut(name) for name in models)
-    given = Comparison(cut('truth'), prediction, cut('control'), cut('perturbed_mean'), level)
-    return _compare_profiles(given, models.index(BASELINE))
+    has_level = find_scale(predictions.uns['scale'][str(block.obs['screen'].iloc[0])]).control_has_level
+    level = cut('control', 0) if has_level else None
+    prediction: Any = tuple(cut(name) for name in names)
+    comparison = Comparison(cut('truth'), prediction, cut('control'), cut('perturbed_mean'), level, weight, p_value)
+    single, sums = _compare_profiles(comparison, baseline)
+    among = _among_perturbations(block, names, baseline)
+    parts = {'perturbations': iter(np.moveaxis(among, -1, 0)), 'other': iter(np.moveaxis(np.asarray(single), -1, 0))}
+    values = [next(parts['perturbations' if m.over == 'perturbations' else 'other']) for m in METRICS.values()]
+    return np.stack(values, axis=-1), np.asarray(sums)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _compare_profiles(given: Comparison, baseline: int) -> Any:
+@jax.jit
+def _compare_profiles(given: Comparison, baseline: jax.Array) -> Any:
     return jax.lax.map(lambda profile: _compare_profile(profile, baseline), given, batch_size=_BATCH)
 
 
-def _compare_profile(given: Comparison, baseline: int) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Metrics `[models, 3, metrics]` of one profile `[M]`, where the prediction is a tuple of the models'.
+def _compare_profile(given: Comparison, baseline: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Metrics `[models, 3, metrics]` and moments `[models, 3, 8]` of one profile `[M]`.
 
-    With them what is added up over profiles: moments `[models, 3, 8]`, and each metric's count and
-    total `[models, 3, metrics]`. Values come less a common constant, for the sake of the moments.
+    The prediction is a tuple of the models'. Values come less a common constant, for the sake of the moments.
     """
     whole = jnp.stack(given.prediction)
     reference = jnp.broadcast_to(whole[baseline], whole.shape)
     shared = jnp.where(jnp.isnan(reference), jnp.nan, whole)
     reference = jnp.where(jnp.isnan(whole), jnp.nan, reference)
+    metrics = [metric for metric in METRICS.values() if metric.over != 'perturbations']
 
-    def measure(prediction: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def measure(prediction: jax.Array) -> tuple[jax.Array, jax.Array]:
         comparison = given._replace(prediction=prediction)
-        values = jnp.stack([metric.of_profile(comparison) for metric in METRICS.values()])
-        known = ~jnp.isnan(values)
-        sums = {'moments': moments(given.truth, prediction), 'count': known * 1.0, 'total': jnp.where(known, values, 0)}
-        return values, sums
+        return jnp.stack([each.function(comparison) for each in metrics]), moments(given.truth, prediction)
 
     return jax.vmap(jax.vmap(measure))(jnp.stack([whole, shared, reference], axis=1))
 
 
-def _estimates(sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Each metric's value, and its ratio to the baseline's, `[models, metrics]`, of sums over profiles."""
-    means = sums['total'] / sums['count']
-    of_all = pooled(sums['moments'])
-    columns = [of_all[name] if METRICS[name].pooled else means[..., i] for i, name in enumerate(METRICS)]
-    values = jnp.stack(columns, axis=-1)
-    lower = jnp.array([[metric.lower_is_better for metric in METRICS.values()]])
-    ratio = jnp.where(lower, values[:, _SHARED] / values[:, _REFERENCE], jnp.nan)
-    return {'value': values[:, _WHOLE], 'ratio': ratio}
+def _among_perturbations(block: anndata.AnnData, models: list[str], baseline: int) -> np.ndarray:
+    """The metrics that need the other perturbations of a split and context, `[N, models, 3, those metrics]`."""
+    left_out = perturbed_readouts(block.obs['perturbation'].astype(str), block.var_names)
+    group = block.obs.groupby(['split', 'context'], observed=True).ngroup().to_numpy()
+    truth, *changes = (
+        np.asarray(block.layers[name] - block.layers['control'], np.float32) for name in ('truth', *models)
+    )
+    gaps = [np.isnan(change) for change in changes]
+    columns = []
+    for metric in METRICS.values():
+        if metric.over != 'perturbations':
+            continue
+        whole = [discriminate(change, truth, left_out, group, metric.function) for change in changes]
+        column = np.stack([np.stack([own, own, whole[baseline]], axis=-1) for own in whole], axis=1)
+        for place, change in enumerate(changes):
+            # Where both predict the same readouts, what was computed stands for the readouts that they share.
+            if (gaps[place] != gaps[baseline]).any():
+                shared, reference = change + 0 * changes[baseline], changes[baseline] + 0 * change
+                column[:, place, SHARED] = discriminate(shared, truth, left_out, group, metric.function)
+                column[:, place, REFERENCE] = discriminate(reference, truth, left_out, group, metric.function)
+        columns.append(column)
+    return np.stack(columns, axis=-1)
 
 
-def _clusters(sums: dict[str, jax.Array]) -> jax.Array:
-    """On how many clusters each metric rests, `[models, 3, metrics]`."""
-    is_pooled = jnp.array([metric.pooled for metric in METRICS.values()])
-    count = jnp.where(is_pooled[None, None, None], sums['moments'][..., :1], sums['count'])
-    return (count > 0).sum(axis=0)
-
-
-def _models(predictions: anndata.AnnData) -> list[str]:
-    return [str(name) for name in predictions.uns['models']]
-
-
-def _check(predictions: anndata.AnnData) -> None:
+def check(predictions: anndata.AnnData) -> None:
+    """Raises InputError on predictions that cannot be judged."""
     if 'truth' not in predictions.layers:
         raise InputError('evaluate needs the truth layer; predictions without truth can only be written.')
-    missing = [name for name in _PROFILE if name not in predictions.obs]
+    missing = [name for name in PROFILE if name not in predictions.obs]
     missing += [name for name in ('models', 'scale') if name not in predictions.uns]
-    models = _models(predictions) if 'models' in predictions.uns else []
+    models = [str(name) for name in predictions.uns['models']] if 'models' in predictions.uns else []
     missing += [name for name in ('control', 'perturbed_mean', *models) if name not in predictions.layers]
     missing += [] if BASELINE in models else [f'{BASELINE} among the models']
     if missing:

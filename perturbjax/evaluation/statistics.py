@@ -1,4 +1,4 @@
-"""How sure a score is: the bootstrap over clusters of profiles that belong together.
+"""How sure a score is: bootstrap and paired test over clusters of profiles that belong together.
 
 The same perturbation in the same context, met again in another split or screen, is no new evidence:
 such profiles are one cluster and are drawn together. Every statistic is a function of sums over
@@ -11,6 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import scipy.stats
 
 # Replicates at a time: their weights take this many x clusters floats.
 _BATCH = 64
@@ -62,3 +65,24 @@ def interval(samples: jax.Array, clusters: jax.Array, level: float = 0.95) -> tu
     tails = jnp.array([(1 - level) / 2, (1 + level) / 2])
     low, high = jnp.where(clusters[None] > 1, jnp.nanquantile(samples, tails, axis=0), jnp.nan)
     return low, high
+
+
+def paired_test(differences: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """p values `[...]` of Wilcoxon's signed-rank test of differences `[N, ...]`, paired by cluster `[N]`.
+
+    Each cluster counts once, by its mean. NaN where no cluster has a difference other than 0.
+    """
+    means = pd.DataFrame(differences.reshape(len(differences), -1)).groupby(cluster).mean().to_numpy()
+    # Differences of nothing but float32 rounding are none.
+    means = np.where(np.abs(means) < 1e-6 * np.abs(np.nan_to_num(means)).max(axis=0, initial=0), 0, means)
+    columns = (column[np.isfinite(column) & (column != 0)] for column in means.T)
+    p = [scipy.stats.wilcoxon(column).pvalue if len(column) else np.nan for column in columns]
+    return np.array(p).reshape(differences.shape[1:])
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's correction of p values `[tests]` for their number; NaN are no tests and stay."""
+    order = np.argsort(p)
+    tests = (~np.isnan(p)).sum()
+    corrected = np.maximum.accumulate(p[order] * np.maximum(tests - np.arange(len(p)), 1))
+    return np.minimum(corrected[np.argsort(order)], 1)

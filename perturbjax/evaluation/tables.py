@@ -1,5 +1,6 @@
 """The summary as a table that people can read and paste."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,12 @@ import pandas as pd
 
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.scores import BASELINE
+from perturbjax.evaluation.summary import CONTROLS, NEARLY_ALL
 
 # The metrics whose ratio to the baseline stands in the tables.
 RATIOS = ('l2', 'rmse')
-# The coverage from which a model may be called best.
-NEARLY_ALL = 0.99
+# Those of the table in the terminal; the report and summary.csv have all.
+HEADLINE = ('l2', 'rmse', 'pearson_delta', 'pearson_delta_perturbed_mean', 'weighted_r2_delta', 'pds_l1', 'des')
 
 
 def best(summary: pd.DataFrame) -> pd.Series:
@@ -19,9 +21,8 @@ def best(summary: pd.DataFrame) -> pd.Series:
 
     A model with gaps is left out: its value is that of an easier or harder question.
     """
-    value = summary['value'].where(summary['coverage'] >= NEARLY_ALL)
-    lower = summary['metric'].map(lambda name: METRICS[name].lower_is_better)
-    value = value.where(lower, -value)
+    value = summary['value'].where((summary['coverage'] >= NEARLY_ALL) & ~summary['model'].isin(CONTROLS))
+    value = value * summary['metric'].map(lambda name: METRICS[name].sign)
     return value == value.groupby(summary['metric']).transform('min')
 
 
@@ -37,21 +38,25 @@ def span(low: Any, high: Any) -> str:
     return '' if np.isnan(low) else f'[{number(low)}, {number(high)}]'
 
 
-def summary_table(summary: pd.DataFrame, width: int = 120) -> str:
+def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str] = HEADLINE) -> str:
     """The summary as Markdown tables, aligned to be read as plain text too, at most `width` columns wide.
 
-    Models are rows; a metric's cell is `value [low, high]`. Columns that do not fit go to a next table.
+    Models are rows; a metric's cell is `value [low, high]`, of those in `metrics` that have any. Columns that
+    do not fit go to a next table.
     """
+    summary = summary[summary['metric'].isin(metrics)]
+    summary = summary[summary.groupby('metric')['value'].transform('count') > 0]
     columns = _columns(summary)
     blocks = [columns[:1]]
     for column in columns[1:]:
         if len(blocks[-1]) > 1 and len(_markdown([*blocks[-1], column])[0]) > width:
             blocks.append(columns[:1])
         blocks[-1] = [*blocks[-1], column]
-    lower = [name for name in METRICS if METRICS[name].lower_is_better]
-    higher = [name for name in METRICS if name not in lower]
+    shown = list(summary['metric'].unique())
+    lower = [name for name in shown if METRICS[name].lower_is_better]
+    higher = [name for name in shown if name not in lower]
     legend = [
-        f'Lower is better: {", ".join(lower)}. Higher is better: {", ".join(higher)}.',
+        f'Lower is better: {", ".join(lower) or "none"}. Higher is better: {", ".join(higher) or "none"}.',
         'In brackets: 95% bootstrap interval over (context, perturbation); n is how many there are.',
         f'/ {BASELINE}: ratio to the {BASELINE} baseline over the same values. '
         f'`*`: best of the models with a coverage of {NEARLY_ALL:.0%} or more.',

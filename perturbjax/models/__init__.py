@@ -10,6 +10,7 @@ from perturbjax.models.linear import linear
 from perturbjax.models.lpm import LearnedModel, lpm
 from perturbjax.models.model import Model, Query
 from perturbjax.models.transfer import linear_transfer
+from perturbjax.screens.replicates import Replicates
 
 MODELS: dict[str, Callable[..., Model | LearnedModel]] = {
     'no_change': no_change,
@@ -23,7 +24,7 @@ MODELS: dict[str, Callable[..., Model | LearnedModel]] = {
 }
 
 # Layers of predictions that are no models.
-RESERVED = ('truth', 'control', 'perturbed_mean')
+RESERVED = ('truth', 'control', 'perturbed_mean', 'permuted_labels', *Replicates._fields)
 
 # Every score stands beside these two.
 ALWAYS = ('no_change', 'mean')

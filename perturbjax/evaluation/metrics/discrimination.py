@@ -1,0 +1,85 @@
+"""Is a prediction nearer to the truth of its own perturbation than to those of others?"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturbjax.screens.vocabulary import parts, target
+
+# Distances that differ by less than this share of their size differ by float32 rounding only.
+_ROUNDING = 1e-6
+
+
+def l1(prediction: jax.Array, truth: jax.Array) -> jax.Array:
+    """Mean absolute difference `[...]` over the readouts that both have, of `[..., M]`."""
+    return jnp.nanmean(jnp.abs(prediction - truth), axis=-1)
+
+
+def cosine(prediction: jax.Array, truth: jax.Array) -> jax.Array:
+    """1 - cosine `[...]` over the readouts that both have, of `[..., M]`; 1 where one of them is 0."""
+    seen = ~jnp.isnan(prediction - truth)
+    prediction, truth = jnp.where(seen, prediction, 0), jnp.where(seen, truth, 0)
+    lengths = jnp.sqrt(jnp.sum(prediction**2, axis=-1)) * jnp.sqrt(jnp.sum(truth**2, axis=-1))
+    angle = jnp.sum(prediction * truth, axis=-1) / jnp.where(lengths > 0, lengths, 1)
+    return jnp.where(seen.any(axis=-1), 1 - angle, jnp.nan)
+
+
+@functools.partial(jax.jit, static_argnames='distance')
+def discrimination(
+    prediction: jax.Array,
+    truth: jax.Array,
+    left_out: jax.Array,
+    distance: Callable[[jax.Array, jax.Array], jax.Array],
+) -> jax.Array:
+    """The perturbation discrimination score (PDS) of each of P predictions, `[P]`; 0 to 1, higher is better.
+
+    1 - rank / (P - 1), where rank is how many other truths are nearer to the prediction than its own; ties
+    take the middle rank, so chance and a prediction that is the same for all perturbations score 0.5.
+    NaN where there is no other truth to compare with. Source: the score of that name in cell-eval, which leaves
+    the perturbed genes of the other truths in: they are then far from any prediction, and chance is above 0.5.
+
+    Args:
+      prediction, truth: changes from control of the same P perturbations in one context, `[P, M]`.
+      left_out: bool `[P, M]`, the readouts of the perturbed genes themselves: they would give it away.
+      distance: `l1` or `cosine`.
+    """
+
+    truth = jnp.where(left_out, jnp.nan, truth)
+
+    def score(own: jax.Array) -> jax.Array:
+        seen = jnp.where(left_out[own], jnp.nan, prediction[own])
+        distances = distance(seen[None, :], truth)
+        difference = distances - distances[own]
+        tied = jnp.abs(difference) <= _ROUNDING * jnp.abs(distances[own])
+        others = (~jnp.isnan(difference)).sum() - 1
+        rank = (~tied & (difference < 0)).sum() + (tied.sum() - 1) / 2
+        return jnp.where(others > 0, 1 - rank / others, jnp.nan)
+
+    return jax.lax.map(score, jnp.arange(len(prediction)))
+
+
+def discriminate(
+    prediction: np.ndarray, truth: np.ndarray, left_out: np.ndarray, group: np.ndarray, distance: Callable
+) -> np.ndarray:
+    """`discrimination` within each group of profiles, `[N]`, of arrays `[N, M]` and the groups' numbers `[N]`."""
+    scores = np.full(len(group), np.nan)
+    for each in np.unique(group):
+        rows = np.flatnonzero(group == each)
+        # Padded to a power of two, so that groups share compilations.
+        most = 1 << (len(rows) - 1).bit_length()
+        padded = np.pad(rows, (0, most - len(rows)))
+        own = np.where((np.arange(most) < len(rows))[:, None], truth[padded], np.nan)
+        scores[rows] = discrimination(prediction[padded], own, left_out[padded], distance)[: len(rows)]
+    return scores
+
+
+def perturbed_readouts(perturbations: Sequence[str], readouts: Sequence[str]) -> np.ndarray:
+    """Which readouts are those of the perturbed genes themselves, bool `[N, M]`."""
+    place = {name: i for i, name in enumerate(readouts)}
+    own = np.zeros((len(perturbations), len(readouts)), bool)
+    for row, name in enumerate(perturbations):
+        own[row, [place[gene] for gene in map(target, parts(name)) if gene in place]] = True
+    return own

@@ -1,0 +1,55 @@
+"""Distances of a prediction from the truth: pure functions of profiles `[..., M]` that give `[...]`.
+
+A readout that is NaN in any argument is not compared. Where nothing is left to compare the value is
+NaN, never 0. All arguments of one function have the same shape and the screen's unit.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def mae(truth: jax.Array, prediction: jax.Array) -> jax.Array:
+    """Mean absolute error, mean |y - yhat|; 0 or more, lower is better. Source: LPM's release."""
+    return jnp.nanmean(jnp.abs(truth - prediction), axis=-1)
+
+
+def mse(truth: jax.Array, prediction: jax.Array) -> jax.Array:
+    """Mean squared error, mean (y - yhat)^2; 0 or more, lower is better. Source: LPM's loss."""
+    return jnp.nanmean(jnp.square(truth - prediction), axis=-1)
+
+
+def rmse(truth: jax.Array, prediction: jax.Array) -> jax.Array:
+    """Root of `mse`; 0 or more, lower is better. Source: LPM's release."""
+    return jnp.sqrt(mse(truth, prediction))
+
+
+def l2_top(truth: jax.Array, prediction: jax.Array, control: jax.Array | None, n: int = 1000) -> jax.Array:
+    """Distance sqrt(sum (y - yhat)^2) over the n readouts highest in control; 0 or more, lower is better.
+
+    The n are chosen among the measured readouts whatever the prediction, so a prediction with gaps sums
+    fewer terms: compare it with another's over the same readouts. Readouts of equal level are taken in
+    their order. All readouts count where there are fewer than n, or without control (a scale on which
+    control has no level). Source: Ahlmann-Eltze et al. 2025.
+    """
+    squares = jnp.square(truth - prediction)
+    if control is not None:
+        level = jnp.where(jnp.isnan(truth) | jnp.isnan(control), -jnp.inf, control)
+        level, top = jax.lax.top_k(level, min(n, level.shape[-1]))
+        squares = jnp.where(level > -jnp.inf, jnp.take_along_axis(squares, top, axis=-1), jnp.nan)
+    return jnp.sqrt(jnp.where(jnp.isnan(squares).all(axis=-1), jnp.nan, jnp.nansum(squares, axis=-1)))
+
+
+def weighted_mse(truth: jax.Array, prediction: jax.Array, weight: jax.Array) -> jax.Array:
+    """Weighted mean squared error, sum w (y - yhat)^2 / sum w; 0 or more, lower is better.
+
+    The weights say which readouts respond to the perturbation, see `responders.response_weight`.
+    Source: Mejia et al. 2025.
+    """
+    terms = weight * jnp.square(truth - prediction)
+    weight = jnp.where(jnp.isnan(terms), 0, weight)
+    return jnp.nansum(terms, axis=-1) / _or_nan(weight.sum(axis=-1))
+
+
+def _or_nan(total: jax.Array) -> jax.Array:
+    """The total, NaN where it is 0."""
+    return jnp.where(total > 0, total, jnp.nan)

@@ -1,0 +1,156 @@
+"""The metrics of the tables, by name. The formulas are in the modules that are imported here."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+
+from perturbjax.evaluation.metrics.correlations import pearson, pearson_delta, r2, weighted_r2_delta
+from perturbjax.evaluation.metrics.discrimination import cosine, l1
+from perturbjax.evaluation.metrics.distances import l2_top, mae, mse, rmse, weighted_mse
+from perturbjax.evaluation.metrics.overlap import de_overlap
+
+
+class Comparison(NamedTuple):
+    """What a metric of a profile may look at, each `[..., M]`.
+
+    `perturbed_mean` is the mean of the training perturbations' profiles in the context; `level` is
+    control where readouts can be ranked by it, else None; `weight` and `p_value` say which readouts
+    respond, see `responders`.
+    """
+
+    truth: jax.Array
+    prediction: jax.Array
+    control: jax.Array
+    perturbed_mean: jax.Array
+    level: jax.Array | None
+    weight: jax.Array
+    p_value: jax.Array
+
+
+class Metric(NamedTuple):
+    """One metric of the tables.
+
+    Attributes:
+      lower_is_better: its direction.
+      range: of its values, in words.
+      over: what is added up. `profiles`: the mean of the single profiles' values. `values`: computed once
+        over all values, see `pooling`; a single profile's value is that of the profile alone.
+        `perturbations`: the mean too, of values that need the other perturbations of the context.
+      function: of a Comparison, or for `perturbations` the distance that `discrimination` takes.
+      definition: the sentence that reports print.
+      source: where it comes from.
+      chance: the value of a prediction for which it is undefined, such as a correlation without change.
+    """
+
+    lower_is_better: bool
+    range: str
+    over: Literal['profiles', 'values', 'perturbations']
+    function: Callable
+    definition: str
+    source: str
+    chance: float | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 where lower is better, else -1: a value times it is lower for what is better."""
+        return 1 if self.lower_is_better else -1
+
+    @property
+    def perfect(self) -> float:
+        """The value of the truth itself."""
+        return 0.0 if self.lower_is_better else 1.0
+
+
+METRICS = {
+    'l2': Metric(
+        True, '0 or more', 'profiles',
+        lambda c: l2_top(c.truth, c.prediction, c.level),
+        'Euclidean distance of prediction and truth over the 1,000 readouts highest in control (over all of them '
+        'where there are fewer, or where the scale gives control no level).',
+        'Ahlmann-Eltze et al. 2025',
+    ),
+    'rmse': Metric(
+        True, '0 or more', 'values',
+        lambda c: rmse(c.truth, c.prediction),
+        'Root of the mean squared error over all values.',
+        'Miladinovic et al. 2025, release',
+    ),
+    'mse': Metric(
+        True, '0 or more', 'values',
+        lambda c: mse(c.truth, c.prediction),
+        'Mean squared error over all values.',
+        'Miladinovic et al. 2025, release',
+    ),
+    'mae': Metric(
+        True, '0 or more', 'values',
+        lambda c: mae(c.truth, c.prediction),
+        'Mean absolute error over all values.',
+        'Miladinovic et al. 2025, release',
+    ),
+    'r2': Metric(
+        False, 'at most 1', 'values',
+        lambda c: r2(c.truth, c.prediction),
+        'Share of the variance of all values that the prediction explains; 1 is perfect, 0 is as good as one constant.',
+        'Miladinovic et al. 2025, release',
+    ),
+    'pearson': Metric(
+        False, '-1 to 1', 'values',
+        lambda c: pearson(c.truth, c.prediction),
+        'Correlation of prediction and truth over all values; high for any prediction that knows which readouts are '
+        'high, whatever the perturbation.',
+        'Miladinovic et al. 2025, release',
+        0.0,
+    ),
+    'pearson_delta': Metric(
+        False, '-1 to 1', 'profiles',
+        lambda c: pearson_delta(c.truth, c.prediction, c.control),
+        'Correlation of the predicted and the true change from control. It rewards what all perturbations have in '
+        'common.',
+        'Ahlmann-Eltze et al. 2025',
+        0.0,
+    ),
+    'pearson_delta_perturbed_mean': Metric(
+        False, '-1 to 1', 'profiles',
+        lambda c: pearson_delta(c.truth, c.prediction, c.perturbed_mean),
+        'Correlation of the predicted and the true difference from the mean of the training perturbations. It '
+        'rewards only what is special to a perturbation.',
+        'Systema (Vinas Torne et al. 2025)',
+        0.0,
+    ),
+    'weighted_mse': Metric(
+        True, '0 or more', 'profiles',
+        lambda c: weighted_mse(c.truth, c.prediction, c.weight),
+        'Mean squared error in which a readout weighs by how clearly it sets the perturbation apart from the rest of '
+        'its context.',
+        'Mejia et al. 2025',
+    ),
+    'weighted_r2_delta': Metric(
+        False, 'at most 1', 'profiles',
+        lambda c: weighted_r2_delta(c.truth, c.prediction, c.perturbed_mean, c.weight),
+        'Share of the difference from the mean of the training perturbations that is explained, with the same '
+        'weights; 1 is perfect.',
+        'Mejia et al. 2025',
+    ),
+    'pds_l1': Metric(
+        False, '0 to 1', 'perturbations',
+        l1,
+        'Perturbation discrimination by absolute difference: the share of the other held-out perturbations of the '
+        'context whose truth is farther from the prediction than its own; 0.5 is chance. The perturbed genes '
+        'themselves are left out.',
+        'cell-eval (Arc Institute)',
+    ),
+    'pds_cosine': Metric(
+        False, '0 to 1', 'perturbations',
+        cosine,
+        'The same by the cosine of the changes from control.',
+        'cell-eval (Arc Institute)',
+    ),
+    'des': Metric(
+        False, '0 to 1', 'profiles',
+        lambda c: de_overlap(c.truth, c.prediction, c.control, c.p_value),
+        'Differential expression overlap: of the N readouts that truly respond (false discovery rate 5%), the share '
+        'among the N that the prediction moves most.',
+        'cell-eval (Arc Institute)',
+    ),
+}  # fmt: skip

@@ -1,0 +1,149 @@
+"""The summary of a run: every model and metric with its interval, beside `mean` and the best simple rule."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anndata
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics.pooling import pooled
+from perturbjax.evaluation.scores import BASELINE, REFERENCE, SHARED, WHOLE, Compared, compare
+from perturbjax.evaluation.statistics import bootstrap, cluster_sums, holm, interval, paired_test, weigh
+
+# The simple rules, by the labels that they have in tables; whatever else is judged next to the best of them.
+BASELINES = ('no_change', 'mean', 'context_mean', 'perturbation_mean', 'additive')
+# Controls that are no models: they are shown, and are in no test.
+CONTROLS = ('permuted_labels',)
+# The coverage from which a model may be called best: with gaps, the question is easier or harder.
+NEARLY_ALL = 0.99
+
+BETTER, WORSE, UNCLEAR = 'better', 'worse', 'unclear'
+_INTERVALS = ('value', 'ratio', 'difference')
+
+
+def summarise(predictions: anndata.AnnData, compared: Compared, seed: int = 0, replicates: int = 2000) -> pd.DataFrame:
+    """One row per model and metric, over all held-out profiles of all splits and screens (summary.csv).
+
+    Metrics over all values are computed once, over those of all splits; the others are means over profiles.
+    Intervals are 95% percentile bootstrap intervals over (context, perturbation): its profiles in several
+    splits and screens are drawn together. They are NaN where only one (context, perturbation) is left.
+    Screens on different scales are pooled as they are; scores.csv keeps them apart.
+
+    Args:
+      predictions: what `compared` was made of, to compare with other baselines than `mean` too.
+      compared: with `mean`.
+      seed, replicates: of the bootstrap.
+
+    Columns: model, metric; `value`, `low`, `high`; `ratio`, `ratio_low`, `ratio_high`, the metric over
+    that of `mean` on the same profiles and readouts (NaN unless lower is better); `baseline`, the best of
+    the simple rules that predict nearly everything; `difference`, the metric minus that of this rule on the
+    same profiles and readouts, and `baseline_ratio`, each with its interval; `p_value`, of Wilcoxon's
+    paired test of that difference, corrected by Holm for the number of models (NaN for the rules themselves);
+    `coverage`, the share of all measured values that the model predicts; `perturbations`, on how many
+    (context, perturbation) the value rests; `splits`, how many there are.
+    """
+    table = _estimated(compared, seed, replicates)
+    table['coverage'] = np.repeat(_coverage(compared), len(METRICS))
+    table['splits'] = compared.profiles['split'].nunique()
+    table['baseline'] = table['metric'].map(best_baselines(table)).fillna('')
+    table = table.drop(columns=['difference', 'difference_low', 'difference_high'])
+    columns = ['difference', 'difference_low', 'difference_high', 'baseline_ratio', 'baseline_ratio_low']
+    table[[*columns, 'baseline_ratio_high', 'p_value']] = np.nan
+    for name in filter(None, table['baseline'].unique()):
+        beside = compared if name == BASELINE else compare(predictions, name)
+        other = _estimated(beside, seed, replicates)
+        other = other.rename(columns=lambda column: column.replace('ratio', 'baseline_ratio'))
+        other['p_value'] = _p_values(beside)
+        rows = table['baseline'] == name
+        table.loc[rows, [*columns, 'baseline_ratio_high', 'p_value']] = other
+    return table
+
+
+def best_baselines(table: pd.DataFrame) -> dict[str, str]:
+    """By metric, which of the simple rules is best among those that predict nearly everything."""
+    rules = table[table['model'].isin(BASELINES) & (table['coverage'] >= NEARLY_ALL) & table['value'].notna()]
+    sign = np.array([METRICS[name].sign for name in rules['metric']])
+    first = (rules['value'] * sign).groupby(rules['metric']).idxmin()
+    return dict(zip(first.index, rules.loc[first, 'model']))
+
+
+def outcome(row: Any) -> str:
+    """What a row of the summary says next to the best simple rule: better, worse or unclear.
+
+    It is clear where the interval of the difference leaves out 0 and the corrected p value is below 5%.
+    """
+    if not row.difference_low * row.difference_high > 0 or not row.p_value < 0.05:
+        return UNCLEAR
+    return BETTER if row.difference * METRICS[row.metric].sign < 0 else WORSE
+
+
+def clusters_of(compared: Compared) -> np.ndarray:
+    """The number of each profile's (context, perturbation), `[N]`."""
+    return compared.profiles.groupby(['context', 'perturbation'], observed=True).ngroup().to_numpy()
+
+
+def sums_of(compared: Compared) -> dict[str, jax.Array]:
+    """What the metrics add up, by (context, perturbation), `[clusters, models, 3, ...]`."""
+    known = ~np.isnan(compared.values)
+    # A model and the baseline are compared over the profiles in which the metric of both is defined.
+    known[:, :, [SHARED, REFERENCE]] = known[:, :, [SHARED]] & known[:, :, [REFERENCE]]
+    profiles = {'moments': compared.moments, 'count': known * 1.0, 'total': np.where(known, compared.values, 0)}
+    cluster = clusters_of(compared)
+    return cluster_sums(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), profiles), cluster, cluster.max() + 1)
+
+
+def estimates(sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Each metric's value, its ratio to the baseline's and its difference from it, `[models, metrics]`."""
+    means = sums['total'] / sums['count']
+    of_all = pooled(sums['moments'])
+    metrics = enumerate(METRICS.items())
+    columns = [of_all[name] if metric.over == 'values' else means[..., i] for i, (name, metric) in metrics]
+    values = jnp.stack(columns, axis=-1)
+    lower = jnp.array([[metric.lower_is_better for metric in METRICS.values()]])
+    ratio = jnp.where(lower, values[:, SHARED] / values[:, REFERENCE], jnp.nan)
+    return {'value': values[:, WHOLE], 'ratio': ratio, 'difference': values[:, SHARED] - values[:, REFERENCE]}
+
+
+def at_once(statistic: Callable, sums: dict[str, jax.Array]) -> Any:
+    """The statistic of all clusters, each once."""
+    return statistic(weigh(jnp.ones(len(sums['count'])), sums))
+
+
+def _estimated(compared: Compared, seed: int, replicates: int) -> pd.DataFrame:
+    """The estimates with their intervals, and on how many perturbations they rest."""
+    sums = sums_of(compared)
+    numbers, samples = at_once(estimates, sums), bootstrap(estimates, sums, seed, replicates)
+    clusters = _number_of_clusters(sums)
+    names = pd.MultiIndex.from_product([compared.models, list(METRICS)], names=['model', 'metric'])
+    table = pd.DataFrame(index=names)
+    for name, kind in zip(_INTERVALS, (WHOLE, SHARED, SHARED)):
+        ends = interval(samples[name], clusters[:, kind])
+        prefix = '' if name == 'value' else f'{name}_'
+        for column, each in zip((name, f'{prefix}low', f'{prefix}high'), (numbers[name], *ends)):
+            table[column] = np.asarray(each, float).ravel()
+    table['perturbations'] = np.asarray(clusters[:, WHOLE]).ravel()
+    return table.reset_index()
+
+
+def _number_of_clusters(sums: dict[str, jax.Array]) -> jax.Array:
+    """On how many clusters each metric rests, `[models, 3, metrics]`."""
+    over_values = jnp.array([metric.over == 'values' for metric in METRICS.values()])
+    count = jnp.where(over_values[None, None, None], sums['moments'][..., :1], sums['count'])
+    return (count > 0).sum(axis=0)
+
+
+def _coverage(compared: Compared) -> np.ndarray:
+    """The share of all measured values that each model predicts, `[models]`."""
+    return compared.moments[:, :, WHOLE, 0].sum(axis=0, dtype=float) / compared.measured.sum()
+
+
+def _p_values(compared: Compared) -> np.ndarray:
+    """Of each model and metric against the baseline, in one row, corrected for the number of models."""
+    difference = compared.values[:, :, SHARED] - compared.values[:, :, REFERENCE]
+    p = paired_test(difference, clusters_of(compared))
+    p[[name in BASELINES + CONTROLS for name in compared.models]] = np.nan
+    return np.apply_along_axis(holm, 0, p).ravel()

@@ -1,0 +1,127 @@
+"""What the numbers say, in words: the verdict, what the reader should know of, and what was held out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.scores import BASELINE, Compared
+from perturbjax.evaluation.summary import BASELINES, BETTER, CONTROLS, NEARLY_ALL, WORSE, outcome
+from perturbjax.evaluation.tables import number
+
+
+def verdict(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[str]:
+    """Sentences: which models beat the best simple rule, which rule that is, and which metrics can tell here.
+
+    The metrics of single profiles count, for only those pair perturbations; where calibration is known,
+    those that are calibrated. When a model beats a rule: see `summary.outcome`.
+    """
+    single = [name for name, metric in METRICS.items() if metric.over != 'values' and _is_known(summary, name)]
+    calibrated = single
+    if len(calibration):
+        calibrated = list(calibration['metric'][calibration['calibrated'] & calibration['metric'].isin(single)])
+    sentences = []
+    for model, rows in summary.groupby('model', sort=False):
+        if calibrated and model not in BASELINES + CONTROLS:
+            sentences.append(_on_model(str(model), rows, calibrated, bool(len(calibration))))
+    return [*sentences, *_on_rules(summary), _on_calibration(single, calibrated, bool(len(calibration)))]
+
+
+def _is_known(summary: pd.DataFrame, metric: str) -> bool:
+    return bool(summary['value'][summary['metric'] == metric].notna().any())
+
+
+def _on_calibration(single: list[str], calibrated: list[str], known: bool) -> str:
+    if not known:
+        return (
+            'Which metrics are calibrated here is not known: no held-out profile has replicates, so no technical '
+            'duplicate is possible.'
+        )
+    if not calibrated:
+        return (
+            'No metric of single profiles is calibrated here: a repeat of the experiment does '
+            'not clearly beat a prediction that knows nothing of the perturbation, so no score can tell models apart.'
+        )
+    return (
+        f'Calibrated here are {len(calibrated)} of the {len(single)} metrics of single profiles '
+        f'({", ".join(calibrated)}): by them, a '
+        'repeat of the experiment clearly beats a prediction that knows nothing of the perturbation.'
+    )
+
+
+def _on_rules(summary: pd.DataFrame) -> Iterator[str]:
+    """The best simple rule by the first metric that has a ratio."""
+    known = summary[(summary['model'] == summary['baseline']) & summary['ratio_low'].notna()]
+    for row in known.sort_values('metric', key=lambda names: names.map(list(METRICS).index)).head(1).itertuples():
+        if row.model == BASELINE:
+            yield f'No simple rule has a lower {row.metric} than {BASELINE}.'
+        else:
+            ratio = _interval(row.ratio, row.ratio_low, row.ratio_high)
+            yield f'Of the simple rules {row.model} has the lowest {row.metric}: {ratio} times that of {BASELINE}.'
+
+
+def _on_model(model: str, rows: pd.DataFrame, metrics: list[str], calibrated: bool) -> str:
+    """On how many metrics the model beats the best simple rule, and by how much in the first of them."""
+    rows = rows[rows['metric'].isin(metrics) & rows['difference_low'].notna()]
+    if rows.empty:
+        return f'{model}: too little is held out or predicted to compare it with a simple rule.'
+    outcomes = [outcome(row) for row in rows.itertuples()]
+    better, worse = outcomes.count(BETTER), outcomes.count(WORSE)
+    which = 'metrics that are calibrated here' if calibrated else 'metrics'
+    return (
+        f'{model} beats the best simple rule on {better} of {len(rows)} {which}, loses on {worse}'
+        f'{_gap(rows)} ({_example(rows)}).'
+    )
+
+
+def _gap(rows: pd.DataFrame) -> str:
+    coverage = rows['coverage'].iloc[0]
+    return '' if coverage >= NEARLY_ALL else f', over the {coverage:.0%} of the values that it predicts'
+
+
+def _example(rows: pd.DataFrame) -> str:
+    """The first metric with a ratio, else the first."""
+    with_ratio = rows[rows['baseline_ratio_low'].notna()]
+    row = next(iter((with_ratio if len(with_ratio) else rows).itertuples()))
+    count = f'{row.perturbations} perturbations, {row.splits} {"split" if row.splits == 1 else "splits"}'
+    if len(with_ratio):
+        ratio = _interval(row.baseline_ratio, row.baseline_ratio_low, row.baseline_ratio_high)
+        return f'{row.metric}: {ratio} times that of {row.baseline}; {count}'
+    difference = _interval(row.difference, row.difference_low, row.difference_high)
+    return f'{row.metric}: {difference} more than {row.baseline}; {count}'
+
+
+def _interval(value: Any, low: Any, high: Any) -> str:
+    return f'{number(value)} (95% {number(low)} to {number(high)})'
+
+
+def facts(compared: Compared) -> dict[str, str]:
+    """What was held out, for the head of the report."""
+    profiles = compared.profiles
+    held_out = profiles[['context', 'perturbation']].drop_duplicates()
+    return {
+        'Held out': f'{len(held_out)} pairs of context and perturbation, {len(profiles)} profiles',
+        'Contexts': _shown(profiles['context'].unique()),
+        'Splits': _shown(profiles['split'].unique()),
+        'Screens': _shown(profiles['screen'].unique()),
+        'Measured values': f'{compared.measured.sum():,}',
+    }
+
+
+def notes(compared: Compared, summary: pd.DataFrame) -> list[str]:
+    """What the reader should know of before comparing: gaps, few pairs."""
+    coverage = summary[~summary['model'].isin(CONTROLS)].groupby('model', sort=False)['coverage'].first()
+    gaps = [
+        f'{model} predicts {share:.1%} of the measured values; its scores are over those alone, '
+        'and its ratio compares it with the baseline over the same.'
+        for model, share in coverage[coverage < 1].items()
+    ]
+    pairs = len(compared.profiles[['context', 'perturbation']].drop_duplicates())
+    few = [f'Few pairs are held out ({pairs}): the intervals rest on few, and are wide or too narrow.'] * (pairs < 10)
+    return [*few, *gaps]
+
+
+def _shown(names: Any, most: int = 8) -> str:
+    names = [str(name) for name in names]
+    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '')

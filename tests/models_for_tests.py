@@ -1,0 +1,48 @@
+"""Small fitted models made by hand, and their checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from screens_for_tests import two_contexts
+
+from perturbjax.models.lpm import Fitted
+from perturbjax.screens.vocabulary import Vocabulary
+from perturbjax.training import checkpoints
+
+# The config's models of `one_unit`.
+ONE_UNIT = {'lpm': {'embedding': 1, 'hidden': [1]}}
+
+
+def one_unit(perturbations: Sequence[float], counts: Sequence[int] | None = None) -> Fitted:
+    """An LPM that predicts max(0, context + perturbation + readout): contexts are 1 and 2, readouts 1 and 0.
+
+    `counts` says how many training profiles each perturbation had; 1 unless given.
+    """
+    one, none = np.ones((1, 1), np.float32), np.zeros(1, np.float32)
+    weights = {
+        'context': np.array([[1], [2]], np.float32),
+        'perturbation': np.array(perturbations, np.float32)[:, None],
+        'readout': np.array([[1], [0]], np.float32),
+        'kernel_0': np.ones((3, 1), np.float32),
+        'bias_0': none,
+        'kernel_1': one,
+        'bias_1': none,
+    }
+    twice = np.ones(2, np.int32)
+    return Fitted(weights, twice, np.array(counts or [1] * len(perturbations), np.int32), twice)
+
+
+def save_model(
+    folder: Any,
+    params: Any,
+    models: Mapping[str, Any] = ONE_UNIT,
+    vocabulary: Vocabulary | None = None,
+    held_out: Sequence[tuple[str, str]] = (),
+) -> Any:
+    """Saves a checkpoint of `models` over the names of `two_contexts`, with (context, perturbation) held out."""
+    vocabulary = vocabulary or two_contexts().vocabulary
+    split = {'seed': 13, 'validation': [], 'test': [['screen', *pair] for pair in held_out], 'unused': []}
+    with checkpoints.open_folder(folder) as manager:
+        checkpoints.save(manager, 0, params, checkpoints.About(vocabulary, {'models': dict(models)}, split))
+    return folder

@@ -1,0 +1,20 @@
+"""Embedding tables made by hand, for the tests of analysis."""
+
+import anndata
+import numpy as np
+import pandas as pd
+
+from perturbjax.analysis.embeddings import named_rows
+
+
+def table(names, vectors, axis='perturbation', seeds=('13',)):
+    """A table as `axis_table` gives it; with several seeds, `vectors` has one `[n, D]` for each."""
+    every = [vectors] if len(seeds) == 1 else vectors
+    counts = np.ones(len(names), np.int32)
+    rows = pd.concat([named_rows(axis, names, counts).assign(model='lpm', split=seed) for seed in seeds])
+    rows.index = pd.Index([f'{split}/{name}' for split, name in zip(rows['split'], rows.index)], dtype=object)
+    return anndata.AnnData(np.concatenate([np.asarray(each, np.float32) for each in every]), rows)
+
+
+def random_table(names, width=6, seed=0, axis='perturbation'):
+    return table(names, np.random.default_rng(seed).normal(size=(len(names), width)), axis)

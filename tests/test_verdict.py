@@ -1,0 +1,167 @@
+"""Every sentence of the verdict, from summaries made up by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perturbjax.evaluation.scores import Compared
+from perturbjax.evaluation.verdict import facts, notes, verdict
+
+NAN = np.nan
+UNKNOWN = pd.DataFrame(columns=['metric', 'calibrated'])
+
+
+def row(model, metric, difference=NAN, ratio=NAN, coverage=1.0, baseline='mean', width=0.1, p_value=0.01):
+    """A row of the summary whose intervals are `width` wide to either side."""
+    ends = {}
+    for name, value in {'difference': difference, 'baseline_ratio': ratio, 'ratio': ratio}.items():
+        ends |= {name: value, f'{name}_low': value - width, f'{name}_high': value + width}
+    about = {'model': model, 'metric': metric, 'value': 0.5, 'baseline': baseline, 'coverage': coverage}
+    return {**about, **ends, 'p_value': p_value, 'perturbations': 16, 'splits': 2}
+
+
+def summary_of(*rows):
+    rules = [row('mean', 'l2', 0, 1), row('no_change', 'l2', 1, 2), row('mean', 'pearson_delta', 0)]
+    return pd.DataFrame([*rules, *rows])
+
+
+def calibration_of(**calibrated):
+    return pd.DataFrame({'metric': list(calibrated), 'calibrated': list(calibrated.values())})
+
+
+def of_model(*rows, calibration=UNKNOWN):
+    """The sentences on a model; there is one, or none."""
+    return verdict(summary_of(*rows), calibration)[:-2]
+
+
+def test_without_replicates_calibration_is_not_known():
+    last = verdict(summary_of(), UNKNOWN)[-1]
+    assert last.startswith('Which metrics are calibrated here is not known: no held-out profile has replicates')
+
+
+@pytest.mark.parametrize(
+    ('l2', 'pearson_delta', 'expected'),
+    [
+        (True, True, 'Calibrated here are 2 of the 2 metrics of single profiles (l2, pearson_delta): by them, '),
+        (False, True, 'Calibrated here are 1 of the 2 metrics of single profiles (pearson_delta): by them, '),
+        (False, False, 'No metric of single profiles is calibrated here: a repeat of the experiment '),
+    ],
+)
+def test_which_metrics_are_calibrated(l2, pearson_delta, expected):
+    # Metrics over all values and those that nothing is known of are not counted.
+    calibration = calibration_of(l2=l2, rmse=True, pearson_delta=pearson_delta, des=True)
+    assert verdict(summary_of(row('lpm', 'rmse', -1, 0.5)), calibration)[-1].startswith(expected)
+
+
+def test_where_nothing_is_calibrated_no_model_is_judged():
+    calibration = calibration_of(l2=False, pearson_delta=False)
+    assert of_model(row('lpm', 'l2', -1, 0.5), row('silent', 'l2'), calibration=calibration) == []
+
+
+def test_mean_is_the_best_simple_rule():
+    assert verdict(summary_of(), UNKNOWN)[-2] == 'No simple rule has a lower l2 than mean.'
+
+
+def test_another_is_the_best_simple_rule():
+    summary = summary_of(row('context_mean', 'l2', 0, 0.8))
+    summary['baseline'] = 'context_mean'
+    expected = 'Of the simple rules context_mean has the lowest l2: 0.800 (95% 0.700 to 0.900) times that of mean.'
+    assert verdict(summary, UNKNOWN)[-2] == expected
+
+
+def test_without_intervals_no_simple_rule_is_named():
+    summary = summary_of()
+    summary[['ratio_low', 'ratio_high']] = NAN
+    assert len(verdict(summary, UNKNOWN)) == 1
+
+
+def test_a_model_that_wins():
+    # Lower is better by one, higher by the other.
+    (found,) = of_model(row('lpm', 'l2', -0.5, 0.6), row('lpm', 'pearson_delta', 0.3))
+    assert found == (
+        'lpm beats the best simple rule on 2 of 2 metrics, loses on 0 '
+        '(l2: 0.600 (95% 0.500 to 0.700) times that of mean; 16 perturbations, 2 splits).'
+    )
+
+
+def test_a_model_that_loses():
+    (found,) = of_model(row('lpm', 'l2', 0.5, 1.5), row('lpm', 'pearson_delta', -0.3))
+    assert found.startswith('lpm beats the best simple rule on 0 of 2 metrics, loses on 2 (l2: 1.50 ')
+
+
+def test_an_interval_with_0_is_neither():
+    (found,) = of_model(row('lpm', 'l2', 0.05, 1.05), row('lpm', 'pearson_delta', -0.05))
+    assert found.startswith('lpm beats the best simple rule on 0 of 2 metrics, loses on 0 ')
+
+
+def test_an_interval_without_0_is_not_enough():
+    (found,) = of_model(row('lpm', 'l2', -0.5, 0.6, p_value=0.05), row('lpm', 'pearson_delta', 0.3, p_value=NAN))
+    assert found.startswith('lpm beats the best simple rule on 0 of 2 metrics, loses on 0 ')
+
+
+def test_only_calibrated_metrics_count():
+    calibration = calibration_of(l2=False, pearson_delta=True)
+    (found,) = of_model(row('lpm', 'l2', 0.5, 1.5), row('lpm', 'pearson_delta', 0.3), calibration=calibration)
+    assert found == (
+        'lpm beats the best simple rule on 1 of 1 metrics that are calibrated here, loses on 0 '
+        '(pearson_delta: 0.300 (95% 0.200 to 0.400) more than mean; 16 perturbations, 2 splits).'
+    )
+
+
+def test_a_model_with_gaps_is_told():
+    (found,) = of_model(row('lpm', 'l2', -0.5, 0.6, coverage=0.5))
+    assert ', loses on 0, over the 50% of the values that it predicts (l2: ' in found
+    (found,) = of_model(row('lpm', 'l2', -0.5, 0.6, coverage=0.995))
+    assert 'of the values' not in found
+
+
+def test_one_split_is_one_split():
+    (found,) = of_model({**row('lpm', 'l2', -0.5, 0.6), 'splits': 1})
+    assert found.endswith('; 16 perturbations, 1 split).')
+
+
+def test_too_little_to_compare():
+    # Nothing predicted, or one perturbation: no interval.
+    (found,) = of_model(row('silent', 'l2', coverage=0.0))
+    assert found == 'silent: too little is held out or predicted to compare it with a simple rule.'
+    (found,) = of_model(row('lpm', 'l2', -0.5, 0.6, width=NAN))
+    assert found == 'lpm: too little is held out or predicted to compare it with a simple rule.'
+
+
+def test_rules_and_controls_are_not_judged():
+    assert of_model(row('additive', 'l2', -0.5, 0.6), row('permuted_labels', 'l2', 0.5, 2)) == []
+
+
+def compared_of(pairs, measured=(1000, 500)):
+    profiles = pd.DataFrame(
+        {
+            'split': [13, 14] * pairs,
+            'screen': 's',
+            'context': ['a', 'b'] * pairs,
+            'perturbation': np.repeat([f'p{i}' for i in range(pairs)], 2),
+        }
+    )
+    return Compared(profiles, [], np.empty(0), np.empty(0), np.tile(measured, pairs))
+
+
+def test_facts():
+    assert facts(compared_of(10)) == {
+        'Held out': '20 pairs of context and perturbation, 20 profiles',
+        'Contexts': 'a, b',
+        'Splits': '13, 14',
+        'Screens': 's',
+        'Measured values': '15,000',
+    }
+    many = compared_of(5)
+    many.profiles['context'] = [f'c{i}' for i in range(10)]
+    assert facts(many)['Contexts'] == 'c0, c1, c2, c3, c4, c5, c6, c7 and 2 more'
+
+
+def test_notes():
+    gaps = summary_of(row('lpm', 'l2', coverage=0.764))
+    assert notes(compared_of(5), summary_of()) == []
+    (found,) = notes(compared_of(5), gaps)
+    assert found.startswith('lpm predicts 76.4% of the measured values; its scores are over those alone, ')
+    few, other = notes(compared_of(4), gaps)
+    assert few == 'Few pairs are held out (8): the intervals rest on few, and are wide or too narrow.'
+    assert other == found
