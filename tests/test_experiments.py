@@ -1,13 +1,19 @@
 """The experiment files: all can be read, and those on the real screens give the numbers they say."""
 
+import itertools
 import pathlib
 import runpy
 
+import anndata
 import ml_collections
+import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 
 from perturbjax import experiment
 from perturbjax.config import check
+from perturbjax.errors import InputError
 from perturbjax.models import make_models
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'experiments'
@@ -23,35 +29,136 @@ def test_every_config_is_one(name):
     assert {'no_change', 'mean'} <= set(make_models(settings['models']))
 
 
-@pytest.mark.parametrize('target', ['ht29_compounds', 'mcf7_crispr'])
-def test_a_config_of_an_argument(target):
-    assert config_of('lpm_lincs', target).split.target.lower() == target
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'wrong'),
+    [
+        ('lpm_lincs', ['ht29_compounds', 'mcf7_crispr'], 'HT29'),
+        ('benchmark_norman', ['doubles', 'simulation'], 'double'),
+        ('benchmark_singles', ['adamson', 'replogle_k562', 'replogle_rpe1'], 'replogle'),
+        ('benchmark_fly_mapk', ['log2_cell_number', 'nuclear_area'], 'area'),
+    ],
+)
+def test_configs_of_an_argument(name, arguments, wrong):
+    assert len({config_of(name, argument).to_json() for argument in arguments}) == len(arguments)
+    for argument in arguments:
+        check(config_of(name, argument))
+    with pytest.raises(InputError, match=f'{name}.py: no such .* {wrong!r}'):
+        config_of(name, wrong)
 
 
-def errors(name, folder, path, **training):
+def predicted(config, folder):
+    """Truth `[N, M]` and each model's predictions of the held-out profiles, by the shortest training."""
+    if config.get('training'):
+        config.training.update(epochs=2)
+    for mode in ('train', 'predict'):
+        experiment.run(config, str(folder), mode)
+    return anndata.read_h5ad(folder / 'predictions.h5ad')
+
+
+def l2(predictions, model):
+    """Mean over the profiles that the model answers."""
+    error = predictions.layers[model] - predictions.layers['truth']
+    answered = ~np.isnan(error).all(axis=1)
+    return np.sqrt(np.nansum(error[answered] ** 2, axis=1)).mean()
+
+
+def coverage(predictions, model):
+    """The share of the measured values that the model predicts."""
+    return 1 - np.isnan(predictions.layers[model][~np.isnan(predictions.layers['truth'])]).mean()
+
+
+def on_real(name, folder, data, *models, seeds=(0,), **split):
+    """An experiment on a real screen, of some models and with these seeds only."""
     config = config_of(name)
-    config.data.path = str(path)
-    if training:
-        config.training.update(training)
-        config.split.seeds = (13,)
-    summary = experiment.run(config, str(folder))
-    return summary.set_index(['metric', 'model'])
+    config.data.update({key: str(path) for key, path in data.items()})
+    config.split.update(seeds=seeds, **split)
+    for other in set(config.models) - set(models):
+        del config.models[other]
+    return predicted(config, folder)
 
 
-def test_korkut_gives_the_known_errors(shared, tmp_path):
-    l2 = errors('additive_korkut', tmp_path, shared / 'korkut_2015_skmel133.h5ad').loc['l2']
-    assert l2.loc['additive', 'value'] == pytest.approx(2.01, abs=0.005)
-    assert l2.loc['no_change', 'value'] == pytest.approx(4.36, abs=0.005)
-    assert (l2['perturbations'] == 66).all()
+def test_korkut_gives_the_known_errors_on_all_pairs(shared, tmp_path):
+    data = {'path': shared / 'korkut_2015_skmel133.h5ad'}
+    pairs = on_real('benchmark_korkut', tmp_path, data, 'additive', 'linear', 'lpm', test=1.0)
+    assert len(pairs) == 66
+    assert l2(pairs, 'additive') == pytest.approx(2.01, abs=0.005)
+    assert l2(pairs, 'no_change') == pytest.approx(4.36, abs=0.005)
+    assert coverage(pairs, 'linear') == coverage(pairs, 'lpm') == 1
 
 
 def test_papalexi_runs_from_raw_counts(shared, tmp_path):
-    l2 = errors('linear_papalexi', tmp_path, shared / 'papalexi_2021.h5ad').loc['l2']
-    assert l2.loc['mean', 'value'] == pytest.approx(2.59, abs=0.005)
-    assert 0 < l2.loc['linear', 'coverage'] < 0.5
+    data = {'path': shared / 'papalexi_2021.h5ad'}
+    unseen = on_real('benchmark_papalexi', tmp_path, data, 'linear', 'linear_random', seeds=(0, 1, 2, 3, 4))
+    assert l2(unseen, 'mean') == pytest.approx(2.59, abs=0.005)
+    assert 0 < coverage(unseen, 'linear') < 0.5
+    assert coverage(unseen, 'linear_random') == 1
 
 
 def test_p100_and_gcp_train_over_both_panels(shared, tmp_path):
-    l2 = errors('lpm_lincs_p100_gcp', tmp_path, shared / 'lincs_p100_gcp', epochs=2).loc['l2']
-    assert (l2.drop('perturbation_mean')['coverage'] == 1).all()
-    assert l2.loc['context_mean', 'ratio_high'] < 1
+    data = {'path': shared / 'lincs_p100_gcp'}
+    unseen = on_real('benchmark_p100_gcp', tmp_path, data, 'context_mean', 'lpm', seeds=(13,))
+    assert coverage(unseen, 'lpm') == coverage(unseen, 'context_mean') == 1
+    assert l2(unseen, 'context_mean') < l2(unseen, 'mean')
+
+
+@pytest.mark.parametrize(
+    ('name', 'files', 'pairs', 'least'),
+    [
+        ('benchmark_fly_mapk', {'path': 'fly_mapk_2011.h5ad'}, 2139, 0.97),
+        (
+            'benchmark_norman_fitness',
+            {
+                'path': 'norman_2019_fitness/double_fitness.csv',
+                'singles': 'norman_2019_fitness/single_fitness.csv',
+            },
+            3164,
+            0.93,
+        ),
+    ],
+)
+def test_pairs_with_one_readout_are_nearly_additive(shared, tmp_path, name, files, pairs, least):
+    unseen = on_real(name, tmp_path, {key: shared / file for key, file in files.items()}, 'additive')
+    assert unseen.shape == (pairs, 1)
+    assert np.corrcoef(unseen.layers['additive'][:, 0], unseen.layers['truth'][:, 0])[0, 1] > least
+
+
+GENES = [f'G{i}' for i in range(16)]
+
+
+def write_gears(path, conditions, cell_type, seed=0):
+    """A file as GEARS makes it: cells of each condition, log-normalised, sparse, Ensembl ids and gene names."""
+    rng = np.random.default_rng(seed)
+    effects = {gene: rng.normal(size=len(GENES)) for gene in GENES}
+    names = [name for name in ('ctrl', *conditions) for _ in range(3)]
+    change = [sum(effects[part] for part in name.split('+') if part != 'ctrl') for name in names]
+    values = np.maximum(2 + np.array([each + np.zeros(len(GENES)) for each in change]), 0)
+    anndata.AnnData(
+        scipy.sparse.csr_matrix(values.astype(np.float32)),
+        obs=pd.DataFrame({'condition': names, 'cell_type': cell_type}, [f'cell{i}' for i in range(len(names))]),
+        var=pd.DataFrame({'gene_name': GENES}, [f'ENSG{i}' for i in range(len(GENES))]),
+    ).write_h5ad(path)
+    return str(path)
+
+
+SINGLES = [f'{gene}+ctrl' if i % 2 else f'ctrl+{gene}' for i, gene in enumerate(GENES)]
+
+
+@pytest.mark.parametrize('split', ['doubles', 'simulation'])
+def test_norman_on_a_file_of_its_form(tmp_path, split):
+    config = config_of('benchmark_norman', split)
+    pairs = [f'{a}+{b}' for a, b in itertools.combinations(GENES[:8], 2)]
+    config.data.path = write_gears(tmp_path / 'perturb_processed.h5ad', [*SINGLES, *pairs], 'A549')
+    unseen = predicted(config, tmp_path / 'run')
+    assert coverage(unseen, 'linear') == 1
+    assert (coverage(unseen, 'additive') == 1) == (split == 'doubles')
+    assert l2(unseen, 'additive') < 0.5 * l2(unseen, 'mean')
+
+
+def test_singles_on_files_of_their_form(tmp_path):
+    config = config_of('benchmark_singles', 'replogle_k562')
+    for i, (name, source) in enumerate(config.data.screens.items()):
+        source.path = write_gears(tmp_path / f'{name}.h5ad', SINGLES, 'K562', i)
+    unseen = predicted(config, tmp_path / 'run')
+    assert set(unseen.obs['context']) == {'replogle_k562'}
+    assert unseen.obs.groupby('split').size().tolist() == [4, 4]
+    assert all(coverage(unseen, model) == 1 for model in config.models)

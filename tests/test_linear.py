@@ -89,21 +89,6 @@ def screen():
     return assemble([measurements(rows, genes)], ['log1p'])
 
 
-def test_ranks_ridges_and_masks_in_one_vmap(screen):
-    masks = jnp.array([[True] * 22, [True] * 9 + [False] + [True] * 12])
-    ranks, ridges = jnp.array([2, 5]), jnp.array([0.1, 3.0])
-    asked = query_of(screen.screens[0])
-
-    def fit(mask, rank, ridge):
-        model = linear(rank, ridge, max_rank=5)
-        return model.predict(model.fit(screen, (mask,)), asked)
-
-    together = jax.jit(jax.vmap(fit))(masks, ranks, ridges)
-    for i in range(2):
-        alone = predict(linear(int(ranks[i]), float(ridges[i])), screen, (masks[i],), asked)
-        np.testing.assert_allclose(together[i], alone, atol=1e-4)
-
-
 def test_contexts_do_not_see_each_other(screen):
     changed = jax.tree.map(np.copy, screen)
     changed.screens[0].values[11:] *= 3

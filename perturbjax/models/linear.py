@@ -11,7 +11,7 @@ centred over the readouts); P from training holds the rows of that G for the per
 for control. Profiles whose perturbation has no embedding take part in the PCA and in nothing else.
 """
 
-import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -34,6 +34,9 @@ from perturbjax.models.model import (
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID, PADDING, Vocabulary, target
 
+# G of all readouts `[M, R]` and P of all perturbations `[P, R']`; None: from training.
+Tables = tuple[jax.Array | None, jax.Array | None]
+
 
 class Bilinear(NamedTuple):
     """The fit of one context: `G [M, R]`, `W [R, R']`, `b [M]`, `P [P, R']` (NaN rows: no embedding)."""
@@ -44,18 +47,35 @@ class Bilinear(NamedTuple):
     P: jax.Array
 
 
+class Problem(NamedTuple):
+    """What W follows from, with any ridge, in one context.
+
+    Attributes:
+      G, b, P: as in `Bilinear`.
+      readouts: `G'G [R, R]`.
+      profiles: `P'P [R', R']` over the training profiles.
+      between: `G' (Y - b) P [R, R']`.
+    """
+
+    G: jax.Array
+    b: jax.Array
+    P: jax.Array
+    readouts: jax.Array
+    profiles: jax.Array
+    between: jax.Array
+
+
 class Params(NamedTuple):
     control: tuple[Sums, ...]
     screens: tuple[ContextFits, ...]
 
 
 def linear(
-    rank: int | jax.Array = 10,
-    ridge: float | jax.Array = 0.1,
+    rank: int = 10,
+    ridge: float = 0.1,
     readout_embedding: str = 'training',
     perturbation_embedding: str = 'training',
     seed: int = 0,
-    max_rank: int | None = None,
 ) -> Model:
     """The bilinear model, fitted in every context of every screen on its own.
 
@@ -66,56 +86,65 @@ def linear(
       perturbation_embedding: P: the same, from a file with a column per perturbation (with or
         without its type). A combination's row is the sum of its parts'.
       seed: of the random embeddings.
-      max_rank: static bound of `rank`; with it, rank and ridge may be traced, so that a whole
-        grid of them is one vmap.
 
     Raises:
       InputError: an embedding file that cannot be read or that names nothing of the screen.
     """
-    if max_rank is None:
-        check_range('models.linear', 1, rank=rank)
-        check_range('models.linear', 0.0, ridge=ridge)
-    width = int(rank) if max_rank is None else max_rank
-    sources = embedding(readout_embedding, seed), embedding(perturbation_embedding, seed + 1)
+    check_range('models.linear', 1, rank=rank)
+    check_range('models.linear', 0.0, ridge=ridge)
+    sources = embedding_sources(readout_embedding, perturbation_embedding, seed)
 
     def fit(compendium: Compendium, training: Masks) -> Params:
-        control = control_sums(compendium, training)
-        fit_one = functools.partial(_fit_screen, compendium.vocabulary, control, sources, rank, width, ridge)
-        return Params(control, tuple(map(fit_one, compendium.screens, training)))
+        tables = embedding_tables(compendium, sources, rank)
+        return fit_problems(compendium, training, tables, rank, lambda problem: solve(problem, ridge))
 
-    return Model(fit, _predict)
-
-
-def _fit_screen(
-    vocabulary: Vocabulary,
-    control: tuple[Sums, ...],
-    sources: tuple[Embedding, Embedding],
-    rank: int | jax.Array,
-    width: int,
-    ridge: float | jax.Array,
-    screen: Screen,
-    mask: jax.Array,
-) -> ContextFits:
-    levels, change = jnp.asarray(screen.values), delta(screen, control)
-    panel, perturbation = jnp.asarray(screen.readout), jnp.asarray(screen.perturbation)
-    readout_table = sources[0](vocabulary.readouts, width, levels.dtype)
-    perturbation_table = sources[1](vocabulary.perturbations, width, levels.dtype)
-
-    def fit(in_context: jax.Array) -> Bilinear:
-        used = mask & in_context
-        scores = components(_fill(levels, used).T * used[None, :], width)
-        scores = scores * (jnp.arange(scores.shape[1]) < rank)[None, :]
-        G = scores if readout_table is None else readout_table[panel]
-        P = perturbed_rows(scores, panel, vocabulary) if perturbation_table is None else perturbation_table
-        return bilinear(change, used, G, P.at[CONTROL_ID].set(0), perturbation, ridge)
-
-    return fit_contexts(screen, fit)
+    return Model(fit, predict)
 
 
-def bilinear(
-    change: jax.Array, used: jax.Array, G: jax.Array, P: jax.Array, perturbation: jax.Array, ridge: float | jax.Array
-) -> Bilinear:
-    """Solves for W on the profiles in `used` (bool `[N]`) whose perturbation has a row in P.
+def embedding_sources(readouts: str, perturbations: str, seed: int) -> tuple[Embedding, Embedding]:
+    """Where G and P come from."""
+    return embedding(readouts, seed), embedding(perturbations, seed + 1)
+
+
+def embedding_tables(compendium: Compendium, sources: tuple[Embedding, Embedding], width: int) -> Tables:
+    """G and P for the names of the vocabulary."""
+    dtype = jax.dtypes.canonicalize_dtype(compendium.screens[0].values.dtype)
+    names = compendium.vocabulary
+    return sources[0](names.readouts, width, dtype), sources[1](names.perturbations, width, dtype)
+
+
+def fit_problems(
+    compendium: Compendium, training: Masks, tables: Tables, rank: int, finish: Callable[[Problem], NamedTuple]
+) -> Params:
+    """The control, and what `finish` makes of the problem of every context of every screen."""
+    control = control_sums(compendium, training)
+
+    def fit_screen(screen: Screen, mask: jax.Array) -> ContextFits:
+        change, perturbation = delta(screen, control), jnp.asarray(screen.perturbation)
+
+        def fit(in_context: jax.Array) -> NamedTuple:
+            used = mask & in_context
+            G, P = _embeddings(screen, used, compendium.vocabulary, tables, rank)
+            return finish(pose(change, used, G, P, perturbation))
+
+        return fit_contexts(screen, fit)
+
+    return Params(control, tuple(map(fit_screen, compendium.screens, training)))
+
+
+def _embeddings(
+    screen: Screen, used: jax.Array, vocabulary: Vocabulary, tables: Tables, rank: int
+) -> tuple[jax.Array, jax.Array]:
+    """G of the screen's readouts and P of all perturbations, from the profiles in `used` where no table has them."""
+    levels, panel = jnp.asarray(screen.values), jnp.asarray(screen.readout)
+    scores = components(_fill(levels, used).T * used[None, :], rank)
+    G = scores if tables[0] is None else tables[0][panel]
+    P = perturbed_rows(scores, panel, vocabulary) if tables[1] is None else tables[1]
+    return G, P.at[CONTROL_ID].set(0)
+
+
+def pose(change: jax.Array, used: jax.Array, G: jax.Array, P: jax.Array, perturbation: jax.Array) -> Problem:
+    """The problem of the profiles in `used` (bool `[N]`) whose perturbation has a row in P.
 
     A value not measured counts as the mean change of its readout; a readout without a row in G
     (NaN) takes no part. change is `[N, M]`, G `[M, R]`, P `[P, R']`, perturbation ids `[N, K]`.
@@ -127,9 +156,15 @@ def bilinear(
     b = jnp.where(measured, change, 0).sum(axis=0) / measured.sum(axis=0)
     residual = jnp.where(measured, change - b[None, :], 0)
     known = jnp.nan_to_num(G)
-    right = exact_matmul(exact_matmul(residual, known).T, rows)
-    left = jnp.linalg.solve(_regularised(known, ridge), right)
-    return Bilinear(G, jnp.linalg.solve(_regularised(rows, ridge), left.T).T, b, P)
+    between = exact_matmul(exact_matmul(residual, known).T, rows)
+    return Problem(G, b, P, exact_matmul(known.T, known), exact_matmul(rows.T, rows), between)
+
+
+def solve(problem: Problem, ridge: float | jax.Array) -> Bilinear:
+    """The fit with that ridge."""
+    left = jnp.linalg.solve(_regularised(problem.readouts, ridge), problem.between)
+    W = jnp.linalg.solve(_regularised(problem.profiles, ridge), left.T).T
+    return Bilinear(problem.G, W, problem.b, problem.P)
 
 
 def components(observations: jax.Array, width: int) -> jax.Array:
@@ -159,11 +194,13 @@ def _fill(levels: jax.Array, used: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(levels), mean[None, :], levels)
 
 
-def _regularised(x: jax.Array, ridge: float | jax.Array) -> jax.Array:
-    return exact_matmul(x.T, x) + ridge * jnp.eye(x.shape[1], dtype=x.dtype)
+def _regularised(square: jax.Array, ridge: float | jax.Array) -> jax.Array:
+    return square + ridge * jnp.eye(len(square), dtype=square.dtype)
 
 
-def _predict(params: Params, query: Query) -> jax.Array:
+def predict(params: Params, query: Query) -> jax.Array:
+    """Predictions `[Q, M]`; NaN for a perturbation or a readout without an embedding."""
+
     def change(fit: Bilinear, place: jax.Array) -> jax.Array:
         rows = exact_matmul(sum_of_parts(fit.P, query.perturbation), fit.W.T)
         return exact_matmul(rows, fit.G[place].T) + fit.b[place][None, :]

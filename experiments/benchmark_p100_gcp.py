@@ -1,11 +1,10 @@
-"""LPM on LINCS P100 and GCP: 31 drugs in six cell lines, 96 phosphosites and 60 histone marks.
+"""LINCS P100 and GCP: 31 drugs in six cell lines, 96 phosphosites and 60 histone marks.
 
-    python -m perturbjax.main --config=experiments/lpm_lincs_p100_gcp.py --workdir=/tmp/p100_gcp \
+    python -m perturbjax.main --config=experiments/benchmark_p100_gcp.py --workdir=/tmp/p100_gcp \
         --config.data.path=../shared/data/lincs_p100_gcp
 
 Nine plates, eight contexts (MCF7 at 24 h has both panels). 15% of the drugs validate and 15% are
-tested in MCF7, at every time and on both panels; five seeds. About a minute on 2 CPU cores. L2:
-context_mean 4.91, lpm 6.00, no_change 7.31, mean 7.91, perturbation_mean 10.9.
+tested in MCF7, at every time and on both panels; five seeds. Numbers: docs/benchmarks.md.
 """
 
 import ml_collections

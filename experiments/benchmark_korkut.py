@@ -1,0 +1,32 @@
+"""Korkut 2015: drugs alone and in pairs on SK-MEL-133, 87 proteins and phenotypes.
+
+    python -m perturbjax.main --config=experiments/benchmark_korkut.py --workdir=/tmp/korkut \
+        --config.data.path=../shared/data/korkut_2015_skmel133.h5ad
+
+All 23 single drugs train, and a random half of the 66 pairs, five times; the other half is tested.
+No drug is a readout, so that of the linear model's embeddings `identity` is left: with it, it is a
+ridge regression on which drugs were given. Numbers: docs/benchmarks.md.
+"""
+
+import ml_collections
+
+
+def get_config(_: str = '') -> ml_collections.ConfigDict:
+    """The config; it takes no argument."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.data = {
+        'source': 'h5ad',
+        'path': '',
+        'scale': 'log-fold-change',
+        'counts': False,
+        'fields': {'context': 'cell_line', 'perturbation': 'condition', 'kind': 'Compound'},
+    }
+    config.split = {'name': 'unseen_double', 'test': 0.5, 'seeds': (0, 1, 2, 3, 4)}
+    config.models = {
+        'additive': {},
+        'linear': {'rank': 10, 'ridge': 0.1, 'perturbation_embedding': 'identity'},
+        'lpm': {'embedding': 32, 'hidden': (128, 128), 'dropout': 0.1},
+    }
+    config.training = {'learning_rate': 0.002, 'decay': 0.98, 'batch': 250, 'epochs': 100, 'checkpoint_every': 100}
+    return config

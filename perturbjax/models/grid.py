@@ -1,0 +1,187 @@
+"""The linear model over all splits, ranks and ridges in one compiled call.
+
+A split costs one PCA, at the highest rank: a lower one is its leading columns, and a ridge changes
+nothing but the small systems that W solves.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from perturbjax.errors import check_range
+from perturbjax.models.baselines import mean
+from perturbjax.models.linear import (
+    Bilinear,
+    Params,
+    Problem,
+    Tables,
+    embedding_sources,
+    embedding_tables,
+    fit_problems,
+    predict,
+    solve,
+)
+from perturbjax.models.model import Masks, Query
+from perturbjax.screens.screen import Array, Compendium, Screen
+from perturbjax.screens.splits import TEST, TRAIN, Split
+from perturbjax.screens.vocabulary import PADDING
+
+
+class Errors(NamedTuple):
+    """L2 errors over all readouts of T profiles, NaN where nothing was predicted.
+
+    Attributes:
+      linear: `[S, R, L, T]`, by split, rank and ridge.
+      mean: `[S, T]`, of the mean baseline on the values that the linear model predicts.
+    """
+
+    linear: jax.Array
+    mean: jax.Array
+
+
+def linear_grid(
+    compendium: Compendium,
+    training: Masks,
+    tested: tuple[Array, ...],
+    ranks: Sequence[int],
+    ridges: Sequence[float],
+    readout_embedding: str = 'training',
+    perturbation_embedding: str = 'training',
+    seed: int = 0,
+) -> Errors:
+    """The errors of `linear` with every rank and ridge on every split.
+
+    Args:
+      compendium: of any number of screens and contexts, as `linear` takes it.
+      training: bool `[S, N]`, one per screen: the profiles that train, by split.
+      tested: places `[S, T]` of the profiles to predict, one per screen, padded with -1; the T of
+        the result counts them all.
+      ranks: R ranks, at least 1; of what comes from training. A random embedding has the highest.
+      ridges: L ridges, positive.
+      readout_embedding, perturbation_embedding, seed: as of `linear`.
+
+    Raises:
+      InputError: a rank or ridge out of its range; an embedding file as with `linear`.
+    """
+    check_range('grid', 1, rank=min(ranks))
+    check_range('grid', 0.0, ridge=min(ridges))
+    sources = embedding_sources(readout_embedding, perturbation_embedding, seed)
+    tables = embedding_tables(compendium, sources, max(ranks))
+    return _grid(compendium, training, tested, tables, jnp.array(ranks), jnp.array(ridges), max(ranks))
+
+
+def score_grid(
+    compendium: Compendium, splits: Sequence[Split], ranks: Sequence[int], ridges: Sequence[float]
+) -> pd.DataFrame:
+    """The linear model's test error for every rank and ridge.
+
+    Returns:
+      One row each, with `split` (its seed), `rank`, `ridge`, `l2`, the mean over the test profiles
+      that the model answers, over all readouts, and `ratio`, that over the same of the mean
+      baseline on the same values.
+
+    Raises:
+      InputError: as `linear_grid`.
+    """
+    screens = range(len(compendium.screens))
+    training = tuple(np.stack([split.mask(TRAIN)[i] for split in splits]) for i in screens)
+    tested = tuple(_places([split.mask(TEST)[i] for split in splits]) for i in screens)
+    errors = jax.tree.map(np.asarray, linear_grid(compendium, training, tested, ranks, ridges))
+    rows = itertools.product([split.seed for split in splits], ranks, ridges)
+    table = pd.DataFrame(list(rows), columns=['split', 'rank', 'ridge'])
+    answered = ~np.isnan(errors.mean)[:, None, None]
+    l2, reference = (_mean_over(each, answered) for each in (errors.linear, errors.mean[:, None, None]))
+    return table.assign(l2=l2.ravel(), ratio=(l2 / reference).ravel())
+
+
+@functools.partial(jax.jit, static_argnames='highest')
+def _grid(
+    compendium: Compendium,
+    training: Masks,
+    tested: tuple[jax.Array, ...],
+    tables: Tables,
+    ranks: jax.Array,
+    ridges: jax.Array,
+    highest: int,
+) -> Errors:
+    learned = tables[0] is None, tables[1] is None
+
+    def of_split(split: tuple[Masks, tuple[jax.Array, ...]]) -> Errors:
+        training, tested = split
+        posed = fit_problems(compendium, training, tables, highest, lambda problem: problem)
+        truth, asked = zip(*map(_questions, compendium.screens, tested), strict=True)
+
+        def error(rank: jax.Array, ridge: jax.Array) -> jax.Array:
+            params = _params(posed, lambda problem: solve(leading(problem, rank, learned), ridge))
+            return jnp.concatenate([_l2(each, predict(params, query)) for each, query in zip(truth, asked)])
+
+        def baseline() -> jax.Array:
+            params, means = _params(posed, _unsolved), mean().fit(compendium, training)
+            answered = [jnp.where(jnp.isnan(predict(params, query)), jnp.nan, t) for t, query in zip(truth, asked)]
+            return jnp.concatenate([_l2(each, mean().predict(means, query)) for each, query in zip(answered, asked)])
+
+        by_ridge = jax.vmap(error, in_axes=(None, 0))
+        return Errors(jax.lax.map(lambda rank: by_ridge(rank, ridges), ranks), baseline())
+
+    return jax.lax.map(of_split, (training, tested))
+
+
+def _questions(screen: Screen, places: jax.Array) -> tuple[jax.Array, Query]:
+    """The values `[T, M]` of the profiles at `places` (NaN where that is padding), and the query for them."""
+    values, context, perturbation = (
+        jnp.asarray(each)[places] for each in (screen.values, screen.context, screen.perturbation)
+    )
+    truth = jnp.where((places == PADDING)[:, None], jnp.nan, values)
+    return truth, Query(context, perturbation, jnp.asarray(screen.readout))
+
+
+def _params(posed: Params, finish: Callable[[Problem], Bilinear]) -> Params:
+    """The params that follow from the problems of every context."""
+    screens = (each._replace(fits=jax.vmap(finish)(each.fits)) for each in posed.screens)
+    return posed._replace(screens=tuple(screens))
+
+
+def _unsolved(problem: Problem) -> Bilinear:
+    """A fit that answers the same questions as any other of the problem, whatever W."""
+    return Bilinear(problem.G, jnp.zeros_like(problem.between), problem.b, problem.P)
+
+
+def leading(problem: Problem, rank: jax.Array, learned: tuple[bool, bool]) -> Problem:
+    """The problem with only the first `rank` columns of G and of P, of those which are learned from training.
+
+    The others weigh 0 in the systems, so that W is 0 there.
+    """
+    readouts, profiles = (
+        (jnp.arange(size) < rank) | (not each) for size, each in zip(problem.between.shape, learned, strict=True)
+    )
+    return problem._replace(
+        readouts=problem.readouts * (readouts[:, None] & readouts[None, :]),
+        profiles=problem.profiles * (profiles[:, None] & profiles[None, :]),
+        between=problem.between * (readouts[:, None] & profiles[None, :]),
+    )
+
+
+def _l2(truth: jax.Array, prediction: jax.Array) -> jax.Array:
+    """sqrt(sum (y - yhat)^2) `[T]` over the readouts of each profile; NaN where there is none to compare."""
+    error = prediction - truth
+    compared = ~jnp.isnan(error)
+    return jnp.where(compared.any(axis=-1), jnp.sqrt(jnp.where(compared, error**2, 0).sum(axis=-1)), jnp.nan)
+
+
+def _places(masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Where each mask is True, `[S, T]`, padded with -1 to the longest."""
+    places = [np.flatnonzero(mask) for mask in masks]
+    longest = max(map(len, places))
+    return np.stack([np.pad(each, (0, longest - len(each)), constant_values=PADDING) for each in places])
+
+
+def _mean_over(errors: np.ndarray, answered: np.ndarray) -> np.ndarray:
+    """Means `[S, R, L]` over the answered profiles of errors `[S, R, L, T]`; NaN where there is none."""
+    with np.errstate(invalid='ignore'):
+        return np.where(answered, errors, 0).sum(axis=-1) / answered.sum(axis=-1)
