@@ -1,51 +1,100 @@
-"""Embedding tables of a checkpoint as AnnData: names on every axis, ready for scanpy."""
+"""Embedding tables of checkpoints as AnnData: names on every axis, ready for scanpy."""
+
+import os
+from collections.abc import Sequence
 
 import anndata
 import numpy as np
 import pandas as pd
 from etils import epath
 
-from perturbjax.errors import InputError
-from perturbjax.screens.vocabulary import perturbation_type
+from perturbjax.errors import InputError, did_you_mean
+from perturbjax.screens.vocabulary import perturbation_type, target
 from perturbjax.training.checkpoints import Checkpoint, read
 
 AXES = {'context': 'contexts', 'perturbation': 'perturbations', 'readout': 'readouts'}
 
+# What is read of a checkpoint's params; shapes are the checkpoint's own.
+_TABLES = {'weights': dict.fromkeys(AXES, np.zeros(0)), **dict.fromkeys(AXES.values(), np.zeros(0))}
 
-def read_embeddings(folder: str) -> anndata.AnnData:
-    """The three tables of the LPM checkpoint in `WORKDIR/checkpoints/MODEL/SPLIT_SEED`, one row per name.
 
-    `X` is `[C + P + M, D]`.
+def read_embeddings(folders: str | os.PathLike | Sequence[str | os.PathLike]) -> anndata.AnnData:
+    """The three tables of an LPM checkpoint, or of several (one per seed), one row per name.
 
-    `obs` says axis, name, perturbation type, how many training profiles the name had (0: its
-    embedding is untrained), model and split seed. Where an axis is narrower than the widest,
-    its missing columns are NaN.
+    `X` is `[C + P + M, D]` for each checkpoint, one below the other; `axis_table` takes one axis out
+    of it, as it does of a workdir's `embeddings.h5ad`. `obs` says axis, name, perturbation type,
+    target (the name without its type), how many training profiles the name had (0: its embedding is
+    untrained), model and split seed. Where an axis is narrower than the widest, its missing columns
+    are NaN.
 
-    Raises InputError where there is no checkpoint, or one without embedding tables.
+    Args:
+      folders: `WORKDIR/checkpoints/MODEL/SPLIT_SEED`, or several of them.
+
+    Raises:
+      InputError: there is no checkpoint, it cannot be read, or it has no embedding tables.
     """
-    checkpoint, label = read(folder), epath.Path(folder).parent.name
+    if isinstance(folders, str | os.PathLike):
+        folders = [folders]
+    if not folders:
+        raise InputError('embeddings: no checkpoint is named; give WORKDIR/checkpoints/MODEL/SPLIT_SEED.')
+    return anndata.concat([_one_checkpoint(folder) for folder in folders], join='outer', fill_value=np.nan)
+
+
+def axis_table(embeddings: anndata.AnnData, axis: str = 'perturbation', untrained: bool = False) -> anndata.AnnData:
+    """The rows of one axis, without the columns that only wider axes have.
+
+    Args:
+      embeddings: as `read_embeddings` gives them.
+      axis: context, perturbation or readout.
+      untrained: keep the names that no training profile had; their vectors are as they were drawn.
+
+    Raises:
+      InputError: there is no such axis, or no row of it.
+    """
+    if axis not in AXES:
+        raise InputError(f'embeddings: there is no axis {axis!r}; {did_you_mean(axis, AXES)}')
+    missing = sorted({'axis', 'name', 'type', 'target', 'training_profiles'} - set(embeddings.obs))
+    if missing:
+        raise InputError(f'embeddings: obs has no column {missing[0]!r}; take them from read_embeddings.')
+    chosen = (embeddings.obs['axis'] == axis) & (untrained | (embeddings.obs['training_profiles'] > 0))
+    if not chosen.any():
+        raise InputError(f'embeddings: no {axis} had training profiles.')
+    rows = embeddings[chosen.to_numpy()]
+    return rows[:, ~np.isnan(rows.X).all(axis=0)].copy()
+
+
+def _one_checkpoint(folder: str | os.PathLike) -> anndata.AnnData:
+    checkpoint, label = read(folder, _TABLES, part=True), epath.Path(folder).absolute().parent.name
     seed = checkpoint.about.split['seed']
     weights = checkpoint.params.get('weights') if isinstance(checkpoint.params, dict) else None
-    if weights is None or not set(AXES) <= set(weights):
+    if weights is None or not {*AXES} <= set(weights) or not {*AXES.values()} <= set(checkpoint.params):
         raise InputError(f'{folder}: this checkpoint has no embedding tables; only LPM has them.')
-    tables = [_table(axis, weights[axis], checkpoint) for axis in AXES]
-    joined = anndata.concat(tables, join='outer', fill_value=np.nan)
+    joined = anndata.concat([_table(axis, checkpoint, folder) for axis in AXES], join='outer', fill_value=np.nan)
     joined.obs = joined.obs.assign(model=label, split=seed)
     joined.obs_names = pd.Index([f'{label}/{seed}/{row.axis}/{row.name}' for row in joined.obs.itertuples()])
     return joined
 
 
-def _table(axis: str, table: np.ndarray, checkpoint: Checkpoint) -> anndata.AnnData:
+def _table(axis: str, checkpoint: Checkpoint, folder: str | os.PathLike) -> anndata.AnnData:
+    table, counts = checkpoint.params['weights'][axis], checkpoint.params[AXES[axis]]
     names = getattr(checkpoint.about.vocabulary, AXES[axis])
-    kinds = [perturbation_type(name) if axis == 'perturbation' else '' for name in names]
-    obs = pd.DataFrame(
-        {
-            'axis': axis,
-            'name': list(names),
-            'type': kinds,
-            'training_profiles': checkpoint.params[AXES[axis]],
-        },
-        index=pd.Index([f'{axis}/{name}' for name in names], dtype=object),
-    )
+    if not len(names) == len(table) == len(counts):
+        raise InputError(
+            f'{folder}: the vocabulary names {len(names)} {AXES[axis]} and the table has {len(table)} rows; '
+            'the checkpoint was put together from two, so train again.'
+        )
     columns = pd.DataFrame(index=pd.Index([str(i) for i in range(table.shape[1])], dtype=object))
-    return anndata.AnnData(np.asarray(table, np.float32), obs=obs, var=columns)
+    return anndata.AnnData(np.asarray(table, np.float32), named_rows(axis, names, counts), columns)
+
+
+def named_rows(axis: str, names: Sequence[str], training_profiles: np.ndarray) -> pd.DataFrame:
+    """What `obs` says of the names on an axis; only perturbations have a type, other names are their own target."""
+    typed = axis == 'perturbation'
+    obs = {
+        'axis': axis,
+        'name': list(names),
+        'type': [perturbation_type(name) if typed else '' for name in names],
+        'target': [target(name) if typed else name for name in names],
+        'training_profiles': training_profiles,
+    }
+    return pd.DataFrame(obs, index=pd.Index([f'{axis}/{name}' for name in names], dtype=object))

@@ -5,6 +5,7 @@ one process, so that any number of devices reads them.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from perturbjax.errors import InputError
 from perturbjax.screens.vocabulary import Vocabulary
 
 METRIC = 'validation_rmse'
+FORMAT = 1  # of what is saved; raised where the code before it could no longer read it
 
 
 class About(NamedTuple):
@@ -67,7 +69,7 @@ def save(
     """Saves a checkpoint; `state` and `progress` are what resuming needs."""
     items = {
         'params': args.StandardSave(jax.device_get(params)),
-        'vocabulary': args.JsonSave(json.loads(about.vocabulary.to_json())),
+        'vocabulary': args.JsonSave({'format': FORMAT, **json.loads(about.vocabulary.to_json())}),
         'config': args.JsonSave(dict(about.config)),
         'split': args.JsonSave(dict(about.split)),
     }
@@ -97,35 +99,73 @@ def is_saved(folder: str | epath.Path) -> bool:
         return manager.latest_step() is not None
 
 
-def read(folder: str | epath.Path, target: Any = None) -> Checkpoint:
+def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> Checkpoint:
     """The best checkpoint of a folder (the latest, where nothing was validated).
 
     Args:
       folder: as written by a run, `WORKDIR/checkpoints/MODEL/SPLIT_SEED`.
       target: params of the structure to return; without it, nested dicts of numpy arrays.
+      part: only what `target`, nested dicts, names is read from disk, as far as it is there; its
+        arrays may be of any shape.
 
     Raises:
-      InputError: there is no checkpoint, or it cannot be read.
+      InputError: there is no checkpoint, it cannot be read, or it is of a newer format.
     """
-    folder = epath.Path(folder)
-    if not folder.is_dir():
+    path = _absolute(folder)
+    if not path.is_dir():
         raise InputError(
-            f'{folder}: no checkpoint is there; train first, or give the folder WORKDIR/checkpoints/MODEL/SEED.'
+            f'{path}: no checkpoint is there; train first, or give the folder WORKDIR/checkpoints/MODEL/SEED.'
         )
-    with open_folder(folder, best=True) as manager:
+    with open_folder(path, best=True) as manager:
         step = manager.best_step()
         step = manager.latest_step() if step is None else step
         if step is None:
-            raise InputError(f'{folder}: it holds no finished checkpoint; train again.')
+            raise InputError(
+                f'{path}: it holds no finished checkpoint; train again, or give WORKDIR/checkpoints/MODEL/SEED.'
+            )
         try:
-            restored = manager.restore(step, args=_restore_args(target))
-            vocabulary = Vocabulary.from_json(json.dumps(restored['vocabulary']))
+            about = _read_about(manager, step, path)
+            params = _read_params(manager, step, target, path / str(step) if part else None)
+        except InputError:
+            raise
         except (ValueError, KeyError, TypeError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f'{folder}: checkpoint {step} cannot be read ({reason}).') from error
-    return Checkpoint(restored['params'], About(vocabulary, restored['config'], restored['split']))
+            raise InputError(f'{path}: checkpoint {step} cannot be read ({reason}).') from error
+    return Checkpoint(params, about)
 
 
-def _restore_args(target: Any) -> args.Composite:
-    params = args.StandardRestore() if target is None else args.StandardRestore(jax.device_get(target))
-    return args.Composite(params=params, **{item: args.JsonRestore() for item in ('vocabulary', 'config', 'split')})
+def _absolute(folder: str | os.PathLike) -> epath.Path:
+    """Orbax wants absolute paths; those with `://` are."""
+    path = os.fspath(folder)
+    return epath.Path(path if '://' in path else os.path.abspath(path))
+
+
+def _read_about(manager: ocp.CheckpointManager, step: int, path: epath.Path) -> About:
+    items = {item: args.JsonRestore() for item in ('vocabulary', 'config', 'split')}
+    restored = manager.restore(step, args=args.Composite(**items))
+    found = restored['vocabulary'].get('format', FORMAT)
+    if found > FORMAT:
+        raise InputError(
+            f'{path}: the checkpoint is of format {found}, and this version of perturbjax reads up to {FORMAT}; '
+            'update perturbjax.'
+        )
+    return About(Vocabulary.from_json(json.dumps(restored['vocabulary'])), restored['config'], restored['split'])
+
+
+def _read_params(manager: ocp.CheckpointManager, step: int, target: Any, part_of: epath.Path | None) -> Any:
+    """All params in the structure of `target`, or what it names of the checkpoint in the folder `part_of`."""
+    if part_of is None:
+        wanted = args.StandardRestore() if target is None else args.StandardRestore(jax.device_get(target))
+    else:
+        there = _shared(ocp.PyTreeCheckpointHandler().metadata(part_of / 'params').tree, target)
+        if not there:  # Orbax takes nothing for everything
+            return {}
+        wanted = args.PyTreeRestore(there, partial_restore=True)
+    return manager.restore(step, args=args.Composite(params=wanted))['params']
+
+
+def _shared(tree: Any, target: Any) -> Any:
+    """What of the nested dicts `target` is in the tree."""
+    if not isinstance(target, Mapping):
+        return target
+    return {name: _shared(tree[name], target[name]) for name in target if isinstance(tree, Mapping) and name in tree}

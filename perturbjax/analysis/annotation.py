@@ -1,0 +1,113 @@
+"""What is known beforehand, as tables: pairs and sets of genes, targets and mechanisms of compounds."""
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from perturbjax.errors import InputError, did_you_mean
+from perturbjax.screens.readers.table import read_matrix
+
+_GMT = ('.gmt', '.gmt.gz')
+
+
+def read_pairs(path: str, columns: Sequence[str] = (), largest: int = 200) -> pd.DataFrame:
+    """Pairs of genes, columns `first` and `second`, each once and none with itself.
+
+    Args:
+      path: a table of two columns, or a .gmt file, which gives the pairs within each of its sets.
+      columns: the two to read, where a table has more.
+      largest: sets of a .gmt with more genes are left out: their pairs say little and are many.
+
+    Raises:
+      InputError: it cannot be read, or it is not clear which two columns are meant.
+    """
+    pairs = _pairs_within(read_sets(path), largest) if path.endswith(_GMT) else _two_columns(path, columns)
+    pairs = pairs.set_axis(['first', 'second'], axis=1)
+    pairs = pairs[pairs['first'] != pairs['second']]
+    ordered = pd.DataFrame(np.sort(pairs.to_numpy(str), axis=1).astype(object), columns=pairs.columns)
+    if ordered.empty:
+        raise InputError(f'{path}: holds no pair of two different genes.')
+    return ordered.drop_duplicates().reset_index(drop=True)
+
+
+def read_sets(path: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Sets of genes, columns `set` and `gene`: a row for each member.
+
+    Args:
+      path: a .gmt file (a line is name, description, genes; tab separated), or a table of two columns:
+        the set, and a gene of it.
+      columns: the two to read, where a table has more.
+
+    Raises:
+      InputError: it cannot be read, or it is not clear which two columns are meant.
+    """
+    sets = _read_gmt(path) if path.endswith(_GMT) else _two_columns(path, columns)
+    return sets.set_axis(['set', 'gene'], axis=1).drop_duplicates().reset_index(drop=True)
+
+
+def read_labels(path: str, label: str, compound: str = 'compound', separator: str = ';') -> pd.DataFrame:
+    """A table of compounds as pairs: `compound` and `label`, a row for each of a compound's labels.
+
+    Args:
+      path: .csv, .tsv, .txt or .parquet.
+      label: the column of targets, or of mechanisms; several are joined by `separator`.
+      compound: the column of their names.
+      separator: between labels.
+
+    Raises:
+      InputError: it cannot be read, or has no such column, or no labels.
+    """
+    table = read_matrix(path)
+    check_columns(table, (compound, label), path)
+    table = table[[compound, label]].dropna().astype(str).set_axis(['compound', 'label'], axis=1)
+    pairs = table.assign(label=table['label'].str.split(separator)).explode('label')
+    pairs = pairs.assign(label=pairs['label'].str.strip())
+    pairs = pairs[pairs['label'] != ''].drop_duplicates().reset_index(drop=True)
+    if pairs.empty:
+        raise InputError(f'{path}: the column {label!r} is empty; choose another.')
+    return pairs
+
+
+def check_columns(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Raises InputError unless the table has these columns and a row; `what` names it."""
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise InputError(f'{what}: there is no column {missing[0]!r}; {did_you_mean(missing[0], table.columns)}')
+    if table.empty:
+        raise InputError(f'{what}: the table is empty.')
+
+
+def _read_gmt(path: str) -> pd.DataFrame:
+    try:
+        with (gzip.open if path.endswith('.gz') else open)(path, 'rt', encoding='utf-8') as file:
+            lines = [line.rstrip('\r\n').split('\t') for line in file if line.strip()]
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise InputError(f'{path}: cannot be read as gene sets ({error}).') from error
+    short = [number for number, line in enumerate(lines, start=1) if len(line) < 3]
+    if short or not lines:
+        where = f'line {short[0]}' if short else 'the file'
+        raise InputError(f'{path}: {where} has no genes; a line is a name, a description and genes, tab separated.')
+    return pd.DataFrame([(line[0], gene) for line in lines for gene in line[2:] if gene], dtype=object)
+
+
+def _two_columns(path: str, columns: Sequence[str]) -> pd.DataFrame:
+    table = read_matrix(path)
+    check_columns(table, columns, path)
+    chosen = list(columns or table.columns)
+    if len(chosen) != 2:
+        raise InputError(f'{path}: the table has {len(chosen)} columns; name the two to read, such as {chosen[:2]}.')
+    return table[chosen].dropna().astype(str)
+
+
+def _pairs_within(sets: pd.DataFrame, largest: int) -> pd.DataFrame:
+    members = sets.groupby('set')['gene'].agg(list)
+    small = members[members.map(len) <= largest]
+    if len(small) < len(members):
+        logging.info('gene sets: %d of %d have more than %d genes, left out.', *map(len, (members, small)), largest)
+    pairs = [pair for genes in small for pair in itertools.combinations(sorted(genes), 2)]
+    return pd.DataFrame(pairs, columns=['first', 'second'], dtype=object)

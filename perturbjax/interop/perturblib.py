@@ -1,0 +1,217 @@
+"""LPM checkpoints of perturblib (PyTorch), there and back.
+
+    python -m perturbjax.interop.perturblib import model.pt WORKDIR/checkpoints/lpm/13
+    python -m perturbjax.interop.perturblib export WORKDIR/checkpoints/lpm/13 model.pt
+
+Names: perturblib's `Control` is our `control`, its compound `NAME-10uM` our `Compound_NAME-10uM`, its
+readout `Transcriptome_GENE` our `GENE`; a `+` in a name, at which it would split, is `%2B` there. The
+config of what was imported keeps the arguments and the names that differ, for the way back.
+
+Not the same: perturblib counts a part that it does not know, and a part `Control`, as control and
+averages it in; here the first has no prediction, and the second is left out. And once it has loaded
+a checkpoint perturblib takes the mean of a combination's parts, also where it was fitted by sum or
+max; here it stays as it was fitted.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from perturbjax.analysis.completion import absolute, model_settings
+from perturbjax.analysis.embeddings import AXES
+from perturbjax.errors import InputError, check_settings, listed
+from perturbjax.interop import perturblib_file
+from perturbjax.interop.perturblib_file import Content, read_file, write_file
+from perturbjax.models.lpm import Fitted, lpm
+from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, perturbation_type, target, token
+from perturbjax.training import checkpoints
+from perturbjax.training.loop import Settings
+
+COMPOUND = 'Compound'
+TRANSCRIPT = 'Transcriptome_'
+
+_DOSED = re.compile(r'.+-\d+(\.\d+)?[pnuµm]?M')
+
+
+def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> None:
+    """Makes a checkpoint folder of a perturblib `model.pt`.
+
+    How many training profiles a name had is not in the file: every name counts as trained, on 1.
+
+    Args:
+      path: of the `model.pt`.
+      folder: new, as `WORKDIR/checkpoints/lpm/SEED`.
+      seed: stands for that of the split, which is not in the file either.
+
+    Raises:
+      InputError: it is no such file, would run code, or its parts do not fit; or the folder is taken.
+    """
+    content, place = read_file(path), absolute(folder)
+    try:
+        settings = _settings(content.arguments)
+        names = {table: [_ours(table, symbol) for symbol in content.symbols[table]] for table in AXES}
+        vocabulary = Vocabulary(**{axis: tuple(names[table]) for table, axis in AXES.items()})
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from error
+    if checkpoints.is_saved(place):
+        raise InputError(f'{folder}: holds a checkpoint already; give another folder.')
+    renamed = {table: _renamed(names[table], content.symbols[table]) for table in AXES}
+    arguments = json.loads(json.dumps(content.arguments, default=str))
+    config = {'models': {'lpm': settings}, 'perturblib': {'arguments': arguments, 'names': renamed}}
+    split = {'name': 'perturblib', 'seed': seed, 'validation': [], 'test': [], 'unused': []}
+    params = Fitted(content.weights, *(np.ones(len(names[table]), np.int32) for table in AXES))
+    with checkpoints.open_folder(place) as manager:
+        checkpoints.save(manager, 0, params, checkpoints.About(vocabulary, config, split))
+
+
+def export_perturblib(folder: str | os.PathLike, path: str, readout_type: str = '') -> None:
+    """Writes an LPM checkpoint as a `model.pt` for perturblib, whole or not at all.
+
+    Names without training profiles are left out, for perturblib would predict for them all the same.
+
+    Args:
+      folder: as `WORKDIR/checkpoints/MODEL/SEED`.
+      path: of the `model.pt`.
+      readout_type: put in front of every readout, as `Transcriptome`, unless it was imported.
+
+    Raises:
+      InputError: there is no checkpoint, or it is of a model that perturblib has no form for.
+    """
+    params, about = checkpoints.read(absolute(folder))
+    label, settings = model_settings(about.config, folder)
+    if settings.get('model', label) != 'lpm':
+        raise InputError(f'{folder}: holds the model {label!r}; perturblib has a form for LPM alone.')
+    kept = {table: np.asarray(params[axis]) > 0 for table, axis in AXES.items()}
+    kept['perturbation'][CONTROL_ID] = True
+    symbols = {table: _symbols(folder, about, table, kept[table], readout_type) for table in AXES}
+    weights = params['weights'] | {table: params['weights'][table][kept[table]] for table in AXES}
+    arguments = _arguments(folder, about.config, settings, weights)
+    write_file(path, Content(arguments, weights, symbols))
+    left_out = sum(int((~each).sum()) for each in kept.values())
+    if left_out:
+        logging.warning('%s: %d names without training profiles are left out.', folder, left_out)
+    if arguments.get('embedding_aggregation_mode', 'mean') != 'mean':
+        logging.warning('%s: perturblib takes the mean of the parts of a combination when it loads this.', path)
+
+
+def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of our LPM that perturblib's arguments mean."""
+    settings = {
+        'embedding': arguments['embedding_dim'],
+        'hidden': [arguments['hidden_dim']] * arguments['num_layers'],
+        'dropout': arguments.get('dropout', 0.0),
+        'aggregation': arguments.get('embedding_aggregation_mode', 'mean'),
+    }
+    check_settings(lpm, settings, 'models.lpm')
+    lpm(**settings)
+    return settings
+
+
+def _arguments(
+    folder: str | os.PathLike, config: Mapping[str, Any], settings: Mapping[str, Any], weights: Mapping[str, Any]
+) -> dict[str, Any]:
+    """perturblib's arguments: those it was imported with, or what the weights and the config say."""
+    if 'perturblib' in config:
+        return dict(config['perturblib']['arguments'])
+    widths = {weights[table].shape[1] for table in AXES}
+    layers = sum(name.startswith('bias') for name in weights)
+    hidden = [len(weights[f'bias_{layer}']) for layer in range(layers - 1)]
+    if len(widths) > 1 or len(set(hidden)) > 1:
+        raise InputError(
+            f'{folder}: perturblib has one width for all embeddings and one for all hidden layers, '
+            f'here are {sorted(widths)} and {hidden}; it has no form for this LPM.'
+        )
+    training = Settings(**config.get('training', {}))
+    return {
+        'embedding_dim': widths.pop(),
+        'optimizer_name': 'AdamW',
+        'learning_rate': training.learning_rate,
+        'learning_rate_decay': training.decay,
+        'num_layers': len(hidden),
+        'hidden_dim': hidden[0],
+        'batch_size': training.batch,
+        'dropout': settings.get('dropout', 0.0),
+        'embedding_aggregation_mode': settings.get('aggregation', 'mean'),
+        'lightning_trainer_pars': {},
+    }
+
+
+def _ours(table: str, symbol: str) -> str:
+    """Our name for perturblib's."""
+    if table == 'readout':
+        return symbol.removeprefix(TRANSCRIPT)
+    if table == 'context':
+        return symbol
+    if symbol == perturblib_file.CONTROL:
+        return CONTROL
+    is_compound = not perturbation_type(symbol) and _DOSED.fullmatch(symbol)
+    return token(symbol.replace('%2B', '+'), COMPOUND if is_compound else '')
+
+
+def _renamed(names: Sequence[str], symbols: Sequence[str]) -> dict[str, str]:
+    return {name: symbol for name, symbol in zip(names, symbols, strict=True) if name != symbol}
+
+
+def _symbols(
+    folder: str | os.PathLike, about: checkpoints.About, table: str, kept: np.ndarray, readout_type: str
+) -> list[str]:
+    """perturblib's names for those that are kept: the names they were imported with, or what the rules say."""
+    names = [name for name, keep in zip(getattr(about.vocabulary, AXES[table]), kept, strict=True) if keep]
+    if 'perturblib' in about.config:
+        renamed = about.config['perturblib']['names'][table]
+        return [renamed.get(name, name) for name in names]
+    symbols = [_theirs(table, name, readout_type) for name in names]
+    if len(set(symbols)) < len(symbols):
+        twice = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+        raise InputError(
+            f'{folder}: {AXES[table]} would have one name in perturblib: {listed(twice)}; name them apart.'
+        )
+    return symbols
+
+
+def _theirs(table: str, name: str, readout_type: str) -> str:
+    """perturblib's name for ours."""
+    if table == 'readout':
+        return f'{readout_type}_{name}' if readout_type else name
+    if table == 'context':
+        return name
+    if name == CONTROL:
+        return perturblib_file.CONTROL
+    is_compound = perturbation_type(name) == COMPOUND and _DOSED.fullmatch(name)
+    return (target(name) if is_compound else name).replace('+', '%2B')
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog='python -m perturbjax.interop.perturblib', description=__doc__.split('\n')[0])
+    commands = parser.add_subparsers(dest='command', required=True)
+    importing = commands.add_parser('import', help='model.pt to a new checkpoint folder')
+    importing.add_argument('path', metavar='model.pt')
+    importing.add_argument('folder', metavar='FOLDER', help='as WORKDIR/checkpoints/lpm/SEED')
+    importing.add_argument('--seed', type=int, default=0, help='of the split, to tell several checkpoints apart')
+    exporting = commands.add_parser('export', help='checkpoint folder to model.pt')
+    exporting.add_argument('folder', metavar='FOLDER')
+    exporting.add_argument('path', metavar='model.pt')
+    exporting.add_argument('--readout_type', default='', help='put in front of readouts, as Transcriptome')
+    given = parser.parse_args(arguments)
+    logging.set_verbosity(logging.WARNING)  # Orbax tells every file at INFO
+    try:
+        if given.command == 'import':
+            import_perturblib(given.path, given.folder, given.seed)
+        else:
+            export_perturblib(given.folder, given.path, given.readout_type)
+    except (InputError, OSError) as error:
+        print(f'perturbjax: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""The file of a perturblib LPM: what is in it, as numpy arrays and names; nothing in it is run.
+
+The form: `ModelMixin.save` and `LPM.state_dict` of perturblib. torch.save of (model id, arguments,
+state); the state has the weights and the names of their rows.
+"""
+
+import io
+import itertools
+import os
+import pathlib
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from etils import epath
+
+from perturbjax.errors import InputError, listed
+
+MODEL = 'LPM'
+CONTROL = 'Control'
+
+# Our tables, and how perturblib's names for them begin.
+_THEIRS = {'context': 'context', 'perturbation': 'perturb', 'readout': 'readout'}
+
+
+class Content(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+      arguments: of perturblib's LPM; embedding_dim, num_layers and hidden_dim among them.
+      weights: float32, by the names and in the shapes of our module's parameters.
+      symbols: perturblib's names of the rows of `context`, `perturbation` (`Control` first) and `readout`.
+    """
+
+    arguments: dict[str, Any]
+    weights: dict[str, np.ndarray]
+    symbols: dict[str, list[str]]
+
+
+def read_file(path: str) -> Content:
+    """The content of a `model.pt`; raises InputError where it is none, would run code, or its parts do not fit."""
+    arguments, state = _load(path)
+    symbols = {table: _symbols(path, state, table) for table in _THEIRS}
+    layers = _layers(*_sizes(path, arguments), symbols)
+    _check_names(
+        path, set(state), {name for name, _ in layers.values()} | {f'{name}_symbols' for name in _THEIRS.values()}
+    )
+    weights = {}
+    for ours, (theirs, shape) in layers.items():
+        found = tuple(getattr(state[theirs], 'shape', ()))
+        if found != shape:
+            raise InputError(f'{path}: expected {theirs} of shape {shape} from arguments and names, found {found}.')
+        values = state[theirs].detach().float().numpy()
+        weights[ours] = values.T if ours.startswith('kernel') else values
+    return Content(dict(arguments), weights, symbols)
+
+
+def write_file(path: str | os.PathLike, content: Content) -> None:
+    """Writes a `model.pt` that perturblib loads, whole or not at all."""
+    torch, file, saved = _torch(), epath.Path(path), io.BytesIO()
+    layers = _layers(*_sizes(str(path), content.arguments), content.symbols)
+    state: dict[str, Any] = {f'{_THEIRS[table]}_symbols': names for table, names in content.symbols.items()}
+    for ours, (theirs, _) in layers.items():
+        values = content.weights[ours].T if ours.startswith('kernel') else content.weights[ours]
+        state[theirs] = torch.from_numpy(np.array(values, np.float32, order='C'))
+    torch.save((MODEL, content.arguments, state), saved)
+    beside = file.parent / f'.{file.name}.writing'
+    try:
+        beside.write_bytes(saved.getvalue())
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError('perturblib: its checkpoints need torch; pip install perturbjax[torch].') from error
+    return torch
+
+
+def _load(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Arguments and state, unpickled with no more than tensors, plain values and paths."""
+    torch = _torch()
+    if not pathlib.Path(path).is_file():
+        raise InputError(f'{path}: there is no such file.')
+    # perturblib leaves the folder of its cache in the arguments; as a pure path it can touch nothing.
+    kinds = {'PosixPath': pathlib.PurePosixPath, 'WindowsPath': pathlib.PureWindowsPath}
+    paths = [(kind, f'{module}.{name}') for name, kind in kinds.items() for module in ('pathlib', 'pathlib._local')]
+    try:
+        with torch.serialization.safe_globals(paths), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # the error says it
+            content = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # whatever the unpickler makes of a damaged file
+        refused = re.search(r'GLOBAL ([\w.]+)', str(error))
+        if refused:
+            raise InputError(f'{path}: reading it would run {refused[1]}; it was not run, nor will it be.') from error
+        raise InputError(f'{path}: torch cannot read it as weights; it is of another format, or damaged.') from error
+    if not isinstance(content, tuple) or len(content) != 3:
+        raise InputError(f'{path}: expected (model id, arguments, state) as perturblib saves them, found other things.')
+    model, arguments, state = content
+    if model != MODEL or not isinstance(arguments, Mapping) or not isinstance(state, Mapping):
+        raise InputError(f'{path}: expected the model {MODEL!r} with arguments and state, found {model!r}.')
+    return arguments, state
+
+
+def _symbols(path: str, state: Mapping[str, Any], table: str) -> list[str]:
+    """The names of a table's rows."""
+    name = f'{_THEIRS[table]}_symbols'
+    symbols = state.get(name)
+    if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+        raise InputError(f'{path}: expected a list of names in {name}, found {type(symbols).__name__}.')
+    if table == 'perturbation' and symbols[:1] != [CONTROL]:
+        raise InputError(f'{path}: expected {CONTROL!r} first in {name}, found {listed(symbols[:1])}.')
+    return symbols
+
+
+def _sizes(path: str, arguments: Mapping[str, Any]) -> tuple[int, list[int]]:
+    """Width of the embeddings, and of each hidden layer."""
+    sizes = {name: arguments.get(name) for name in ('embedding_dim', 'hidden_dim', 'num_layers')}
+    if not all(type(size) is int and size > 0 for size in sizes.values()):
+        raise InputError(f'{path}: expected whole numbers of at least 1 in its arguments, found {sizes}.')
+    embedding, hidden, layers = (int(arguments[name]) for name in sizes)
+    return embedding, [hidden] * layers
+
+
+def _layers(
+    embedding: int, hidden: Sequence[int], symbols: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """For each of our parameters its name and shape in the state; torch's kernels are [out, in]."""
+    layers: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for table, theirs in _THEIRS.items():
+        layers[table] = f'{theirs}_embedding_layer.weight', (len(symbols[table]), embedding)
+    sizes = (3 * embedding, *hidden, 1)
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
+        # A hidden layer is followed by its ReLU and its dropout, which have numbers too.
+        layers[f'kernel_{layer}'] = f'predictor.{3 * layer}.weight', (fan_out, fan_in)
+        layers[f'bias_{layer}'] = f'predictor.{3 * layer}.bias', (fan_out,)
+    return layers
+
+
+def _check_names(path: str, found: set[str], expected: set[str]) -> None:
+    for fault, names in (('lacks', expected - found), ('holds, beside what is known,', found - expected)):
+        if names:
+            raise InputError(
+                f'{path}: its state {fault} {listed(sorted(names))}; expected of an {MODEL} of this depth are '
+                f'{listed(sorted(expected), most=len(expected))}.'
+            )
