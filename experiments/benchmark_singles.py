@@ -37,6 +37,7 @@ def get_config(screen: str = 'adamson') -> ml_collections.ConfigDict:
         'linear_identity_readouts': {**linear, 'readout_embedding': 'identity'},
         'linear_identity': {**linear, 'perturbation_embedding': 'identity'},
     }
+    config.evaluation = {'linear_grid': {'ranks': (2, 5, 10, 20, 50), 'ridges': (0.01, 0.1, 1.0, 10.0)}}
     if reference:
         config.models.linear_transfer = {'reference': reference}
     return config

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import ml_collections
 from etils import epath
 
+from perturbjax.analysis.study import Study
 from perturbjax.errors import InputError, check_range, check_settings
+from perturbjax.models.grid import check_grid, score_grid
 from perturbjax.screens.splits import SPLITS
 from perturbjax.training.loop import Settings, check_training
 
@@ -30,14 +32,27 @@ def check(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """The config as plain values; raises InputError on a part or setting that nothing reads."""
     settings = json.loads(config.to_json())
 
-    def known(seed: Any, data: Any, split: Any, models: Any, training: Any = None, evaluation: Any = None) -> None:
+    def known(
+        seed: Any,
+        data: Any,
+        split: Any,
+        models: Any,
+        training: Any = None,
+        evaluation: Any = None,
+        analysis: Any = None,
+    ) -> None:
         """Its parameters are a config's parts."""
 
     check_settings(known, settings, 'config')
-    settings = {'training': {}, 'evaluation': {}} | settings
+    settings = {'training': {}, 'evaluation': {}, 'analysis': {}} | settings
     check_settings(Settings, settings['training'], 'training')
     check_settings(Evaluation, settings['evaluation'], 'evaluation')
+    check_settings(Study, settings['analysis'], 'analysis')
     check_training(Settings(**settings['training']))
+    grid = Evaluation(**settings['evaluation']).linear_grid
+    if grid:
+        check_settings(score_grid, grid, 'evaluation.linear_grid', given=('compendium', 'splits'))
+        check_grid(**grid)
     check_range('evaluation', 1, replicates=Evaluation(**settings['evaluation']).replicates)
     if 'name' not in settings['split']:
         raise InputError(f"split: the setting 'name' is needed, one of {', '.join(SPLITS)}.")
@@ -63,7 +78,7 @@ def refuse_other_config(settings: Mapping[str, Any], folder: epath.Path) -> None
     except ValueError as error:
         raise InputError(f'{saved}: it is damaged ({error}); give another --workdir.') from error
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name) and not name.startswith('evaluation'):
+        if before.get(name) != now.get(name) and not name.startswith(('evaluation', 'analysis')):
             raise InputError(
                 f'{folder}: this workdir was made with another config ({name} is {now.get(name, "not set")!r}, '
                 f'there {before.get(name, "not set")!r}); give another --workdir, or the same config to go on.'

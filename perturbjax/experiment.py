@@ -10,12 +10,16 @@ import anndata
 import jax
 import ml_collections
 import numpy as np
+import pandas as pd
 from absl import logging
 from etils import epath
 
 from perturbjax import predictions, workdir
 from perturbjax.analysis.embeddings import read_embeddings
+from perturbjax.analysis.study import Study, study
+from perturbjax.analysis.whatif import draw
 from perturbjax.config import Evaluation, check, refuse_other_config
+from perturbjax.errors import InputError
 from perturbjax.evaluation.report import report_page
 from perturbjax.evaluation.results import Results, judge
 from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
@@ -30,7 +34,7 @@ from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.training import checkpoints, loop
 from perturbjax.training.writers import Curve, read_curves
 
-MODES = ('run', 'train', 'predict', 'evaluate', 'embed', 'export')
+MODES = ('run', 'train', 'predict', 'evaluate', 'embed', 'analyse', 'export')
 
 # What scores refer to: the context's control, and the mean of its training perturbations.
 REFERENCES = {'control': no_change(), 'perturbed_mean': context_mean()}
@@ -76,6 +80,8 @@ def run(
         predict(setup)
     if mode in ('run', 'embed'):
         embed(setup)
+    if mode == 'analyse' or (mode == 'run' and setup.config['analysis']):
+        analyse(setup)
     return evaluate(setup.config, setup.folder) if mode == 'run' else None
 
 
@@ -206,11 +212,24 @@ def export(folder: epath.Path) -> None:
 
 def embed(setup: Setup) -> None:
     """The embeddings of every learned model and split: `embeddings.h5ad`."""
-    folders = [
-        checkpoint_folder(setup, label, split)
-        for label, model in setup.models.items()
-        if isinstance(model, LearnedModel)
-        for split in setup.splits
-    ]
+    folders = [folder for folders in _learned(setup).values() for folder in folders]
     if folders:
         workdir.write_h5ad(setup.folder / 'embeddings.h5ad', read_embeddings(folders))
+
+
+def analyse(setup: Setup) -> None:
+    """What the config asks of the embeddings: tables in `analysis/`, and a figure of every what-if."""
+    if not setup.config['analysis']:
+        raise InputError('analysis: the config asks for nothing; see perturbjax.analysis.study.Study for what it may.')
+    everywhere = [np.all(masks, axis=0) for masks in zip(*(split.mask(TRAIN) for split in setup.splits))]
+    found = study(_learned(setup), setup.compendium, everywhere, Study(**setup.config['analysis']))
+    for name, table in found.items():
+        workdir.write_table(setup.folder / 'analysis' / f'{name}.csv', table)
+    for place, (_, table) in enumerate(found.get('what_if', pd.DataFrame()).groupby(['model', 'context', 'readout'])):
+        workdir.write_figure(setup.folder / 'analysis' / f'what_if_{place + 1}.svg', draw(table).figure)
+
+
+def _learned(setup: Setup) -> dict[str, list[epath.Path]]:
+    """The checkpoints of the learned models by label, one per split."""
+    labels = [label for label, model in setup.models.items() if isinstance(model, LearnedModel)]
+    return {label: [checkpoint_folder(setup, label, split) for split in setup.splits] for label in labels}

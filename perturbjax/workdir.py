@@ -6,6 +6,7 @@ import json
 import pathlib
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import anndata
 import pandas as pd
@@ -35,6 +36,13 @@ def write_text(path: epath.Path, text: str) -> None:
 def write_table(path: epath.Path, table: pd.DataFrame) -> None:
     """Writes a CSV whole or not at all; numbers to 7 digits."""
     write_text(path, table.to_csv(index=False, float_format='%.7g'))
+
+
+def write_figure(path: epath.Path, figure: Any) -> None:
+    """Writes a matplotlib figure as SVG, whole or not at all."""
+    text = io.StringIO()
+    figure.savefig(text, format='svg')
+    write_text(path, text.getvalue())
 
 
 def read_table(path: epath.Path) -> pd.DataFrame:

@@ -67,13 +67,17 @@ def coverage(predictions, model):
     return 1 - np.isnan(predictions.layers[model][~np.isnan(predictions.layers['truth'])]).mean()
 
 
-def on_real(name, folder, data, *models, seeds=(0,), **split):
-    """An experiment on a real screen, of some models and with these seeds only."""
-    config = config_of(name)
-    config.data.update({key: str(path) for key, path in data.items()})
-    config.split.update(seeds=seeds, **split)
+def only(config, *models):
     for other in set(config.models) - set(models):
         del config.models[other]
+    return config
+
+
+def on_real(name, folder, data, *models, seeds=(0,), **split):
+    """An experiment on a real screen, of some models and with these seeds only."""
+    config = only(config_of(name), *models)
+    config.data.update({key: str(path) for key, path in data.items()})
+    config.split.update(seeds=seeds, **split)
     return predicted(config, folder)
 
 
@@ -155,7 +159,7 @@ def test_norman_on_a_file_of_its_form(tmp_path, split):
 
 
 def test_singles_on_files_of_their_form(tmp_path):
-    config = config_of('benchmark_singles', 'replogle_k562')
+    config = only(config_of('benchmark_singles', 'replogle_k562'), 'linear', 'linear_identity', 'linear_transfer')
     for i, (name, source) in enumerate(config.data.screens.items()):
         source.path = write_gears(tmp_path / f'{name}.h5ad', SINGLES, 'K562', i)
     unseen = predicted(config, tmp_path / 'run')

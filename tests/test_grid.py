@@ -134,8 +134,16 @@ def test_a_random_embedding_is_that_of_the_highest_rank(strangers):
     np.testing.assert_allclose(grid.linear[0, 1, 0], alone, rtol=1e-4)
 
 
-def test_bad_settings_are_told(compendium, splits):
-    with pytest.raises(InputError, match='grid.rank: 0 must be at least 1'):
-        score_grid(compendium, splits, [0, 1], [0.1])
-    with pytest.raises(InputError, match='grid.ridge: 0.0 must be above 0'):
-        score_grid(compendium, splits, [1], [0.0, 0.1])
+@pytest.mark.parametrize(
+    ('ranks', 'ridges', 'message'),
+    [
+        ([0, 1], [0.1], r'linear_grid.ranks: \[0, 1\] must be whole numbers above 0'),
+        ([1.5], [0.1], r'ranks: \[1.5\] must be whole numbers'),
+        ([], [0.1], r'ranks: \[\] must be whole numbers above 0, at least one'),
+        ([1], [0.1, 0.0], r'ridges: \[0.1, 0.0\] must be numbers above 0'),
+        ([1], ['0.1'], r"ridges: \['0.1'\] must be numbers"),
+    ],
+)
+def test_bad_settings_are_told(compendium, splits, ranks, ridges, message):
+    with pytest.raises(InputError, match=message):
+        score_grid(compendium, splits, ranks, ridges)

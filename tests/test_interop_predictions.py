@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
-from perturbjax.evaluation.scores import compare, summarise
+from perturbjax.evaluation.scores import compare
+from perturbjax.evaluation.summary import summarise
 from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
 from perturbjax.interop.cell_eval import write_cell_eval
 from perturbjax.interop.foreign import Foreign, canonical, match, plain_names
@@ -274,7 +275,7 @@ def test_a_foreign_layer_is_scored_like_any_model(tmp_path):
     for split in (13, 14):
         path = str(tmp_path / str(split) / 'pred.h5ad')
         add_foreign(predictions, read_predictions(path), 'again', path, {'split': split})
-    summary = summarise(compare(predictions), replicates=20).set_index(['model', 'metric'])
+    summary = summarise(predictions, compare(predictions), replicates=20).set_index(['model', 'metric'])
     pd.testing.assert_frame_equal(summary.loc['again'], summary.loc['ours'])
 
 

@@ -54,6 +54,7 @@ def test_overlap_by_hand():
     assert de_overlap(control, control + 9 * (p > 0.05), control, p) == pytest.approx(1 / 3)  # three of five places
     assert np.isnan(de_overlap(control, prediction, control, np.full(5, 0.9)))
     assert np.isnan(de_overlap(control, prediction, control, np.full(5, NAN)))
+    assert np.isnan(de_overlap(control, prediction, control, np.full(5, 0.001)))  # all respond: nothing to find
 
 
 def test_readouts_that_cannot_be_compared_are_no_tests_and_take_no_place():

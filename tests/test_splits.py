@@ -98,7 +98,7 @@ def genes_in(perturbations):
 @settings(max_examples=40, deadline=None)
 def test_gears_simulation_gives_every_perturbation_the_role_of_its_rule(genes, combinations, validation, seed):
     """All singles, pairs and triples of 8 genes: the seen genes can be told from the singles left."""
-    everything = ['+'.join(names) for order in (1, 2, 3) for names in itertools.combinations(GENES, order)]
+    everything = ['+'.join(group) for order in (1, 2, 3) for group in itertools.combinations(GENES, order)]
     compendium = screen_of(everything, 'xy')
     shares = {'genes': genes, 'combinations': combinations, 'validation': validation}
     split = make_split(compendium, 'gears_simulation', seed, **shares)

@@ -17,7 +17,7 @@ from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells
 from perturbjax.evaluation.scores import BASELINE, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import bootstrap, interval
-from perturbjax.evaluation.summary import at_once, estimates, sums_of
+from perturbjax.evaluation.summary import at_once, estimates, number_of_clusters, sums_of
 
 COLUMNS = [
     'metric', 'negative', 'permuted', 'duplicate', 'interpolated',
@@ -50,7 +50,8 @@ def calibrate(predictions: anndata.AnnData, seed: int = 0, replicates: int = 200
     compared = _with_chance(compare(halves, cells=cells))
     sums = sums_of(compared)
     values, fractions = at_once(estimates, sums)['value'], at_once(_fractions, sums)
-    low, high = interval(bootstrap(_fractions, sums, seed, replicates), _clusters(sums))
+    clusters = number_of_clusters(sums)[None, _DUPLICATE, WHOLE]
+    low, high = interval(bootstrap(_fractions, sums, seed, replicates), clusters)
     bds = _wins(compared)
     numbers = (*values, fractions[0], low[0], high[0], fractions[1], bds)
     table = pd.DataFrame({name: np.asarray(each, float) for name, each in zip(COLUMNS[1:], numbers)})
@@ -97,11 +98,6 @@ def _fractions(sums: dict[str, jax.Array]) -> jax.Array:
     negative = values[_NEGATIVE][None]
     positive = values[jnp.array([_DUPLICATE, _INTERPOLATED])]
     return jnp.clip((positive - negative) / (_PERFECT[None] - negative), -1, 1)
-
-
-def _clusters(sums: dict[str, jax.Array]) -> jax.Array:
-    """On how many (context, perturbation) each fraction rests, `[1, metrics]`."""
-    return (sums['count'][:, _DUPLICATE, WHOLE] > 0).sum(axis=0)[None]
 
 
 def _wins(compared: Compared) -> np.ndarray:

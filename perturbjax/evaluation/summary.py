@@ -117,7 +117,7 @@ def _estimated(compared: Compared, seed: int, replicates: int) -> pd.DataFrame:
     """The estimates with their intervals, and on how many perturbations they rest."""
     sums = sums_of(compared)
     numbers, samples = at_once(estimates, sums), bootstrap(estimates, sums, seed, replicates)
-    clusters = _number_of_clusters(sums)
+    clusters = number_of_clusters(sums)
     names = pd.MultiIndex.from_product([compared.models, list(METRICS)], names=['model', 'metric'])
     table = pd.DataFrame(index=names)
     for name, kind in zip(_INTERVALS, (WHOLE, SHARED, SHARED)):
@@ -129,7 +129,7 @@ def _estimated(compared: Compared, seed: int, replicates: int) -> pd.DataFrame:
     return table.reset_index()
 
 
-def _number_of_clusters(sums: dict[str, jax.Array]) -> jax.Array:
+def number_of_clusters(sums: dict[str, jax.Array]) -> jax.Array:
     """On how many clusters each metric rests, `[models, 3, metrics]`."""
     over_values = jnp.array([metric.over == 'values' for metric in METRICS.values()])
     count = jnp.where(over_values[None, None, None], sums['moments'][..., :1], sums['count'])

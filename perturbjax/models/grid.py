@@ -6,6 +6,7 @@ nothing but the small systems that W solves.
 
 import functools
 import itertools
+import numbers
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from perturbjax.errors import check_range
+from perturbjax.errors import InputError
 from perturbjax.models.baselines import mean
 from perturbjax.models.linear import (
     Bilinear,
@@ -69,11 +70,18 @@ def linear_grid(
     Raises:
       InputError: a rank or ridge out of its range; an embedding file as with `linear`.
     """
-    check_range('grid', 1, rank=min(ranks))
-    check_range('grid', 0.0, ridge=min(ridges))
+    check_grid(ranks, ridges)
     sources = embedding_sources(readout_embedding, perturbation_embedding, seed)
     tables = embedding_tables(compendium, sources, max(ranks))
     return _grid(compendium, training, tested, tables, jnp.array(ranks), jnp.array(ridges), max(ranks))
+
+
+def check_grid(ranks: Sequence[int], ridges: Sequence[float]) -> None:
+    """Raises InputError unless there are ranks and ridges, all of them positive numbers."""
+    for name, values, kind in (('ranks', ranks, numbers.Integral), ('ridges', ridges, numbers.Real)):
+        if not len(values) or not all(isinstance(value, kind) and value > 0 for value in values):
+            whole = 'whole numbers' if kind is numbers.Integral else 'numbers'
+            raise InputError(f'linear_grid.{name}: {list(values)} must be {whole} above 0, at least one.')
 
 
 def score_grid(

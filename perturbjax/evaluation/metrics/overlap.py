@@ -31,7 +31,7 @@ def de_overlap(truth: jax.Array, prediction: jax.Array, control: jax.Array, p_va
 
     Higher is better; chance is N / M. `p_value` is that of the truth against control; readouts respond
     at a false discovery rate of 5%. A prediction's equal changes share the places they compete for.
-    NaN where nothing responds or nothing was tested. Source: the DE overlap of cell-eval.
+    NaN where nothing responds, or everything that was tested. Source: the DE overlap of cell-eval.
     """
     seen = ~jnp.isnan(truth - prediction) & ~jnp.isnan(control)
     p_value = jnp.where(seen, p_value, jnp.nan)
@@ -42,7 +42,8 @@ def de_overlap(truth: jax.Array, prediction: jax.Array, control: jax.Array, p_va
     above, tied = size > last, size == last
     places = (n - above.sum(axis=-1, keepdims=True)) / tied.sum(axis=-1, keepdims=True)
     share = jnp.where(above, 1.0, jnp.where(tied, places, 0.0))
-    return jnp.where(n[..., 0] > 0, (share * responds).sum(axis=-1) / n[..., 0], jnp.nan)
+    says_something = (n > 0) & (n < (~jnp.isnan(p_value)).sum(axis=-1, keepdims=True))
+    return jnp.where(says_something[..., 0], (share * responds).sum(axis=-1) / n[..., 0], jnp.nan)
 
 
 def nth_largest(values: jax.Array, n: jax.Array) -> jax.Array:
