@@ -1,8 +1,10 @@
 """Perturbation models in JAX, judged beside the simplest rules that could have answered."""
 
-from perturbjax.analysis.embeddings import read_embeddings
+from perturbjax.analysis.embeddings import axis_table, read_embeddings
+from perturbjax.analysis.whatif import what_if
+from perturbjax.errors import InputError
 from perturbjax.experiment import run
 from perturbjax.models import Model, Query
 from perturbjax.screens.loading import load
 
-__all__ = ['Model', 'Query', 'load', 'read_embeddings', 'run']
+__all__ = ['InputError', 'Model', 'Query', 'axis_table', 'load', 'read_embeddings', 'run', 'what_if']

@@ -29,12 +29,12 @@ from perturbjax.models import LearnedModel, Model, context_mean, no_change
 from perturbjax.models.grid import score_grid
 from perturbjax.models.lpm import Fitted
 from perturbjax.models.model import Params
-from perturbjax.preparation import Setup, checkpoint_folder, prepare
+from perturbjax.preparation import Setup, checkpoint_folder, prepare, store_data
 from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.training import checkpoints, loop
 from perturbjax.training.writers import Curve, read_curves
 
-MODES = ('run', 'train', 'predict', 'evaluate', 'embed', 'analyse', 'export')
+MODES = ('run', 'prepare', 'train', 'predict', 'evaluate', 'embed', 'analyse', 'export')
 
 # What scores refer to: the context's control, and the mean of its training perturbations.
 REFERENCES = {'control': no_change(), 'perturbed_mean': context_mean()}
@@ -52,7 +52,7 @@ def run(
     Args:
       config: of the form that `experiments/quickstart.py` shows.
       folder: the workdir, local or `gs://`.
-      mode: one of `MODES`; `run` is all stages but `export`.
+      mode: one of `MODES`; `run` is all stages but `prepare` and `export`.
       queries: a table of contexts and perturbations to predict (mode predict; no truth needed).
       models: further models by label, beside those that the config names.
 
@@ -62,6 +62,10 @@ def run(
     Raises:
       InputError: anything the user can mend; the workdir is then as it was.
     """
+    if mode == 'prepare':
+        print(store_data(config, epath.Path(folder)))
+        print(f'summary: {folder}/data.html')
+        return None
     if mode in ('evaluate', 'export'):
         settings = check(config)
         refuse_other_config(settings, epath.Path(folder))

@@ -9,10 +9,18 @@ import ml_collections
 from etils import epath
 
 from perturbjax.config import check, refuse_changed, refuse_other_config
+from perturbjax.errors import InputError
 from perturbjax.models import LearnedModel, Model, check_label, make_models
+from perturbjax.preparation_page import summary_page, summary_text
+from perturbjax.screens import store
+from perturbjax.screens.inspection import inspect
 from perturbjax.screens.loading import load
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, Split, make_split
+from perturbjax.workdir import write_table, write_text
+
+# In the workdir; written by --mode=prepare.
+_STORE = 'prepared'
 
 
 class Setup(NamedTuple):
@@ -37,7 +45,7 @@ def prepare(
     for label in models:
         check_label(label)
     made = make_models(settings['models']) | dict(models)
-    compendium = load(settings['data'])
+    compendium = _compendium(settings['data'], folder)
     split = dict(settings['split'])
     name, seeds = split.pop('name'), split.pop('seeds', [settings['seed']])
     made_splits = [make_split(compendium, name, seed, **split) for seed in seeds]
@@ -54,6 +62,35 @@ def prepare(
     for file in ('vocabulary.json', 'data.json', 'split.json'):
         refuse_changed(folder / file, files[file])
     return Setup(settings, folder, compendium, made_splits, made), files
+
+
+def store_data(config: ml_collections.ConfigDict, folder: epath.Path) -> str:
+    """Reads the data and writes it into the workdir as a store that later runs start from, with a summary.
+
+    Writes `prepared/`, `data.html`, `data.txt` and `shared_perturbations.csv`; returns the text.
+    """
+    settings = check(config)
+    refuse_other_config(settings, folder)
+    compendium = load(settings['data'])
+    found = inspect(compendium)
+    store.write(compendium, folder / _STORE, settings['data'])
+    text = summary_text(found)
+    write_text(folder / 'data.html', summary_page(found, settings['data']))
+    write_text(folder / 'data.txt', text)
+    write_table(folder / 'shared_perturbations.csv', found.perturbations.rename_axis('context').reset_index())
+    return text
+
+
+def _compendium(data: Mapping[str, Any], folder: epath.Path) -> Compendium:
+    """The store of the workdir, where there is one, or else the data read anew."""
+    if not store.exists(folder / _STORE):
+        return load(data)
+    if store.made_from(folder / _STORE) != data:
+        raise InputError(
+            f'{folder / _STORE}: it was prepared with other settings of the data; '
+            'run --mode=prepare again, or give another --workdir.'
+        )
+    return store.read(folder / _STORE)
 
 
 def checkpoint_folder(setup: Setup, label: str, split: Split) -> epath.Path:

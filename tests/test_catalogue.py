@@ -298,6 +298,7 @@ EVIL = {'../evil.pkl': 'x', '/tmp/evil.pkl': 'x', 'norman/data_pyg/cell_graphs.p
             ('b/a.h5ad', b'', tarfile.SYMTYPE), ('c/a.h5ad', b'', tarfile.DIRTYPE), ('a.h5ad', DATA, tarfile.REGTYPE)
         ),
     ],
+    ids=range(6),
 )
 def test_only_the_wanted_file_is_taken_out(tmp_path, archive):
     inner = tmp_path / 'outer' / 'inner'
@@ -326,6 +327,7 @@ def damaged(archive):
         (zipped(**{'a.h5ad': DATA})[:20_000], 'is no zip or tar archive'),
         (DATA, 'is no zip or tar archive; delete it and fetch again'),
     ],
+    ids=range(7),  # archives hold the time
 )
 def test_an_archive_that_cannot_be_used_leaves_nothing(server, tmp_path, archive, reason):
     server.pages['/a.zip'] = Page(archive)

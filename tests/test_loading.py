@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from perturbjax.errors import InputError
+from perturbjax.screens import store
 from perturbjax.screens.loading import load
 
 FIELDS = {'context': 'cell', 'perturbation': 'drug', 'kind': 'Compound'}
@@ -41,6 +42,29 @@ def test_simulated_screens():
     compendium = load({'source': 'simulation', **small})
     assert {screen.scale for screen in compendium.screens} == {'log1p'}
     assert len(compendium.vocabulary.contexts) == 2
+
+
+def test_a_prepared_compendium_is_a_source(folder):
+    compendium = load(settings(folder / 'a.csv'))
+    store.write(compendium, folder / 'prepared')
+    again = load({'source': 'prepared', 'path': str(folder / 'prepared')})
+    assert again.fingerprint() == compendium.fingerprint()
+    with pytest.raises(InputError, match=r"data \(prepared\): no such setting 'scale'"):
+        load({'source': 'prepared', 'path': str(folder / 'prepared'), 'scale': 'log2'})
+    with pytest.raises(InputError, match=r'data.screens: a prepared compendium cannot be one of several'):
+        load({'screens': {'a': {'source': 'prepared', 'path': str(folder / 'prepared')}}})
+
+
+def test_genes_are_named_alike_where_it_is_asked_for(folder):
+    pd.DataFrame({'id': ['ENSG00000000001'], 'symbol': ['x']}).to_csv(folder / 'genes.tsv', sep='\t', index=False)
+    source = settings(folder / 'a.csv') | {'fields': FIELDS | {'readout_where': {'index': ['x', 'y']}}}
+    harmonised = load(source | {'harmonise': {'genes': 'ensembl', 'table': str(folder / 'genes.tsv')}})
+    assert load(source | {'harmonise': {}}).vocabulary.readouts == ('x', 'y')
+    assert harmonised.vocabulary.readouts == ('ENSG00000000001', 'y')
+    both = load({'screens': {'a': source}, 'harmonise': {'table': str(folder / 'genes.tsv')}})
+    assert both.vocabulary.readouts == ('x', 'y')
+    with pytest.raises(InputError, match="data.harmonise: no such setting 'gene'; did you mean 'genes'"):
+        load(source | {'harmonise': {'gene': 'symbol'}})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from perturbjax.errors import InputError
-from perturbjax.screens.readers import gctx
 from perturbjax.screens.readers.fields import Fields
 from perturbjax.screens.readers.gct import read_gct
 from perturbjax.screens.readers.gctx import read_gctx
@@ -170,20 +169,6 @@ def test_siginfo_of_another_release_is_refused(compounds):
     table.iloc[[0, *range(len(table))]].to_csv(siginfo, sep='\t', index=False)
     with pytest.raises(InputError, match=r"sig_id is there twice: 'elsewhere|SIG6'"):
         read_gctx(path, SIGINFO, str(siginfo))
-
-
-@pytest.mark.parametrize('slab', [1, 50, 10**6])
-@pytest.mark.parametrize('chunks', [None, (3, 4), (1, 8)])
-def test_gctx_reads_only_what_is_chosen(tmp_path, monkeypatch, slab, chunks):
-    monkeypatch.setattr(gctx, '_SLAB_BYTES', slab)
-    random = np.random.default_rng(0)
-    values = random.normal(size=(23, 8))
-    with h5py.File(tmp_path / 'm.h5', 'w') as file:
-        matrix = file.create_dataset('matrix', data=values, chunks=chunks)
-        for _ in range(10):
-            rows = np.sort(random.choice(23, random.integers(1, 24), replace=False))
-            columns = np.sort(random.choice(8, random.integers(1, 9), replace=False))
-            np.testing.assert_array_equal(gctx._read_chosen(matrix, rows, columns), values[np.ix_(rows, columns)])
 
 
 def test_what_is_no_gctx(tmp_path):

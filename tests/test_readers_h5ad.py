@@ -174,12 +174,6 @@ def test_replogle_bulk_form(tmp_path):
         preset('replogle_bulk')
 
 
-@pytest.mark.parametrize('name', PRESETS)
-def test_presets_hold_only_settings_that_exist(name):
-    assert set(PRESETS[name]) == {'fields', 'counts', 'scale'}
-    assert preset(name, context='c').context == 'c'
-
-
 REAL = {
     'papalexi_2021': (Fields(context='cell_line', control=('non-targeting',)), (20729, 299), 26, 2386),
     'korkut_2015_skmel133': (Fields(context='cell_line', perturbation='condition', kind='Compound'), (89, 87), 89, 0),

@@ -56,11 +56,11 @@ def blocks(values: Values, title: str) -> Iterator[Block]:
             progress.update(block.values.shape[0] * block.values.shape[1])
 
 
-def whole(values: Values) -> np.ndarray | scipy.sparse.csr_matrix:
-    """The values in memory, dense or CSR as they are stored."""
+def whole(values: Values, title: str = 'reading') -> np.ndarray | scipy.sparse.csr_matrix:
+    """The values in memory, dense or CSR as they are stored; with a progress bar as `blocks`."""
     if not isinstance(values, Stored):
         return values
-    found = iter(values.read())
+    found = blocks(values, title)
     first = next(found)
     if scipy.sparse.issparse(first.values):
         join = scipy.sparse.hstack if values.by_columns else scipy.sparse.vstack

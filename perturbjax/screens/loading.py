@@ -3,17 +3,24 @@
 import glob
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from perturbjax.errors import InputError, check_range, check_settings, did_you_mean, pick
+import ml_collections
+
+from perturbjax.errors import InputError, check_range, check_settings, pick
+from perturbjax.screens import store
+from perturbjax.screens.harmonisation import harmonise
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.profiles import average
 from perturbjax.screens.readers.fields import Fields
 from perturbjax.screens.readers.gct import read_gct
 from perturbjax.screens.readers.gctx import read_gctx
 from perturbjax.screens.readers.h5ad import read_h5ad
-from perturbjax.screens.readers.presets import PRESETS
+from perturbjax.screens.readers.matrix import read_pairs
+from perturbjax.screens.readers.perturblib import read_perturblib
+from perturbjax.screens.readers.presets import with_preset
+from perturbjax.screens.readers.saved import read_saved
 from perturbjax.screens.readers.table import read_long, read_wide
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, assemble
@@ -25,43 +32,80 @@ READERS: dict[str, Callable[..., Measurements]] = {
     'gctx': read_gctx,
     'long': read_long,
     'wide': read_wide,
+    'matrix': read_pairs,
+    'perturblib': read_perturblib,
 }
+# Of these a folder is one table, in shards.
+_SHARDED = (read_long, read_perturblib)
 
 
 def load(data: Mapping[str, Any]) -> Compendium:
     """The compendium that a config's `data` describes.
 
     `data` holds the settings of one source (see `read_profiles`), or `screens`, a mapping of such
-    settings. Raises InputError on anything in it that cannot be used.
+    settings; with either, `harmonise` (see `harmonisation.harmonise`; `{}` is off). A source
+    `prepared` is the folder that `--mode=prepare` wrote. Raises InputError on anything in it that
+    cannot be used.
     """
+    if isinstance(data, ml_collections.ConfigDict):
+        data = data.to_dict()
+    if not isinstance(data, Mapping):
+        raise InputError(f'data: {data!r} is no settings; give names and values.')
+    data = dict(data)
+    harmonised = data.pop('harmonise', {})
+    check_settings(harmonise, harmonised, 'data.harmonise', given=('screens', 'files'))
+    if data.get('source') == 'prepared':
+        check_settings(_read_prepared, data, 'data (prepared)')
+        return _read_prepared(**data)
     if 'screens' in data:
         check_settings(lambda screens: screens, data, 'data')
+        if not isinstance(data['screens'], Mapping) or not data['screens']:
+            raise InputError(f'data.screens: {data["screens"]!r} is no settings; give a name to those of each source.')
     sources = data['screens'].values() if 'screens' in data else [data]
     screens = [screen for source in sources for screen in _one_source(source)]
-    return assemble([profiles for profiles, _ in screens], [scale for _, scale in screens])
+    profiles = [each for each, _ in screens]
+    if harmonised:
+        profiles = harmonise(profiles, _h5ad_files(sources), **harmonised)
+    return assemble(profiles, [scale for _, scale in screens])
+
+
+def _read_prepared(source: str, path: str) -> Compendium:
+    return store.read(path)
+
+
+def _h5ad_files(sources: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The files of the sources, which may say more of a readout than its name."""
+    settings = (with_preset(**source) for source in sources)
+    return [file for each in settings if each.get('source') == 'h5ad' for file in find_files(each['path'])]
 
 
 def _one_source(settings: Mapping[str, Any]) -> list[tuple[Measurements, str]]:
-    settings = dict(settings)
+    if not isinstance(settings, Mapping):
+        raise InputError(f'data: {settings!r} is no settings; give names and values.')
+    settings = with_preset(**settings)
     source = settings.pop('source', '')
     if source == 'simulation':
         check_settings(simulate, settings, 'data (simulation)')
         return [(average(each, counts=True), 'log1p') for each in simulate(**settings).measurements]
-    reader = pick({**READERS, 'simulation': simulate}, source, 'data.source')
-    settings = with_preset(**settings)
+    if source == 'saved':
+        check_settings(read_saved_files, settings, 'data (saved)')
+        return read_saved_files(**settings)
+    if source == 'prepared':
+        raise InputError('data.screens: a prepared compendium cannot be one of several; prepare them all together.')
+    reader = pick(
+        {**READERS, 'simulation': simulate, 'saved': read_saved_files, 'prepared': store.read},
+        str(source),
+        'data.source',
+    )
     options = {name: settings.pop(name) for name in _options(reader) if name in settings}
+    check_settings(reader, options, f'data ({source})', given=('path', 'fields'))
     check_settings(read_profiles, settings, f'data ({source})', given=('reader', 'options'))
     return read_profiles(reader, options, **settings)
 
 
-def with_preset(preset: str = '', **settings: Any) -> dict[str, Any]:
-    """The settings over those of the preset, where one is named."""
-    if not preset:
-        return settings
-    if preset not in PRESETS:
-        raise InputError(f'data.preset: no such preset {preset!r}; {did_you_mean(preset, PRESETS)}')
-    known = PRESETS[preset]
-    return known | settings | {'fields': known['fields'] | dict(settings.get('fields', {}))}
+def read_saved_files(path: str | Sequence[str]) -> list[tuple[Measurements, str]]:
+    """The screens that `interop.screens.write_screens` wrote, and their scales, from every file at `path`."""
+    return [read_saved(file) for file in find_files(path)]
 
 
 def _options(reader: Callable) -> list[str]:
@@ -93,9 +137,12 @@ def read_profiles(
     check_range('data', 0.0, target_sum=target_sum)
     check_range('data', 0, duplicate_seed=duplicate_seed)
     check_settings(Fields, fields, 'data.fields')
+    wrong = [value for value in missing if isinstance(value, bool) or not isinstance(value, int | float)]
+    if wrong:
+        raise InputError(f'data.missing: {wrong[0]!r} is no number.')
     columns = Fields(**fields)
     screens = []
-    for file in find_files(path, folders=reader is read_long):
+    for file in find_files(path, folders=reader in _SHARDED):
         rows = reader(file, columns, **options)
         screens.append((average(rows, counts, target_sum, tuple(missing), duplicate_seed), scale))
     return screens
@@ -104,13 +151,15 @@ def read_profiles(
 def find_files(path: str | Sequence[str], folders: bool = False) -> list[str]:
     """The files at `path`, in order; a folder stands for the files in it, or for itself if `folders` are read."""
     paths = [path] if isinstance(path, str) else list(path)
+    if not all(isinstance(each, str) for each in paths):
+        raise InputError(f'data.path: {path!r} is no path, nor a list of them.')
     if not any(paths):
         raise InputError('data.path: no file is named; give it with --config.data.path=FILE.')
     return [file for each in paths for file in _files(each, folders)]
 
 
 def _files(path: str, folders: bool) -> list[str]:
-    found = sorted(glob.glob(path)) if glob.has_magic(path) else [path] * os.path.exists(path)
+    found = [path] if os.path.exists(path) else sorted(glob.glob(path))
     if not folders:
         found = [file for each in found for file in (_visible(each) if os.path.isdir(each) else [each])]
     if not found:

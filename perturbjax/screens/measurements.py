@@ -3,9 +3,9 @@
 import dataclasses
 
 import numpy as np
-import scipy.sparse
 
 from perturbjax.errors import InputError, listed
+from perturbjax.screens.blocks import Values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Measurements:
 
     Attributes:
       name: of the screen; also names it in outputs.
-      values: `[N, M]`, dense (NaN = not measured) or scipy CSR (zeros are measured).
+      values: `[N, M]`, dense (NaN = not measured), scipy CSR (zeros are measured), or `blocks.Stored`, which
+        stays in its file until rows are averaged to profiles; `blocks.whole` reads it.
       context: names `[N]`.
       perturbation: names `[N]` as `vocabulary.combine` writes them; control is `control`.
       readout: names `[M]`, each once.
@@ -24,7 +25,7 @@ class Measurements:
     """
 
     name: str
-    values: np.ndarray | scipy.sparse.csr_matrix
+    values: Values
     context: np.ndarray
     perturbation: np.ndarray
     readout: np.ndarray

@@ -12,6 +12,7 @@ from etils import epath
 
 from perturbjax.errors import InputError, check_range
 from perturbjax.models.lpm import LPM, Fitted
+from perturbjax.progress import bar
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
 from perturbjax.screens.vocabulary import PADDING
@@ -19,7 +20,7 @@ from perturbjax.training import checkpoints
 from perturbjax.training.parallel import numbers, pmap_evaluate, pmap_steps, replicate
 from perturbjax.training.sampling import pack
 from perturbjax.training.step import Recipe, State, Tally, add_tally, empty_tally, initialise
-from perturbjax.training.writers import Curve, bar
+from perturbjax.training.writers import Curve
 
 STEPS_PER_CALL = 100
 EVALUATED_AT_ONCE = 2**15
@@ -116,7 +117,7 @@ def train(
         state, progress = _start(manager, state)
         state = replicate(state, devices)
         curve.forget_from(progress.epoch + 1)
-        with bar(f'{curve.model}, split {curve.split}', progress.epoch * size, settings.epochs * size) as shown:
+        with bar(f'{curve.model}, split {curve.split}', settings.epochs * size, progress.epoch * size) as shown:
             while not progress.is_over(settings):
                 began = time.perf_counter()
                 state, tally = _epoch(compiled, state, settings, shown)

@@ -1,13 +1,11 @@
-"""The training curve as JSON lines, and the progress bar; both on process 0 only."""
+"""The training curve as JSON lines; on process 0 only."""
 
 import io
 import json
-import sys
 from typing import Any
 
 import jax
 import pandas as pd
-import tqdm
 from etils import epath
 
 from perturbjax.errors import InputError
@@ -69,18 +67,3 @@ def read_curves(path: epath.Path) -> pd.DataFrame | None:
         if f'{kind}_rmse' in rows
     }
     return pd.DataFrame(curves)
-
-
-def bar(title: str, done: int, total: int) -> tqdm.tqdm:
-    """A progress bar over observations: epoch, errors, rate and time left; in a log file a line now and then."""
-    terminal = sys.stderr.isatty()
-    return tqdm.tqdm(
-        desc=title,
-        initial=done,
-        total=total,
-        unit='obs',
-        unit_scale=True,
-        disable=jax.process_index() != 0,
-        mininterval=0.1 if terminal else 30,
-        leave=not terminal,
-    )

@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,27 @@ _PIECE = re.compile(r'\D+[0-9]+')
 
 
 def find_column(table: pd.DataFrame, name: str, path: str, field: str) -> pd.Series | pd.Index:
-    """The column `[N]` of that name; `index`, or the index's own name, is the index.
+    """The column `[N]` of that name, or the first that is there of names joined by `|`.
 
-    Raises InputError naming the columns there are.
+    `index`, or the index's own name, is the index. Raises InputError naming the columns there are,
+    or where the column holds lists or the like, which are no values.
     """
-    if name in table.columns:
-        return table[name]
-    if name in ('index', table.index.name):
-        return table.index
+    for each in [name, *str(name).split('|')]:
+        column = table[each] if each in table.columns else table.index if each in ('index', table.index.name) else None
+        if column is not None:
+            _check_values(column, f'{path}: {field}: the column {each!r}')
+            return column
     there = listed([*table.columns, 'index'], most=40)
     raise InputError(f'{path}: {field}: there is no column {name!r}; there are {there}.')
+
+
+def _check_values(column: pd.Series | pd.Index, what: str) -> None:
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == 'mixed':
+        wrong = [value for value in column if not isinstance(value, Hashable)]
+        if wrong:
+            raise InputError(
+                f'{what} holds {type(wrong[0]).__name__} such as {str(wrong[0])[:50]!r}, not one value each.'
+            )
 
 
 def text(value: Any) -> str:
@@ -45,11 +56,12 @@ def texts(column: pd.Series | pd.Index, piece: str = '') -> np.ndarray:
 def matches(column: pd.Series | pd.Index, wanted: Iterable) -> np.ndarray:
     """Which values are among the wanted, bool `[N]`.
 
-    Values compare by what they say: `1`, `1.0`, `True`, `'1'` and `b'1'` are the same.
+    Values compare by what they say: `1`, `1.0`, `True`, `'1'` and `b'1'` are the same, and so are
+    a missing one and `''`.
     """
     codes, unique = pd.factorize(column)
     keys = {_key(value) for value in wanted}
-    return np.array([*(_key(value) in keys for value in np.asarray(unique)), False])[codes]
+    return np.array([*(_key(value) in keys for value in np.asarray(unique)), '' in keys], bool)[codes]
 
 
 def filled(table: pd.DataFrame, template: str, path: str, field: str, needed: np.ndarray | bool = True) -> np.ndarray:
@@ -57,9 +69,10 @@ def filled(table: pd.DataFrame, template: str, path: str, field: str, needed: np
 
     Raises InputError where a row lacks a value; rows not `needed` may, and have `''`.
     """
-    names, lacking = np.full(len(table), '', object), np.zeros(len(table), bool)
+    names: Any = ''
+    lacking = np.zeros(len(table), bool)
     for before, name, piece in template_steps(template):
-        names = names + before
+        names = names + before if before else names
         if not name:
             continue
         values = texts(find_column(table, name, path, field), piece)
@@ -69,7 +82,8 @@ def filled(table: pd.DataFrame, template: str, path: str, field: str, needed: np
                 f'{path}: {field}: {(missing & needed).sum()} of {len(table)} rows have no value in the column '
                 f'{name!r}; fill them in, or leave those rows out by data.fields.where.'
             )
-        names, lacking = names + values, lacking | missing
+        names, lacking = values if isinstance(names, str) and not names else names + values, lacking | missing
+    names = np.full(len(table), names, object) if isinstance(names, str) else names
     names[lacking] = ''
     return names
 

@@ -1,7 +1,7 @@
 """Which column of a file says what, and the names of its rows and readouts that follow from it."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,18 @@ from absl import logging
 
 from perturbjax.errors import InputError, did_you_mean, listed
 from perturbjax.screens.readers.columns import filled, find_column, matches, template_steps, text, texts
-from perturbjax.screens.vocabulary import CONTROL, TYPES, combine, parts, token
+from perturbjax.screens.readers.combinations import canonical, says_nothing
+from perturbjax.screens.readers.conditions import meets, several
+from perturbjax.screens.vocabulary import CONTROL, TYPES
+
+COMPOUND = 'Compound'
 
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
     """Which column says what. The column `index` is the rows' (or the readouts') own ids.
 
+    Of columns with `|` between them the first that is there counts, as in `'target|target_gene'`.
     A template builds a name from several columns, as `'{cell_id}_{pert_time}h'`; `'{index:_1}'`
     takes piece 1, counted from 0, of the index split at `_`.
 
@@ -30,9 +35,13 @@ class Fields:
       separator: joins the parts of a combination; `''` where no value is a combination. A `+`
         within parentheses belongs to the name. At `_`, which names hold too, a value is split
         only if in just one way its pieces are values that stand in the file by themselves.
+      dose: column or template; put behind the name of a compound, as `name-10uM`. A combination's
+        doses are joined as its parts are. Only of `kind` Compound, or none; a row without a dose has
+        none, and neither has any where all are a bare 1, as CPA writes for genes.
       kind: put in front of each part, one of `vocabulary.TYPES`, or `''`.
       readout: column or template of the readouts' table; `''` is its index.
-      where: keep only rows that have in this column this value, or one of these.
+      where: keep only rows that have in this column this value, or one of these, or that meet all
+        of `{'not': ..., 'at_least': 0.2, 'at_most': 1, 'above': 0, 'below': 2}` that are given.
       readout_where: the same for readouts.
     """
 
@@ -42,6 +51,7 @@ class Fields:
     control: tuple[str, ...] = (CONTROL,)
     control_column: str = ''
     separator: str = '+'
+    dose: str = ''
     kind: str = ''
     readout: str = ''
     where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -58,7 +68,7 @@ class Fields:
 
 def row_columns(fields: Fields) -> list[str]:
     """The columns of the rows' table that the fields use, each once."""
-    steps = template_steps(fields.context) + template_steps(fields.perturbation)
+    steps = [step for name in (fields.context, fields.perturbation, fields.dose) for step in template_steps(name)]
     used = [name for _, name, _ in steps] + [fields.control_column, *fields.where]
     return list(dict.fromkeys(filter(None, used)))
 
@@ -78,15 +88,28 @@ def label_rows(table: pd.DataFrame, fields: Fields, path: str) -> tuple[np.ndarr
     control = np.zeros(len(table), bool)
     if fields.control_column:
         column = find_column(table, fields.control_column, path, 'data.fields.control_column')
-        control = matches(column, (CONTROL, *_several(fields.control)))
+        control = matches(column, (CONTROL, *several(fields.control)))
     if fields.context_name:
         contexts = np.full(len(table), fields.context_name, object)
     else:
         contexts = filled(table, fields.context, path, 'data.fields.context')
     names = filled(table, fields.perturbation, path, 'data.fields.perturbation', needed=~control)
     names[control] = CONTROL
+    codes, distinct = _with_doses(names, table, fields, path)
+    words = {CONTROL, *map(text, several(fields.control))}
+    unique = canonical(distinct, words, fields.separator, fields.kind, path)
+    return contexts, np.array(unique, object)[codes]
+
+
+def _with_doses(names: np.ndarray, table: pd.DataFrame, fields: Fields, path: str) -> tuple[np.ndarray, list]:
+    """The distinct pairs of a name and its dose, `''` for none, and which of them each row has, `[N]`."""
+    if fields.dose and fields.kind in ('', COMPOUND):
+        doses = filled(table, fields.dose, path, 'data.fields.dose', needed=False)
+        if not says_nothing(doses, fields.separator):
+            pairs = pd.DataFrame({'name': names, 'dose': doses}).groupby(['name', 'dose'], sort=False)
+            return pairs.ngroup().to_numpy(), list(pairs.size().index)
     codes, unique = pd.factorize(names)
-    return contexts, np.array(_perturbations(unique, fields, path), object)[codes]
+    return codes, [(name, '') for name in unique]
 
 
 def readout_names(table: pd.DataFrame, fields: Fields, path: str) -> np.ndarray:
@@ -111,70 +134,15 @@ def readout_names(table: pd.DataFrame, fields: Fields, path: str) -> np.ndarray:
 
 
 def select(table: pd.DataFrame, where: Mapping[str, Any], path: str, field: str) -> np.ndarray:
-    """Positions of the rows that have, in every column of `where`, the value or one of the values.
+    """Positions of the rows that meet the condition on every column of `where`; see `conditions.meets`.
 
     Raises InputError where a column is missing or no row is left.
     """
     chosen = np.ones(len(table), bool)
     for name, wanted in where.items():
-        column = find_column(table, name, path, field)
-        met = matches(column, _several(wanted))
-        if not met.any():
-            sought, there = listed(map(text, _several(wanted))), listed(sorted(set(texts(column))))
-            raise InputError(f'{path}: {field}: {name!r} is nowhere {sought}; the values there are {there}.')
-        chosen &= met
+        chosen &= meets(find_column(table, name, path, field), wanted, f'{path}: {field}: {name!r}')
     if where and not chosen.any():
         raise InputError(f'{path}: {field}: nothing meets {listed(where)} together; loosen one of them.')
+    if not chosen.all():
+        logging.info('%s: %s: %d of %d are kept.', path, field, chosen.sum(), len(chosen))
     return np.flatnonzero(chosen)
-
-
-def _several(wanted: Any) -> tuple:
-    """One value, or several, as a tuple."""
-    return tuple(wanted) if isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes) else (wanted,)
-
-
-def _perturbations(names: Iterable[str], fields: Fields, path: str) -> list[str]:
-    """The canonical name of each distinct value: control parts dropped, the others sorted, with their type."""
-    control = {CONTROL, *map(text, _several(fields.control))}
-    canonical = []
-    for name, pieces in zip(names, _split(names, fields.separator, control, path)):
-        found = [] if name in control else [piece.strip() for piece in pieces]
-        if '' in found:
-            raise InputError(
-                f'{path}: data.fields.separator: {name!r} has an empty part; if {fields.separator!r} belongs to '
-                "names there, set data.fields.separator=''."
-            )
-        canonical.append(combine(token(part, fields.kind) for part in found if part not in control))
-    return canonical
-
-
-def _split(names: Iterable[str], separator: str, control: set[str], path: str) -> list[tuple[str, ...]]:
-    """The parts of each name."""
-    if separator == '+':
-        return [parts(name) for name in names]
-    if separator == '_':
-        return _split_known(names, control, path)
-    return [tuple(name.split(separator)) if separator else (name,) for name in names]
-
-
-def _split_known(names: Iterable[str], control: set[str], path: str) -> list[tuple[str, ...]]:
-    """The parts of each name, split at `_` only into control and names that do not split themselves."""
-    found: dict[str, tuple[str, ...]] = {}
-    singles = set(control)
-    for name in sorted(names, key=lambda name: name.count('_')):
-        ways = _ways(name.split('_'), singles)
-        found[name] = ways[0] if len(ways) == 1 else (name,)
-        if len(ways) != 1:
-            singles.add(name)
-    whole = [name for name in names if '_' in name and len(found[name]) == 1]
-    if whole:
-        logging.warning('%s: %d values hold _ but are no known parts joined: %s.', path, len(whole), listed(whole))
-    return [found[name] for name in names]
-
-
-def _ways(pieces: list[str], singles: set[str]) -> list[tuple[str, ...]]:
-    """Every way to join neighbouring pieces again so that all are known singles."""
-    if not pieces:
-        return [()]
-    heads = ((place, '_'.join(pieces[:place])) for place in range(1, len(pieces) + 1))
-    return [(head, *rest) for place, head in heads if head in singles for rest in _ways(pieces[place:], singles)]

@@ -14,15 +14,14 @@ from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.readers.columns import texts
 from perturbjax.screens.readers.fields import Fields, label_rows, readout_columns, readout_names, row_columns, select
 from perturbjax.screens.readers.gct import typed
-from perturbjax.screens.readers.h5ad import open_hdf5
-from perturbjax.screens.readers.table import finite, read_matrix, screen_name
+from perturbjax.screens.readers.hdf5 import choose, open_hdf5
+from perturbjax.screens.readers.table import read_matrix, screen_name
 
 _MATRIX, _PROFILES, _READOUTS = '0/DATA/0/matrix', '0/META/COL', '0/META/ROW'
-_SLAB_BYTES = 2**26
 
 
 def read_gctx(path: str, fields: Fields, siginfo: str = '', geneinfo: str = '') -> Measurements:
-    """The profiles of a GCTX file that `fields` choose, from metadata read before any value.
+    """The profiles of a GCTX file that `fields` choose, from metadata read before any value; large ones stay there.
 
     Args:
       path: the file.
@@ -46,7 +45,7 @@ def read_gctx(path: str, fields: Fields, siginfo: str = '', geneinfo: str = '') 
         columns = select(readouts, fields.readout_where, path, 'data.fields.readout_where')
         contexts, perturbations = label_rows(profiles.iloc[rows], fields, path)
         names = readout_names(readouts.iloc[columns], fields, path)
-        values = finite(_read_chosen(matrix, rows, columns), path)
+        values = choose(matrix, path, 'GCTX', rows, columns)
     return Measurements(screen_name(path), values, contexts, perturbations, names)
 
 
@@ -74,19 +73,3 @@ def _look_up(ids: np.ndarray, used: Sequence[str], info: str, key: str, path: st
             f'{listed(missing, most=3)}; give the table of the same release.'
         )
     return typed(table.loc[ids])
-
-
-def _read_chosen(matrix: h5py.Dataset, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """`matrix[rows][:, columns]` for sorted positions, by way of slabs of whole chunks."""
-    values = np.empty((len(rows), len(columns)), matrix.dtype)
-    left, right = columns[0], columns[-1] + 1
-    step = max(1, _SLAB_BYTES // (int(right - left) * matrix.dtype.itemsize))
-    chunk = matrix.chunks[0] if matrix.chunks else 1
-    step -= step % chunk if step > chunk else 0
-    for start in range(0, matrix.shape[0], step):
-        first, last = np.searchsorted(rows, [start, start + step])
-        if first < last:
-            top = rows[first]
-            slab = matrix[top : rows[last - 1] + 1, left:right]
-            values[first:last] = slab[np.ix_(rows[first:last] - top, columns - left)]
-    return values

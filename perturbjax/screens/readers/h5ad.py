@@ -1,26 +1,22 @@
 """AnnData's h5ad files, of anndata 0.5 to 0.13; only the parts that are needed are read."""
 
-import contextlib
-import pathlib
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import anndata
 import h5py
-import numpy as np
 import pandas as pd
-import scipy.sparse
 from anndata.io import read_elem
 
 from perturbjax.errors import InputError, listed
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.readers.fields import Fields, label_rows, readout_names, select
-from perturbjax.screens.readers.table import finite, screen_name
+from perturbjax.screens.readers.hdf5 import choose, compression, open_hdf5, shape
+from perturbjax.screens.readers.table import screen_name
 
 
 def read_h5ad(path: str, fields: Fields, layer: str = '') -> Measurements:
-    """The rows of an h5ad file that `fields` choose; a sparse block stays sparse, as CSR.
+    """The rows of an h5ad file that `fields` choose; sparse values stay sparse, and large ones in the file.
 
     Args:
       path: the file.
@@ -38,21 +34,17 @@ def read_h5ad(path: str, fields: Fields, layer: str = '') -> Measurements:
         columns = select(var_table, fields.readout_where, path, 'data.fields.readout_where')
         contexts, perturbations = label_rows(obs_table.iloc[rows], fields, path)
         names = readout_names(var_table.iloc[columns], fields, path)
-        block = _read_block(file, values, (len(obs_table), len(var_table)), path)
-    return Measurements(screen_name(path), finite(_take(block, rows, columns), path), contexts, perturbations, names)
+        _check_block(file[values], (len(obs_table), len(var_table)), path)
+        return Measurements(
+            screen_name(path), choose(file[values], path, 'h5ad', rows, columns), contexts, perturbations, names
+        )
 
 
-@contextlib.contextmanager
-def open_hdf5(path: str, kind: str) -> Iterator[h5py.File]:
-    """The open HDF5 file; what h5py has to complain of, then or later, becomes an InputError."""
-    if not pathlib.Path(path).is_file():
-        raise InputError(f'{path}: there is no such file.')
-    try:
-        with h5py.File(path) as file:
-            yield file
-    except (OSError, KeyError, RuntimeError) as error:
-        reason = str(error).partition('\n')[0]
-        raise InputError(f'{path}: cannot be read as {kind}, it is of another format or damaged ({reason}).') from error
+def read_var(path: str) -> pd.DataFrame:
+    """The table of an h5ad file's readouts; raises InputError where it has none."""
+    with open_hdf5(path, 'h5ad') as file, warnings.catch_warnings():
+        warnings.simplefilter('ignore', anndata.OldFormatWarning)
+        return _read_table(file, 'var', path)
 
 
 def _places(file: h5py.File, path: str, layer: str) -> tuple[str, str]:
@@ -91,19 +83,11 @@ def _read_table(file: h5py.File, key: str, path: str) -> pd.DataFrame:
     return table
 
 
-def _read_block(file: h5py.File, key: str, shape: tuple[int, int], path: str) -> np.ndarray | scipy.sparse.csr_matrix:
-    block = _read_element(file, key, path)
-    if block is None or block.shape != shape:
-        there = 'nothing' if block is None else f'an array of shape {block.shape}'
-        raise InputError(f'{path}: {key} holds {there}, but obs and var have {shape[0]} and {shape[1]} rows.')
-    if scipy.sparse.issparse(block):
-        return scipy.sparse.csr_matrix(block)
-    if np.asarray(block).dtype.kind not in 'biuf':
-        raise InputError(f'{path}: {key} holds {block.dtype} values, not numbers; choose another in data.layer.')
-    return np.asarray(block)
-
-
-def _take(block: np.ndarray | scipy.sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray):
-    """The chosen rows and columns; no copy where that is all of them."""
-    block = block if len(rows) == block.shape[0] else block[rows]
-    return block if len(columns) == block.shape[1] else block[:, columns]
+def _check_block(values: h5py.Dataset | h5py.Group, expected: tuple[int, int], path: str) -> None:
+    key, there = values.name.lstrip('/'), shape(values)
+    if there != expected:
+        what = f'an array of shape {there}' if there else 'nothing'
+        raise InputError(f'{path}: {key} holds {what}, but obs and var have {expected[0]} and {expected[1]} rows.')
+    dtype = (values['data'] if compression(values) else values).dtype
+    if dtype.kind not in 'biuf':
+        raise InputError(f'{path}: {key} holds {dtype} values, not numbers; choose another in data.layer.')

@@ -1,10 +1,10 @@
 """Tables of text or parquet: long, wide, and embeddings."""
 
+import contextlib
 import pathlib
 import re
 import warnings
-import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from perturbjax.screens.readers.columns import filled, find_column
 from perturbjax.screens.readers.fields import Fields, label_rows, readout_names, row_columns, select
 
 _SEPARATORS = {'.csv': ',', '.tsv': '\t', '.txt': '\t'}
-_TABLES = (*_SEPARATORS, '.parquet')
+TABLES = (*_SEPARATORS, '.parquet')
 _ENDINGS = re.compile(r'(\.(h5ad|gctx?|csv|tsv|txt|parquet))?(\.gz)?$', re.IGNORECASE)
 
 # pandas reads every digit by itself from 3.1 on.
@@ -35,16 +35,22 @@ def read_long(path: str, fields: Fields, value: str = 'value') -> Measurements:
 
     Raises InputError where a column is missing, or holds no number in `value`, no name elsewhere.
     """
-    table = _read_shards(path)
-    table = table.iloc[select(table, fields.where, path, 'data.fields.where')]
-    table = table.iloc[select(table, fields.readout_where, path, 'data.fields.readout_where')]
+    return arrange(read_shards(path), fields, value, path)
+
+
+def arrange(table: pd.DataFrame, fields: Fields, value: str, path: str) -> Measurements:
+    """The lines of a long table as rows of a screen; see `read_long`."""
+    for field in ('where', 'readout_where'):
+        places = select(table, getattr(fields, field), path, f'data.fields.{field}')
+        table = table if len(places) == len(table) else table.iloc[places]
     contexts, perturbations = label_rows(table, fields, path)
     readout, names = pd.factorize(filled(table, fields.readout or 'readout', path, 'data.fields.readout'))
     column = find_column(table, value, path, 'data.value')
     numbers = _numbers(column.to_frame(), path, 'mend it, or name the column of the numbers in data.value')
-    lines = pd.DataFrame({'context': contexts, 'perturbation': perturbations, 'readout': readout})
-    lines['replicate'] = lines.groupby(['context', 'perturbation', 'readout'], sort=False).cumcount()
-    row = lines.groupby(['context', 'perturbation', 'replicate'], sort=False).ngroup().to_numpy()
+    profile, _ = pd.factorize(pd.factorize(contexts)[0] * len(table) + pd.factorize(perturbations)[0])
+    entry = profile * len(names) + readout
+    replicate = pd.Series(entry).groupby(entry).cumcount().to_numpy()
+    row, _ = pd.factorize(profile * (replicate.max() + 1) + replicate)
     first = np.unique(row, return_index=True)[1]
     values = np.full((len(first), len(names)), np.nan)
     values[row, readout] = numbers[:, 0]
@@ -62,7 +68,8 @@ def read_wide(path: str, fields: Fields) -> Measurements:
     table = read_matrix(path)
     table = table.iloc[select(table, fields.where, path, 'data.fields.where')]
     contexts, perturbations = label_rows(table, fields, path)
-    readouts = pd.DataFrame(index=table.columns.drop(row_columns(fields), errors='ignore'))
+    used = {name for names in row_columns(fields) for name in (names, *names.split('|'))}
+    readouts = pd.DataFrame(index=table.columns.drop(used.intersection(table.columns)))
     readouts = readouts.iloc[select(readouts, fields.readout_where, path, 'data.fields.readout_where')]
     mend = "a column that no field uses is a readout, so take it out or set data.fields.readout_where={'index': [...]}"
     values = finite(_numbers(table[readouts.index], path, mend), path)
@@ -89,26 +96,42 @@ def read_matrix(path: str, columns: Collection[str] = ()) -> pd.DataFrame:
     A first column without a name is the index. Only `columns` are read, where given.
     Raises InputError where it cannot be read, has no lines, or names a column twice.
     """
-    ending = _ending(path)
-    try:
+    with _reading(path) as ending:
         if ending == '.parquet':
             table = pd.read_parquet(path, columns=list(columns) or None)
-        elif ending in _SEPARATORS:
-            table = _read_text(path, _SEPARATORS[ending], columns)
         else:
-            raise InputError(f'{path}: is no table by its name, which should end in {listed(_TABLES)}.')
+            table = _read_text(path, _SEPARATORS[ending], columns)
+    if table.empty:
+        raise InputError(f'{path}: the table has {len(table)} lines and {len(table.columns)} columns, so no values.')
+    return table
+
+
+def column_names(path: str) -> list[str]:
+    """The names of a table's columns, from the head of the file. Raises InputError as `read_matrix`."""
+    with _reading(path) as ending:
+        if ending == '.parquet':
+            return list(pd.read_parquet(path).columns)
+        return _header(path, _SEPARATORS[ending])
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[str]:
+    """The ending of a table; what a library has to complain of while it is read becomes an InputError."""
+    ending = _ending(path)
+    if ending not in TABLES:
+        raise InputError(f'{path}: is no table by its name, which should end in {listed(TABLES)}.')
+    try:
+        yield ending
     except InputError:
         raise
     except FileNotFoundError as error:
         raise InputError(f'{path}: there is no such file.') from error
     except ImportError as error:
         raise InputError(f"{path}: parquet needs pyarrow; pip install 'perturbjax[parquet]'.") from error
-    except (OSError, EOFError, ValueError, zlib.error, pd.errors.ParserWarning) as error:
+    except Exception as error:  # those of pandas, pyarrow and zlib have no other class in common
         reason = str(error).strip().partition('\n')[0]
-        raise InputError(f'{path}: cannot be read as a {ending} table ({reason}).') from error
-    if table.empty:
-        raise InputError(f'{path}: the table has {len(table)} lines and {len(table.columns)} columns, so no values.')
-    return table
+        mend = '; save it as UTF-8' if isinstance(error, UnicodeError) else ''
+        raise InputError(f'{path}: cannot be read as a {ending} table ({reason}){mend}.') from error
 
 
 def finite(values: np.ndarray | scipy.sparse.csr_matrix, path: str) -> np.ndarray | scipy.sparse.csr_matrix:
@@ -139,11 +162,16 @@ def _ending(path: str) -> str:
     return pathlib.Path(str(path).lower().removesuffix('.gz')).suffix
 
 
-def _read_text(path: str, separator: str, columns: Collection[str]) -> pd.DataFrame:
-    # pandas renames repeated columns without a word, so the header is read by itself first.
+def _header(path: str, separator: str) -> list[str]:
+    # pandas renames repeated columns without a word, so the header is read by itself.
     header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
     if header.duplicated().any():
         raise InputError(f'{path}: columns are named twice: {listed(header[header.duplicated()])}; rename one of them.')
+    return list(header)
+
+
+def _read_text(path: str, separator: str, columns: Collection[str]) -> pd.DataFrame:
+    header = _header(path, separator)
     missing = [name for name in columns if name not in set(header)]
     if missing:
         raise InputError(f'{path}: there is no column {listed(missing)}; there are {listed(header, most=40)}.')
@@ -151,17 +179,26 @@ def _read_text(path: str, separator: str, columns: Collection[str]) -> pd.DataFr
         warnings.simplefilter('error', pd.errors.ParserWarning)  # lines longer than the header
         usecols = list(columns) or None
         table = pd.read_csv(path, sep=separator, usecols=usecols, index_col=False, low_memory=False, **_EXACT)
+    if not str(path).lower().endswith('.gz') and not _ends_in_newline(path):
+        logging.warning('%s: the last line has no end; if the file was cut short, its last value is wrong.', path)
     return table if header[0] else table.set_index(table.columns[0]).rename_axis(None)
 
 
-def _read_shards(path: str) -> pd.DataFrame:
-    """The table, or all tables of the folder one after the other."""
+def _ends_in_newline(path: str) -> bool:
+    with open(path, 'rb') as file:
+        file.seek(-1, 2)
+        return file.read() in (b'\n', b'\r')
+
+
+def read_shards(path: str, pattern: str = '*') -> pd.DataFrame:
+    """The table, or all tables of the folder whose names fit the pattern, one after the other."""
     folder = pathlib.Path(path)
     if not folder.is_dir():
         return read_matrix(path)
-    files = [str(file) for file in sorted(folder.iterdir()) if _ending(file.name) in _TABLES]
+    visible = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith('.')]
+    files = [str(file) for file in visible if _ending(file.name) in TABLES]
     if not files:
-        raise InputError(f'{path}: the folder has no table in it, no file that ends in {listed(_TABLES)}.')
+        raise InputError(f'{path}: the folder has no table in it, no file that ends in {listed(TABLES)}.')
     tables = [read_matrix(file) for file in files]
     for file, table in zip(files, tables, strict=True):
         if set(table.columns) != set(tables[0].columns):

@@ -1,0 +1,73 @@
+"""What contexts share, before anything is trained: what one context alone has seen cannot be transferred to another.
+
+C contexts. A perturbation is a whole name, combinations too; control is none. What has no value at all is not measured.
+"""
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.vocabulary import parts
+
+
+def shared_perturbations(compendium: Compendium) -> pd.DataFrame:
+    """How many perturbations are measured both here and there, `[C, C]`; on the diagonal, how many there are."""
+    return _shared(measured_perturbations(compendium), compendium)
+
+
+def shared_readouts(compendium: Compendium) -> pd.DataFrame:
+    """How many readouts are measured both here and there, `[C, C]`; on the diagonal, how many there are."""
+    return _shared(measured_readouts(compendium), compendium)
+
+
+def transferable(compendium: Compendium) -> pd.DataFrame:
+    """How much each context measured, and how much of that another context did too: a row per context, of counts.
+
+    Columns: `perturbations`; of them `elsewhere` (the same in another context) and `parts_elsewhere`
+    (each part in another context, alone or combined: what the split `unseen_in_context` can hold out);
+    `readouts` and of them `readouts_elsewhere`.
+    """
+    named, readouts = measured_perturbations(compendium), measured_readouts(compendium)
+    pieces = named.assign(name=named['name'].map(parts)).explode('name')
+    pieces['name'] = _in_several(pieces)
+    counts = {
+        'perturbations': named.groupby('context').size(),
+        'elsewhere': _in_several(named).groupby(named['context']).sum(),
+        'parts_elsewhere': pieces['name'].groupby(level=0).all().groupby(named['context']).sum(),
+        'readouts': readouts.groupby('context').size(),
+        'readouts_elsewhere': _in_several(readouts).groupby(readouts['context']).sum(),
+    }
+    return pd.DataFrame(counts, index=list(compendium.vocabulary.contexts)).fillna(0).astype(int)
+
+
+def measured_perturbations(compendium: Compendium) -> pd.DataFrame:
+    """Each context with each perturbation measured there: the columns `context` and `name`."""
+    table = compendium.table()
+    measured = np.concatenate([~np.isnan(screen.values).all(axis=1) for screen in compendium.screens])
+    chosen = table.loc[measured & (table['order'] > 0).to_numpy(), ['context', 'perturbation']]
+    return chosen.set_axis(['context', 'name'], axis=1).drop_duplicates(ignore_index=True)
+
+
+def measured_readouts(compendium: Compendium) -> pd.DataFrame:
+    """Each context with each readout measured there, in control or not: the columns `context` and `name`."""
+    names = compendium.vocabulary
+    found = []
+    for screen in compendium.screens:
+        for context in screen.contexts:
+            measured = ~np.isnan(screen.values[screen.context == context]).all(axis=0)
+            readouts = np.array(names.readouts, object)[screen.readout[measured]]
+            found.append(pd.DataFrame({'context': names.contexts[context], 'name': readouts}))
+    return pd.concat(found).drop_duplicates(ignore_index=True)
+
+
+def _in_several(measured: pd.DataFrame) -> pd.Series:
+    """Which rows name what more than one context has."""
+    return measured.groupby('name')['context'].transform('nunique') > 1
+
+
+def _shared(measured: pd.DataFrame, compendium: Compendium) -> pd.DataFrame:
+    contexts = compendium.vocabulary.contexts
+    context, name = compendium.vocabulary.context_ids(measured['context']), pd.factorize(measured['name'])[0]
+    has = scipy.sparse.csr_matrix((np.ones(len(name), int), (context, name)), (len(contexts), max(name, default=0) + 1))
+    return pd.DataFrame((has @ has.T).toarray(), contexts, contexts)
