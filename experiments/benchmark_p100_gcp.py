@@ -34,6 +34,7 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         'perturbation_mean': {},
         'lpm': {'embedding': 32, 'hidden': (128, 128), 'dropout': 0.1},
     }
+    config.analysis = {'mechanisms': 'experiments/p100_gcp_mechanisms.csv'}
     config.training = {
         'learning_rate': 0.002,
         'decay': 0.98,

@@ -10,7 +10,6 @@ import anndata
 import jax
 import ml_collections
 import numpy as np
-import pandas as pd
 from absl import logging
 from etils import epath
 
@@ -229,8 +228,10 @@ def analyse(setup: Setup) -> None:
     found = study(_learned(setup), setup.compendium, everywhere, Study(**setup.config['analysis']))
     for name, table in found.items():
         workdir.write_table(setup.folder / 'analysis' / f'{name}.csv', table)
-    for place, (_, table) in enumerate(found.get('what_if', pd.DataFrame()).groupby(['model', 'context', 'readout'])):
-        workdir.write_figure(setup.folder / 'analysis' / f'what_if_{place + 1}.svg', draw(table).figure)
+    if 'what_if' in found:
+        questions = found['what_if'].groupby(['model', 'context', 'readout'], sort=False)
+        for place, (_, table) in enumerate(questions, start=1):
+            workdir.write_figure(setup.folder / 'analysis' / f'what_if_{place}.svg', draw(table).figure)
 
 
 def _learned(setup: Setup) -> dict[str, list[epath.Path]]:

@@ -260,3 +260,32 @@ def test_predicting_before_training_is_told(tmp_path):
     with pytest.raises(InputError, match='no checkpoint is there; train first'):
         experiment.run(tiny.get_config(), str(tmp_path), 'predict')
     assert not list(tmp_path.iterdir())
+
+
+def test_embeddings_answer_what_the_config_asks(workdir, tmp_path):
+    config = tiny.get_config()
+    (tmp_path / 'pairs.csv').write_text('first,second\nGENE01,GENE02\nGENE02,GENE03\nGENE05,GENE06\nGENE04,GENE07\n')
+    config.analysis = {
+        'pairs': {'made_up': {'path': str(tmp_path / 'pairs.csv'), 'axis': 'readout'}},
+        'what_if': ({'context': 'context1', 'readout': 'GENE01', 'top': 3},),
+    }
+    experiment.run(config, str(workdir), 'analyse')
+    found = {path.stem: path for path in (workdir / 'analysis').iterdir()}
+    names = {'agreement_lpm_perturbation', 'agreement_lpm_readout', 'pairs_made_up', 'what_if', 'what_if_1'}
+    assert set(found) == names
+    pairs = pd.read_csv(found['pairs_made_up'])
+    assert set(pairs['source']) == {'lpm', 'profiles'}
+    assert (pairs['pairs'] == 4).all()
+    assert len(pd.read_csv(found['what_if'])) == 6
+    assert found['what_if_1'].read_text().startswith('<?xml')
+    shutil.rmtree(workdir / 'analysis')
+
+
+def test_an_analysis_that_asks_for_nothing_or_for_what_is_not_there_is_told(workdir):
+    config = tiny.get_config()
+    with pytest.raises(InputError, match='analysis: the config asks for nothing'):
+        experiment.run(config, str(workdir), 'analyse')
+    config.analysis = {'targets': 'nowhere.tsv'}
+    with pytest.raises(InputError, match='nowhere.tsv'):
+        experiment.run(config, str(workdir), 'analyse')
+    assert not (workdir / 'analysis').exists()

@@ -87,13 +87,18 @@ def _one_source(settings: Mapping[str, Any]) -> list[tuple[Measurements, str]]:
     if source == 'simulation':
         check_settings(simulate, settings, 'data (simulation)')
         return [(average(each, counts=True), 'log1p') for each in simulate(**settings).measurements]
+    if source == 'catalogue':
+        # Imported late: it is a command too, and runs as one only if nothing has imported it before.
+        from perturbjax.screens import catalogue
+
+        return _one_source(catalogue.settings(**settings))
     if source == 'saved':
         check_settings(read_saved_files, settings, 'data (saved)')
         return read_saved_files(**settings)
     if source == 'prepared':
         raise InputError('data.screens: a prepared compendium cannot be one of several; prepare them all together.')
     reader = pick(
-        {**READERS, 'simulation': simulate, 'saved': read_saved_files, 'prepared': store.read},
+        {**READERS, **dict.fromkeys(('simulation', 'saved', 'prepared', 'catalogue'), simulate)},
         str(source),
         'data.source',
     )
