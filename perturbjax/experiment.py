@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -23,7 +24,9 @@ from perturbjax.evaluation.report import report_page
 from perturbjax.evaluation.results import Results, judge
 from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
 from perturbjax.interop.cell_eval import write_cell_eval
+from perturbjax.interop.perturblib_table import write_perturblib
 from perturbjax.interop.predictions import add_configured
+from perturbjax.interop.tidy import write_tidy
 from perturbjax.models import LearnedModel, Model, context_mean, no_change
 from perturbjax.models.grid import score_grid
 from perturbjax.models.lpm import Fitted
@@ -203,14 +206,20 @@ def _when(folder: epath.Path) -> dict[str, str]:
 
 
 def export(folder: epath.Path) -> None:
-    """Every model's predictions as other tools read them: `exported/MODEL/ahlmann_eltze` and `.../cell_eval`."""
+    """Every model's predictions as other tools read them: one long table, and a folder `exported/MODEL` for each.
+
+    In it are `ahlmann_eltze`, `cell_eval` and, where parquet can be written, `perturblib`.
+    """
     predicted = workdir.read_h5ad(folder / 'predictions.h5ad')
+    write_tidy(predicted, folder / 'exported' / 'predictions.csv.gz')
     for model in map(str, predicted.uns['models']):
         if np.isnan(predicted.layers[model]).all():
             logging.warning('%s predicts nothing, so nothing is exported of it.', model)
             continue
         write_ahlmann_eltze(predicted, model, folder / 'exported' / model / 'ahlmann_eltze')
         write_cell_eval(predicted, model, folder / 'exported' / model / 'cell_eval')
+        if importlib.util.find_spec('pyarrow'):
+            write_perturblib(predicted, model, folder / 'exported' / model / 'perturblib')
 
 
 def embed(setup: Setup) -> None:

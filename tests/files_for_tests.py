@@ -179,6 +179,8 @@ def check_screen(screen, vocabulary, rows=None):
 
 def tally(request):
     """Says how many files were tried so far."""
-    terminal = request.config.pluginmanager.get_plugin('terminalreporter')
-    if terminal:
-        terminal.write_line(f'\nbad files tried so far: {TRIED.total()}, {dict(TRIED)}')
+    manager = request.config.pluginmanager
+    terminal, capture = manager.get_plugin('terminalreporter'), manager.get_plugin('capturemanager')
+    if terminal and capture:  # neither is there in a worker of xdist
+        with capture.global_and_fixture_disabled():
+            terminal.write_line(f'\nbad files tried so far: {TRIED.total()}, {dict(TRIED)}')

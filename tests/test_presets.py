@@ -11,7 +11,6 @@ import scipy.sparse
 
 from perturbjax.errors import InputError, check_settings
 from perturbjax.screens.loading import READERS, load
-from perturbjax.screens.readers import gctx
 from perturbjax.screens.readers.fields import Fields
 from perturbjax.screens.readers.presets import PRESETS, with_preset
 
@@ -201,7 +200,6 @@ def test_lincs_2020(tmp_path):
     assert profiles({'preset': 'lincs_2020', **settings, 'fields': genes})[0] == {('A549', 'CRISPR-KO_STAT1'): [12, 14]}
 
 
-@pytest.mark.xfail('look_up' not in vars(gctx), reason='read_gctx looks up gene_id alone', strict=True)
 def test_lincs_2017(tmp_path):
     siginfo = {
         'sig_id': SIGNATURES, 'pert_iname': ['x', 'x', 'y', 'DMSO', 'STAT1'], 'pert_type': TYPES, 'cell_id': 'A549',

@@ -85,24 +85,31 @@ def _split(names: Sequence[str], separator: str, control: set[str], path: str) -
 def _split_known(names: Sequence[str], control: set[str], path: str) -> list[tuple[str, ...]]:
     """The parts of each name, split at `_` only into control and names that do not split themselves."""
     found: dict[str, tuple[str, ...]] = {}
-    ambiguous, singles = [], set(control)
+    singles, ambiguous = set(control), set()
+    lengths = {single.count('_') + 1 for single in singles}
     for name in sorted(names, key=lambda name: name.count('_')):
-        ways, parts = _only_way(name.split('_'), singles)
+        ways, parts = _only_way(name.split('_'), singles, sorted(lengths))
         found[name] = parts if ways == 1 else (name,)
         if ways != 1:
             singles.add(name)
+            lengths.add(name.count('_') + 1)
         if ways > 1:
-            ambiguous.append(name)
+            ambiguous.add(name)
     whole = [name for name in names if '_' in name and len(found[name]) == 1 and name not in ambiguous]
-    for these, fault in ((whole, 'are no known parts joined'), (ambiguous, 'split in several ways and stay whole')):
+    for these, fault in (
+        (whole, 'are no known parts joined'),
+        (sorted(ambiguous), 'split in several ways and stay whole'),
+    ):
         if these:
             logging.warning('%s: %d values hold _ but %s: %s.', path, len(these), fault, listed(these))
     return [found[name] for name in names]
 
 
-def _only_way(pieces: Sequence[str], singles: set[str]) -> tuple[int, tuple[str, ...]]:
-    """In how many ways (0, 1, or 2 for more) neighbouring pieces join into known singles, and the last found."""
-    lengths = sorted({single.count('_') + 1 for single in singles})
+def _only_way(pieces: Sequence[str], singles: set[str], lengths: Sequence[int]) -> tuple[int, tuple[str, ...]]:
+    """In how many ways (0, 1, or 2 for more) neighbouring pieces join into known singles, and one of them.
+
+    `lengths`: of how many pieces the singles are, sorted.
+    """
     ways, first = [0] * len(pieces) + [1], [0] * len(pieces)  # of the pieces from each place on
     for place in reversed(range(len(pieces))):
         for length in lengths:

@@ -74,6 +74,8 @@ def _read_table(file: h5py.File, key: str, path: str) -> pd.DataFrame:
     """obs or var; anndata 0.5 wrote them as records, with the categories in uns."""
     if isinstance(file[key], h5py.Group):
         return _read_element(file, key, path)
+    if file[key].dtype.names is None:
+        raise InputError(f'{path}: {key} is no table, as an h5ad file has it, but {file[key].dtype} values.')
     table = pd.DataFrame.from_records(file[key][:])
     table = table.set_index(table.columns[0])
     for name in table.columns:
@@ -88,6 +90,8 @@ def _check_block(values: h5py.Dataset | h5py.Group, expected: tuple[int, int], p
     if there != expected:
         what = f'an array of shape {there}' if there else 'nothing'
         raise InputError(f'{path}: {key} holds {what}, but obs and var have {expected[0]} and {expected[1]} rows.')
+    if not all(expected):
+        raise InputError(f'{path}: no values: {expected[0]} rows x {expected[1]} readouts.')
     dtype = (values['data'] if compression(values) else values).dtype
     if dtype.kind not in 'biuf':
         raise InputError(f'{path}: {key} holds {dtype} values, not numbers; choose another in data.layer.')

@@ -103,6 +103,9 @@ def _step(matrix: h5py.Dataset, chosen: int, width: int) -> int:
 def _sparse(group: h5py.Group, rows: np.ndarray, columns: np.ndarray) -> Iterator[Block]:
     """Blocks of rows of CSR, or of columns of CSC, which is the CSR of the transposed matrix."""
     by_columns, indptr = compression(group) == _BY_COLUMNS, group['indptr'][:]
+    rises = len(indptr) and indptr[0] == 0 and (np.diff(indptr) >= 0).all()
+    if not rises or not indptr[-1] == len(group['data']) == len(group['indices']):
+        raise OSError(f'{group.name}: the parts of the sparse block do not fit')
     major, minor = (columns, rows) if by_columns else (rows, columns)
     width = shape(group)[0 if by_columns else 1]
     for place, start, stop in _spans(major, edges(indptr)):
@@ -110,6 +113,7 @@ def _sparse(group: h5py.Group, rows: np.ndarray, columns: np.ndarray) -> Iterato
         arrays = group['data'][first:last], group['indices'][first:last], indptr[start : stop + 1] - first
         try:
             block = scipy.sparse.csr_matrix(arrays, shape=(stop - start, width))
+            block.check_format(full_check=True)  # scipy's own code would read and write outside its arrays
         except ValueError as error:
             raise OSError(error) from error  # the arrays do not fit together: damage, as h5py would call it
         block = block if len(minor) == width else block[:, minor]

@@ -99,6 +99,8 @@ def read_matrix(path: str, columns: Collection[str] = ()) -> pd.DataFrame:
     with _reading(path) as ending:
         if ending == '.parquet':
             table = pd.read_parquet(path, columns=list(columns) or None)
+            # Text that is no UTF-8 shows only when it becomes Python's.
+            table = table.astype(dict.fromkeys(table.select_dtypes('string').columns, object))
         else:
             table = _read_text(path, _SEPARATORS[ending], columns)
     if table.empty:
