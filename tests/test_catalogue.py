@@ -388,6 +388,10 @@ def test_norman_from_its_zip_to_a_compendium(server, tmp_path, monkeypatch, gear
     assert compendium.vocabulary.contexts == ('K562',)
     assert compendium.vocabulary.readouts == ('KLF1', 'HBG1')
     assert compendium.screens[0].scale == 'log1p'
+    by_name = load({'source': 'catalogue', 'name': 'norman', 'cache': cache})
+    assert by_name.fingerprint() == compendium.fingerprint()
+    with pytest.raises(InputError, match='fetch adamson'):
+        load({'source': 'catalogue', 'name': 'adamson', 'cache': cache})
 
 
 def test_a_filled_cache_serves_offline_and_mends_itself(server, tmp_path, monkeypatch, gears):

@@ -4,14 +4,18 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import anndata
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments import tiny
 from perturbjax import experiment, preparation
+from perturbjax.analysis.embeddings import read_embeddings
 from perturbjax.errors import InputError
 from perturbjax.models import RESERVED, Model, no_change
 
@@ -260,6 +264,18 @@ def test_predicting_before_training_is_told(tmp_path):
     with pytest.raises(InputError, match='no checkpoint is there; train first'):
         experiment.run(tiny.get_config(), str(tmp_path), 'predict')
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_four_devices_is_read_on_one(workdir, tmp_path):
+    assert jax.local_device_count() == 4
+    folder = workdir / 'checkpoints' / 'lpm' / '13'
+    program = (
+        'import sys, jax, numpy as np, perturbjax; assert jax.local_device_count() == 1; '
+        'np.save(sys.argv[2], perturbjax.read_embeddings(sys.argv[1]).X)'
+    )
+    one = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', 'JAX_NUM_CPU_DEVICES': '1'}
+    subprocess.run([sys.executable, '-c', program, str(folder), str(tmp_path / 'x.npy')], env=one, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / 'x.npy'), read_embeddings(folder).X)
 
 
 def test_embeddings_answer_what_the_config_asks(workdir, tmp_path):
