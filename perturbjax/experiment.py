@@ -2,7 +2,6 @@
 
 import datetime
 import functools
-import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -11,7 +10,6 @@ import anndata
 import jax
 import ml_collections
 import numpy as np
-from absl import logging
 from etils import epath
 
 from perturbjax import predictions, workdir
@@ -22,11 +20,8 @@ from perturbjax.config import Evaluation, check, refuse_other_config
 from perturbjax.errors import InputError
 from perturbjax.evaluation.report import report_page
 from perturbjax.evaluation.results import Results, judge
-from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
-from perturbjax.interop.cell_eval import write_cell_eval
-from perturbjax.interop.perturblib_table import write_perturblib
+from perturbjax.interop.export import export
 from perturbjax.interop.predictions import add_configured
-from perturbjax.interop.tidy import write_tidy
 from perturbjax.models import LearnedModel, Model, context_mean, no_change
 from perturbjax.models.grid import score_grid
 from perturbjax.models.lpm import Fitted
@@ -73,7 +68,7 @@ def run(
         refuse_other_config(settings, epath.Path(folder))
         if mode == 'evaluate':
             return evaluate(settings, epath.Path(folder))
-        export(epath.Path(folder))
+        export(workdir.read_h5ad(epath.Path(folder) / 'predictions.h5ad'), epath.Path(folder) / 'exported')
         return None
     setup, files = prepare(config, epath.Path(folder), models or {})
     if mode in ('run', 'train'):
@@ -203,23 +198,6 @@ def _when(folder: epath.Path) -> dict[str, str]:
     times = ', '.join(f'{label} {each:.0f} s' for label, each in seconds.items())
     made = {'Evaluated': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC')}
     return made | ({'Fitting took': times} if times else {})
-
-
-def export(folder: epath.Path) -> None:
-    """Every model's predictions as other tools read them: one long table, and a folder `exported/MODEL` for each.
-
-    In it are `ahlmann_eltze`, `cell_eval` and, where parquet can be written, `perturblib`.
-    """
-    predicted = workdir.read_h5ad(folder / 'predictions.h5ad')
-    write_tidy(predicted, folder / 'exported' / 'predictions.csv.gz')
-    for model in map(str, predicted.uns['models']):
-        if np.isnan(predicted.layers[model]).all():
-            logging.warning('%s predicts nothing, so nothing is exported of it.', model)
-            continue
-        write_ahlmann_eltze(predicted, model, folder / 'exported' / model / 'ahlmann_eltze')
-        write_cell_eval(predicted, model, folder / 'exported' / model / 'cell_eval')
-        if importlib.util.find_spec('pyarrow'):
-            write_perturblib(predicted, model, folder / 'exported' / model / 'perturblib')
 
 
 def embed(setup: Setup) -> None:

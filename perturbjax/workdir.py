@@ -16,7 +16,7 @@ from perturbjax.errors import InputError
 
 
 @contextlib.contextmanager
-def _replacing(path: epath.Path) -> Iterator[epath.Path]:
+def replacing(path: epath.Path) -> Iterator[epath.Path]:
     """A path to write to, which takes the place of `path` if all goes well and else is taken away."""
     beside = path.parent / f'.{path.name}.writing'
     try:
@@ -26,10 +26,21 @@ def _replacing(path: epath.Path) -> Iterator[epath.Path]:
         beside.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def replacing_from_local(path: epath.Path) -> Iterator[pathlib.Path]:
+    """The same by way of a local file, for libraries that write nowhere else."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = pathlib.Path(folder) / path.name
+        yield local
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
+            epath.Path(local).copy(beside, overwrite=True)
+
+
 def write_text(path: epath.Path, text: str) -> None:
     """Writes a text file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as beside:
+    with replacing(path) as beside:
         beside.write_text(text)
 
 
@@ -64,12 +75,9 @@ def read_times(path: epath.Path) -> dict[str, float]:
 
 
 def write_h5ad(path: epath.Path, data: anndata.AnnData) -> None:
-    """Writes an h5ad whole or not at all; by way of a local file, for HDF5 writes nowhere else."""
-    with tempfile.TemporaryDirectory() as folder:
-        local = pathlib.Path(folder) / path.name
+    """Writes an h5ad whole or not at all."""
+    with replacing_from_local(path) as local:
         data.write_h5ad(local, compression='gzip')
-        with _replacing(path) as beside:
-            epath.Path(local).copy(beside, overwrite=True)
 
 
 def read_h5ad(path: epath.Path) -> anndata.AnnData:

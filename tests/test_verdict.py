@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perturbjax.evaluation.responders import Responders
 from perturbjax.evaluation.scores import Compared
 from perturbjax.evaluation.verdict import facts, notes, verdict
 
@@ -141,7 +142,9 @@ def compared_of(pairs, measured=(1000, 500)):
             'perturbation': np.repeat([f'p{i}' for i in range(pairs)], 2),
         }
     )
-    return Compared(profiles, [], np.empty(0), np.empty(0), np.tile(measured, pairs))
+    return Compared(
+        profiles, [], np.empty(0), np.empty(0), np.tile(measured, pairs), Responders(np.empty(0), np.empty(0))
+    )
 
 
 def test_facts():

@@ -45,7 +45,7 @@ def read_model(folder: str | os.PathLike, compendium: Compendium | None = None) 
 
     Raises InputError where there is no checkpoint, or its config does not say which model it is of.
     """
-    folder = absolute(folder)
+    folder = checkpoints.absolute(folder)
     saved = checkpoints.read(folder)
     label, settings = model_settings(saved.about.config, folder)
     model = make_models({label: settings})[label]
@@ -78,12 +78,6 @@ def model_settings(config: Mapping[str, Any], folder: str | os.PathLike) -> tupl
             )
         label = learned[0]
     return label, models.get(label, {})
-
-
-def absolute(folder: str | os.PathLike) -> epath.Path:
-    """The path of a folder as Orbax wants it: absolute, as `gs://` ones are."""
-    path = os.fspath(folder)
-    return epath.Path(path if '://' in path else os.path.abspath(path))
 
 
 def _ask(predict: Callable[[Params, Query], jax.Array], params: Params) -> Ask:

@@ -54,7 +54,8 @@ def study(
       InputError: a checkpoint or file cannot be read, or shares no name with the embeddings.
     """
     found: dict[str, pd.DataFrame] = {}
-    tables = {axis: _tables(models, axis, found) for axis in ('perturbation', 'readout')}
+    embeddings = {label: read_embeddings(folders) for label, folders in models.items()}
+    tables = {axis: _tables(embeddings, axis, found) for axis in ('perturbation', 'readout')}
     profiles = mean_deltas(compendium, training)
     tables['perturbation'][PROFILES], tables['readout'][PROFILES] = profiles, _of_readouts(profiles)
     perturbations = tables['perturbation']
@@ -77,13 +78,13 @@ def study(
 
 
 def _tables(
-    models: Mapping[str, Sequence[epath.Path]], axis: str, found: dict[str, pd.DataFrame]
+    embeddings: Mapping[str, anndata.AnnData], axis: str, found: dict[str, pd.DataFrame]
 ) -> dict[str, anndata.AnnData]:
     """Each model's table of one axis; how well its seeds agree goes to `found`."""
     tables = {}
-    for label, folders in models.items():
-        tables[label] = axis_table(read_embeddings(folders), axis)
-        if len(folders) > 1:
+    for label, of_model in embeddings.items():
+        tables[label] = axis_table(of_model, axis)
+        if of_model.obs['split'].nunique() > 1:
             aligned = align(tables[label])
             tables[label] = aligned.table
             found[f'agreement_{label}_{axis}'] = aligned.agreement

@@ -14,7 +14,7 @@ import pandas as pd
 
 from perturbjax.evaluation.controls import permuted_labels
 from perturbjax.evaluation.metrics import METRICS
-from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells
+from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells, has_replicates
 from perturbjax.evaluation.scores import BASELINE, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import bootstrap, interval
 from perturbjax.evaluation.summary import at_once, estimates, number_of_clusters, sums_of
@@ -38,7 +38,7 @@ def calibrate(predictions: anndata.AnnData, seed: int = 0, replicates: int = 200
     `drf_high`, and `drf_interpolated`, the same of the interpolated duplicate; `bds`, the share of profiles in
     which the duplicate beats the negative; `calibrated`: the interval lies above 0 and bds above a half.
     """
-    if not {'cells', *LAYERS} <= {*predictions.obs, *predictions.layers}:
+    if not has_replicates(predictions):
         return pd.DataFrame(columns=COLUMNS)
     # Where a context has no training perturbation there is nothing to beat.
     missing = np.isnan(predictions.layers['second_half']) | np.isnan(predictions.layers['perturbed_mean'])

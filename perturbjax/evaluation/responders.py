@@ -8,7 +8,11 @@ import scipy.stats
 
 # What `perturbjax.predictions` keeps of the rows behind a profile, see `screens.replicates`.
 LAYERS = ('variance', 'control_variance', 'rest_cells', 'rest_mean', 'rest_variance', 'first_half', 'second_half')
-COLUMNS = ('cells', 'control_cells')
+
+
+def has_replicates(predictions: anndata.AnnData) -> bool:
+    """Whether the predictions keep what `screens.replicates` knows; files of before may not."""
+    return {'cells', 'control_cells', *LAYERS} <= {*predictions.obs, *predictions.layers}
 
 
 class Responders(NamedTuple):
@@ -28,7 +32,7 @@ def responders(predictions: anndata.AnnData, truth: np.ndarray, cells: np.ndarra
 
     Everything is NaN where the predictions lack what `screens.replicates` knows.
     """
-    if not set(LAYERS) <= set(predictions.layers):
+    if not has_replicates(predictions):
         return Responders(*np.full((2, *truth.shape), np.nan))
     known = {name: np.asarray(predictions.layers[name], float) for name in LAYERS}
     weight = response_weight(truth - known['rest_mean'], np.nan_to_num(known['variance']) + known['rest_variance'])

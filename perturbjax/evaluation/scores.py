@@ -16,7 +16,7 @@ from perturbjax.errors import InputError, listed
 from perturbjax.evaluation.metrics import METRICS, Comparison
 from perturbjax.evaluation.metrics.discrimination import discriminate, perturbed_readouts
 from perturbjax.evaluation.metrics.pooling import moments
-from perturbjax.evaluation.responders import responders
+from perturbjax.evaluation.responders import Responders, responders
 from perturbjax.screens.scales import find_scale
 
 BASELINE = 'mean'
@@ -36,6 +36,7 @@ class Compared(NamedTuple):
       values: `[N, models, 3, metrics]`; the axis of 3 is (WHOLE, SHARED, REFERENCE).
       moments: what metrics over all values add up, `[N, models, 3, 8]`, see `pooling`.
       measured: readouts measured, `[N]`.
+      responders: which readouts respond, to compare with another baseline.
     """
 
     profiles: pd.DataFrame
@@ -43,15 +44,22 @@ class Compared(NamedTuple):
     values: np.ndarray
     moments: np.ndarray
     measured: np.ndarray
+    responders: Responders
 
 
-def compare(predictions: anndata.AnnData, baseline: str = BASELINE, cells: np.ndarray | None = None) -> Compared:
+def compare(
+    predictions: anndata.AnnData,
+    baseline: str = BASELINE,
+    cells: np.ndarray | None = None,
+    known: Responders | None = None,
+) -> Compared:
     """Every metric of every profile and model, beside the baseline.
 
     Args:
       predictions: as the runner writes them; layers `[N, M]` truth, control, perturbed_mean and one per model.
       baseline: one of the models.
       cells: rows behind each truth, `[N]`; those in `obs` unless the truth is but a part of them.
+      known: the responding readouts, where an earlier comparison has found them.
 
     Raises InputError where a part of them is missing.
     """
@@ -60,13 +68,14 @@ def compare(predictions: anndata.AnnData, baseline: str = BASELINE, cells: np.nd
     models = [str(name) for name in predictions.uns['models']]
     if cells is None:
         cells = np.asarray(predictions.obs.get('cells', np.ones(len(truth))), float)
-    given = _Given(truth.mean(where=np.isfinite(truth), dtype=float), responders(predictions, truth, cells))
+    known = known or responders(predictions, truth, cells)
+    given = _Given(truth.mean(where=np.isfinite(truth), dtype=float), known)
     screens = predictions.obs['screen'].astype(str).to_numpy()
     rows = [np.flatnonzero(screens == name) for name in np.unique(screens)]
     parts = [_compare_screen(predictions, each, given, models.index(baseline)) for each in rows]
     back = np.argsort(np.concatenate(rows))
     values, sums = (np.concatenate(part)[back] for part in zip(*parts))
-    return Compared(predictions.obs[PROFILE], models, values, sums, (~np.isnan(truth)).sum(axis=1))
+    return Compared(predictions.obs[PROFILE], models, values, sums, (~np.isnan(truth)).sum(axis=1), known)
 
 
 def score(compared: Compared) -> pd.DataFrame:
@@ -97,7 +106,7 @@ class _Given(NamedTuple):
     """What is known over all screens: a constant that values are taken less of, and the responding readouts."""
 
     centre: float
-    responders: Any
+    responders: Responders
 
 
 def _compare_screen(

@@ -54,7 +54,7 @@ def summarise(predictions: anndata.AnnData, compared: Compared, seed: int = 0, r
     columns = ['difference', 'difference_low', 'difference_high', 'baseline_ratio', 'baseline_ratio_low']
     table[[*columns, 'baseline_ratio_high', 'p_value']] = np.nan
     for name in filter(None, table['baseline'].unique()):
-        beside = compared if name == BASELINE else compare(predictions, name)
+        beside = compared if name == BASELINE else compare(predictions, name, known=compared.responders)
         other = _estimated(beside, seed, replicates)
         other = other.rename(columns=lambda column: column.replace('ratio', 'baseline_ratio'))
         other['p_value'] = _p_values(beside)

@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import pathlib
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from absl import logging
 from etils import epath
 
 from perturbjax.errors import InputError, listed
+from perturbjax.workdir import replacing_from_local
 
 _SEPARATORS = {'.csv': ',', '.csv.gz': ',', '.tsv': '\t', '.tsv.gz': '\t'}
 ENDINGS = ('.parquet', *_SEPARATORS)
@@ -37,7 +37,7 @@ def write_long(pieces: Iterable[pd.DataFrame], path: epath.PathLike) -> None:
     ending = next((each for each in ENDINGS if path.name.lower().endswith(each)), '')
     if not ending:
         raise InputError(f'{path}: is no long table by its name, which should end in {listed(ENDINGS)}.')
-    with _whole(path) as local:
+    with replacing_from_local(path) as local:
         if ending == '.parquet':
             _write_parquet(pieces, local)
         else:
@@ -100,18 +100,3 @@ def _tell_lost(piece: pd.DataFrame, name: str) -> None:
     if words & _MISSING:
         told = listed(sorted(words & _MISSING))
         logging.warning('%s: the names %s read as missing from text; write .parquet.', name, told)
-
-
-@contextlib.contextmanager
-def _whole(path: epath.Path) -> Iterator[pathlib.Path]:
-    """A local file to write to, which takes the place of `path` if all goes well."""
-    with tempfile.TemporaryDirectory() as folder:
-        local = pathlib.Path(folder) / path.name
-        yield local
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.parent / f'.{path.name}.writing'
-        try:
-            epath.Path(local).copy(beside, overwrite=True)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)

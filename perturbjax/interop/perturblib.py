@@ -16,7 +16,6 @@ max; here it stays as it was fitted.
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,20 +23,15 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from perturbjax.analysis.completion import absolute, model_settings
+from perturbjax.analysis.completion import model_settings
 from perturbjax.analysis.embeddings import AXES
 from perturbjax.errors import InputError, check_settings, listed
-from perturbjax.interop import perturblib_file
 from perturbjax.interop.perturblib_file import Content, read_file, write_file
 from perturbjax.models.lpm import Fitted, lpm
-from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, perturbation_type, target, token
+from perturbjax.screens.readers.perturblib import TRANSCRIPT, our_perturbation, their_perturbation
+from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 from perturbjax.training import checkpoints
 from perturbjax.training.loop import Settings
-
-COMPOUND = 'Compound'
-TRANSCRIPT = 'Transcriptome_'
-
-_DOSED = re.compile(r'.+-\d+(\.\d+)?[pnuµm]?M')
 
 
 def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> None:
@@ -53,7 +47,7 @@ def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> No
     Raises:
       InputError: it is no such file, would run code, or its parts do not fit; or the folder is taken.
     """
-    content, place = read_file(path), absolute(folder)
+    content, place = read_file(path), checkpoints.absolute(folder)
     try:
         settings = _settings(content.arguments)
         names = {table: [_ours(table, symbol) for symbol in content.symbols[table]] for table in AXES}
@@ -84,7 +78,7 @@ def export_perturblib(folder: str | os.PathLike, path: str, readout_type: str = 
     Raises:
       InputError: there is no checkpoint, or it is of a model that perturblib has no form for.
     """
-    params, about = checkpoints.read(absolute(folder))
+    params, about = checkpoints.read(folder)
     label, settings = model_settings(about.config, folder)
     if settings.get('model', label) != 'lpm':
         raise InputError(f'{folder}: holds the model {label!r}; perturblib has a form for LPM alone.')
@@ -147,12 +141,7 @@ def _ours(table: str, symbol: str) -> str:
     """Our name for perturblib's."""
     if table == 'readout':
         return symbol.removeprefix(TRANSCRIPT)
-    if table == 'context':
-        return symbol
-    if symbol == perturblib_file.CONTROL:
-        return CONTROL
-    is_compound = not perturbation_type(symbol) and _DOSED.fullmatch(symbol)
-    return token(symbol.replace('%2B', '+'), COMPOUND if is_compound else '')
+    return our_perturbation(symbol) if table == 'perturbation' else symbol
 
 
 def _renamed(names: Sequence[str], symbols: Sequence[str]) -> dict[str, str]:
@@ -180,12 +169,7 @@ def _theirs(table: str, name: str, readout_type: str) -> str:
     """perturblib's name for ours."""
     if table == 'readout':
         return f'{readout_type}_{name}' if readout_type else name
-    if table == 'context':
-        return name
-    if name == CONTROL:
-        return perturblib_file.CONTROL
-    is_compound = perturbation_type(name) == COMPOUND and _DOSED.fullmatch(name)
-    return (target(name) if is_compound else name).replace('+', '%2B')
+    return their_perturbation(name) if table == 'perturbation' else name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

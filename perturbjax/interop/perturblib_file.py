@@ -17,9 +17,10 @@ import numpy as np
 from etils import epath
 
 from perturbjax.errors import InputError, listed
+from perturbjax.screens.readers.perturblib import CONTROL_SYMBOL
+from perturbjax.workdir import replacing
 
 MODEL = 'LPM'
-CONTROL = 'Control'
 
 # Our tables, and how perturblib's names for them begin.
 _THEIRS = {'context': 'context', 'perturbation': 'perturb', 'readout': 'readout'}
@@ -66,12 +67,8 @@ def write_file(path: str | os.PathLike, content: Content) -> None:
         values = content.weights[ours].T if ours.startswith('kernel') else content.weights[ours]
         state[theirs] = torch.from_numpy(np.array(values, np.float32, order='C'))
     torch.save((MODEL, content.arguments, state), saved)
-    beside = file.parent / f'.{file.name}.writing'
-    try:
+    with replacing(file) as beside:
         beside.write_bytes(saved.getvalue())
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _torch() -> Any:
@@ -113,8 +110,8 @@ def _symbols(path: str, state: Mapping[str, Any], table: str) -> list[str]:
     symbols = state.get(name)
     if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
         raise InputError(f'{path}: expected a list of names in {name}, found {type(symbols).__name__}.')
-    if table == 'perturbation' and symbols[:1] != [CONTROL]:
-        raise InputError(f'{path}: expected {CONTROL!r} first in {name}, found {listed(symbols[:1])}.')
+    if table == 'perturbation' and symbols[:1] != [CONTROL_SYMBOL]:
+        raise InputError(f'{path}: expected {CONTROL_SYMBOL!r} first in {name}, found {listed(symbols[:1])}.')
     return symbols
 
 

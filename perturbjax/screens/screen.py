@@ -17,7 +17,7 @@ from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
 # jax.Array or np.ndarray: pytrees hold either, and the checker cannot follow one into the other.
 Array: TypeAlias = Any
 
-_ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'halves')
+ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'halves')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Compendium:
         return pd.concat(frames, ignore_index=True)
 
 
-jax.tree_util.register_dataclass(Screen, _ARRAYS, ('name', 'scale', 'contexts'))
+jax.tree_util.register_dataclass(Screen, ARRAYS, ('name', 'scale', 'contexts'))
 jax.tree_util.register_dataclass(Compendium, ('screens',), ('vocabulary',))
 
 

@@ -21,10 +21,9 @@ import numpy as np
 
 from perturbjax.errors import InputError
 from perturbjax.screens.scales import find_scale
-from perturbjax.screens.screen import Compendium, Screen
+from perturbjax.screens.screen import ARRAYS, Compendium, Screen
 from perturbjax.screens.vocabulary import Vocabulary
 
-_ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'halves')
 _CONTENTS, _VOCABULARY = 'compendium.json', 'vocabulary.json'
 # Raised where an older reader could not understand what is written.
 _FORMAT = 1
@@ -97,7 +96,7 @@ def _write(compendium: Compendium, folder: pathlib.Path, made_from: Mapping[str,
 
 def _write_screen(screen: Screen, folder: pathlib.Path) -> dict[str, Any]:
     folder.mkdir()
-    arrays = {name: getattr(screen, name) for name in _ARRAYS if getattr(screen, name) is not None}
+    arrays = {name: getattr(screen, name) for name in ARRAYS if getattr(screen, name) is not None}
     for name, array in arrays.items():
         np.save(folder / f'{name}.npy', np.ascontiguousarray(array), allow_pickle=False)
     described = {name: _describe(folder / f'{name}.npy') for name in arrays}
@@ -106,7 +105,7 @@ def _write_screen(screen: Screen, folder: pathlib.Path) -> dict[str, Any]:
 
 def _read_screen(folder: pathlib.Path, contents: Mapping[str, Any]) -> Screen:
     find_scale(contents['scale'])
-    arrays = {name: _map(folder / f'{name}.npy', contents['arrays'].get(name)) for name in _ARRAYS}
+    arrays = {name: _map(folder / f'{name}.npy', contents['arrays'].get(name)) for name in ARRAYS}
     return Screen(**arrays, name=contents['name'], scale=contents['scale'], contexts=tuple(contents['contexts']))
 
 

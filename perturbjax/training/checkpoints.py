@@ -111,7 +111,7 @@ def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> C
     Raises:
       InputError: there is no checkpoint, it cannot be read, or it is of a newer format.
     """
-    path = _absolute(folder)
+    path = absolute(folder)
     if not path.is_dir():
         raise InputError(
             f'{path}: no checkpoint is there; train first, or give the folder WORKDIR/checkpoints/MODEL/SEED.'
@@ -134,7 +134,7 @@ def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> C
     return Checkpoint(params, about)
 
 
-def _absolute(folder: str | os.PathLike) -> epath.Path:
+def absolute(folder: str | os.PathLike) -> epath.Path:
     """Orbax wants absolute paths; those with `://` are."""
     path = os.fspath(folder)
     return epath.Path(path if '://' in path else os.path.abspath(path))
