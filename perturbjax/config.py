@@ -11,7 +11,7 @@ from perturbjax.analysis.study import Study
 from perturbjax.errors import InputError, check_range, check_settings
 from perturbjax.models.grid import check_grid, score_grid
 from perturbjax.screens.splits import SPLITS
-from perturbjax.training.loop import Settings, check_training
+from perturbjax.training.settings import Settings, check_training
 
 
 class Evaluation(NamedTuple):

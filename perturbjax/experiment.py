@@ -29,6 +29,7 @@ from perturbjax.models.model import Params
 from perturbjax.preparation import Setup, checkpoint_folder, prepare, store_data
 from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.training import checkpoints, loop
+from perturbjax.training.settings import Settings
 from perturbjax.training.writers import Curve, read_curves
 
 MODES = ('run', 'prepare', 'train', 'predict', 'evaluate', 'embed', 'analyse', 'export')
@@ -99,7 +100,7 @@ def train(setup: Setup) -> None:
 
 def _learn(setup: Setup, label: str, split: Split, about: checkpoints.About, folder: epath.Path) -> None:
     module = cast(LearnedModel, setup.models[label]).module(setup.compendium.vocabulary)
-    training = loop.Settings(**setup.config['training'])
+    training = Settings(**setup.config['training'])
     curve = Curve(setup.folder / 'metrics.jsonl', label, split.seed, training.tensorboard)
     seed = setup.config['seed'] + split.seed
     loop.train(module, setup.compendium, split, training, seed, about, folder, curve)
@@ -122,6 +123,11 @@ def _fit(model: Model) -> Callable:
 def _predict(model: Model | LearnedModel) -> Callable:
     """One compilation for all splits and screens of one panel."""
     return jax.jit(model.predict)
+
+
+@functools.lru_cache
+def _spread(model: LearnedModel) -> Callable:
+    return jax.jit(model.spread)
 
 
 def predict(setup: Setup) -> None:
@@ -161,6 +167,8 @@ def add_predictions(setup: Setup, split: Split, blocks: list[anndata.AnnData]) -
     for label, model in setup.models.items():
         params = read_params(setup, label, split)
         predictions.add_layer(blocks, label, _predict(model), params, setup.compendium.vocabulary)
+        if isinstance(model, LearnedModel) and params.members is not None:
+            predictions.add_layer(blocks, f'{label}_spread', _spread(model), params, setup.compendium.vocabulary)
 
 
 def read_params(setup: Setup, label: str, split: Split) -> Params:

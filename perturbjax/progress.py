@@ -1,9 +1,12 @@
 """The progress bar of whatever takes long: reading, training; on process 0 only."""
 
 import sys
+import time
 
 import jax
 import tqdm
+
+LAUNCHED = time.perf_counter()  # nearly: this is among the first modules to be imported
 
 
 def bar(title: str, total: int, done: int = 0, unit: str = 'obs', delay: float = 0) -> tqdm.tqdm:

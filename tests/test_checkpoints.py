@@ -14,21 +14,21 @@ ABOUT = checkpoints.About(two_contexts().vocabulary, {'seed': 0, 'split': {'name
 
 
 def save(folder, errors, params=None):
-    with checkpoints.open_folder(folder, best=True) as manager:
+    with checkpoints.open_folder(folder) as manager:
         for step, error in enumerate(errors, start=1):
             each = {'w': np.full(3, step, np.float32)} if params is None else params
             checkpoints.save(manager, step, each, ABOUT, {'step': np.int32(step)}, {'rmse': error})
 
 
-def test_the_best_is_read_and_the_latest_resumed(tmp_path):
+def test_the_latest_is_read_and_resumed(tmp_path):
     save(tmp_path / 'c', [3.0, 1.0, 2.0])
     read = checkpoints.read(tmp_path / 'c')
-    np.testing.assert_array_equal(read.params['w'], [2, 2, 2])
+    np.testing.assert_array_equal(read.params['w'], [3, 3, 3])
     assert read.about == ABOUT
-    with checkpoints.open_folder(tmp_path / 'c', best=True) as manager:
+    with checkpoints.open_folder(tmp_path / 'c') as manager:
         state, progress = checkpoints.resume(manager, {'step': np.int32(0)})
     assert (state['step'], progress['rmse']) == (3, 2.0)
-    assert sorted(each.name for each in (tmp_path / 'c').iterdir()) == ['2', '3']
+    assert sorted(each.name for each in (tmp_path / 'c').iterdir()) == ['3']
 
 
 def test_params_come_back_in_their_structure(tmp_path):

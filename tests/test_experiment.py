@@ -18,6 +18,7 @@ from perturbjax import experiment, preparation
 from perturbjax.analysis.embeddings import read_embeddings
 from perturbjax.errors import InputError
 from perturbjax.models import RESERVED, Model, no_change
+from perturbjax.training import checkpoints
 
 FILES = {
     'config.json',
@@ -206,6 +207,32 @@ def test_predicting_without_truth_tells_what_it_cannot(workdir, tmp_path, caplog
     assert 'truth' not in predicted.layers
     finite = np.isfinite(predicted.layers['lpm']).all(axis=1)
     np.testing.assert_array_equal(finite, [True, True, False, False] * 2)
+
+
+def test_an_ensemble_predicts_its_mean_and_says_its_spread(tmp_path):
+    """Of three learning rates, one that learns nothing: validation chooses, and its two seeds are kept."""
+    config = tiny.get_config()
+    config.models = {'lpm': {'embedding': 4, 'hidden': (8, 8)}}
+    config.split.seeds = (13,)
+    config.training.update({'seeds': 2, 'sweep': {'learning_rate': (1e-6, 0.01)}, 'weight_decay': 0.0})
+    experiment.run(config, str(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+    assert [(line['member'], line['learning_rate']) for line in lines[:4]] == [
+        (0, 1e-6),
+        (1, 1e-6),
+        (0, 0.01),
+        (1, 0.01),
+    ]
+    params = checkpoints.read(tmp_path / 'checkpoints' / 'lpm' / '13').params
+    predicted = anndata.read_h5ad(tmp_path / 'predictions.h5ad')
+    assert list(predicted.uns['models']) == ['no_change', 'mean', 'lpm']
+    spread = predicted.layers['lpm_spread']
+    np.testing.assert_array_equal(np.isnan(spread), np.isnan(predicted.layers['lpm']))
+    assert np.nanmin(spread) > 0
+    tables = read_embeddings(tmp_path / 'checkpoints' / 'lpm' / '13')
+    assert set(tables.obs['split']) == {'13/0', '13/1'}
+    second = tables[(tables.obs['split'] == '13/1') & (tables.obs['axis'] == 'context')]
+    np.testing.assert_array_equal(second.X, params['weights']['context'][1])
 
 
 def test_a_model_of_ones_own_joins(tmp_path):

@@ -1,12 +1,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from screens_for_tests import measurements, two_contexts
+from screens_for_tests import measurements
 
 from perturbjax.screens.screen import assemble
-from perturbjax.training.sampling import pack, shuffled, take
+from perturbjax.training.packing import layout, pack
+from perturbjax.training.sampling import Observations, draw, places, shuffled
+
+SHARDS = 4
 
 
 @given(size=st.integers(1, 3000), seed=st.integers(0, 2**32 - 1))
@@ -31,44 +35,85 @@ def test_every_place_comes_equally_often_over_seeds():
     assert ((counts - 500) ** 2 / 500).sum() < 30
 
 
-def test_taking_equals_looking_up():
-    rows = [('b', 'control', (1, 2, 3)), ('b', 'g', (4, np.nan, 6))]
-    second = measurements(rows, ['q', 'y', 'r'], 'second')
-    first = measurements([('a', 'control', (7, 8)), ('a', 'g+h', (9, 10)), ('a', 'h', (0, 0))], ['x', 'y'], 'first')
-    compendium = assemble([first, second], ['log1p', 'log1p'])
-    chosen = (np.array([True, True, False]), np.array([True, True]))
-    batch = jax.device_get(take(pack(compendium, chosen), jnp.arange(10), jnp.arange(10) != 2))
-    names = compendium.vocabulary
-    found = [
-        (names.contexts[c], name, names.readouts[r], float(value), float(weight))
-        for c, name, r, value, weight in zip(
-            batch.context, names.perturbation_names(batch.perturbation), batch.readout, batch.value, batch.weight
-        )
+@pytest.fixture(scope='module')
+def compendium():
+    """Two screens with different panels, combinations, and three values that are not measured."""
+    rng = np.random.default_rng(0)
+    names = ['control', *(f'g{i}' for i in range(20)), 'g1+g2']
+
+    def screen(name, contexts, readouts):
+        return measurements([(c, p, rng.normal(size=len(readouts))) for c in contexts for p in names], readouts, name)
+
+    readouts = [f'r{i}' for i in range(14)]
+    made = assemble([screen('first', 'ab', readouts[:11]), screen('second', 'c', readouts[5:])], ['log1p'] * 2)
+    made.screens[0].values[[0, 7, 30], [0, 3, 10]] = np.nan
+    return made
+
+
+def owned(compendium, devices, device):
+    """The observations of one of several devices, and how many places there are, for a block."""
+    plan = layout(compendium, [np.ones(len(each.values), bool) for each in compendium.screens], SHARDS)
+    own = range(device, SHARDS, devices)
+    tables = plan.context, plan.perturbation, plan.readout
+    data = Observations(pack(compendium, plan, own), *tables, type(plan.pieces)(*(each[own] for each in plan.pieces)))
+    return jax.tree.map(jnp.asarray, data), plan.pieces
+
+
+def epoch(compendium, block, devices=1, seed=3):
+    """What all devices draw in an epoch, 8 places at a time: (context, perturbation, readout, value) of weight 1."""
+    seen = []
+    for device in range(devices):
+        data, pieces = owned(compendium, devices, device)
+        count = places(pieces, block)
+        take = jax.jit(draw, static_argnums=(1, 5, 6))
+        for first in range(0, -(-count // devices), 8):
+            place = device + devices * (first + jnp.arange(8, dtype=jnp.uint32))
+            batch = jax.device_get(take(data, block, jnp.uint32(seed), place, place < count, SHARDS, devices))
+            seen.append(observations(batch))
+    return [each for part in seen for each in part]
+
+
+def observations(batch):
+    shape = batch.value.shape
+    perturbation = np.broadcast_to(batch.perturbation, (*shape, batch.perturbation.shape[-1])).reshape(-1, 2)
+    columns = (np.broadcast_to(each, shape).ravel() for each in (batch.context, batch.readout, batch.value))
+    return [
+        (int(c), tuple(p.tolist()), int(r), float(v))
+        for c, r, v, p, weight in zip(*columns, perturbation, batch.weight.ravel())
+        if weight
     ]
-    assert found == [
-        ('a', 'control', 'x', 7, 1),
-        ('a', 'control', 'y', 8, 1),
-        ('a', 'g+h', 'x', 0, 0),
-        ('a', 'g+h', 'y', 10, 1),
-        ('b', 'control', 'q', 1, 1),
-        ('b', 'control', 'y', 2, 1),
-        ('b', 'control', 'r', 3, 1),
-        ('b', 'g', 'q', 4, 1),
-        ('b', 'g', 'y', 0, 0),
-        ('b', 'g', 'r', 6, 1),
+
+
+def everything(compendium):
+    return [
+        (int(c), tuple(p.tolist()), int(r), float(value))
+        for screen in compendium.screens
+        for c, p, row in zip(screen.context, screen.perturbation, screen.values)
+        for r, value in zip(screen.readout, row)
+        if not np.isnan(value)
     ]
 
 
-def test_four_bytes_a_value():
-    compendium = two_contexts()
-    data = pack(compendium, (np.ones(6, bool),))
-    assert data.values.nbytes == 4 * compendium.screens[0].values.size
+@pytest.mark.parametrize('block', [(1, 1), (3, 4), (10, 1), (50, 50)])
+def test_every_measured_observation_comes_once_in_an_epoch(compendium, block):
+    assert sorted(epoch(compendium, block)) == sorted(everything(compendium))
 
 
-def test_padding_is_small_and_never_taken():
-    values = np.random.default_rng(0).normal(size=(67, 31))
-    rows = [('a', name, row) for name, row in zip(['control', *(f'g{i}' for i in range(66))], values)]
-    data = pack(assemble([measurements(rows, [f'r{i}' for i in range(31)])], ['log1p']), (np.ones(67, bool),))
-    assert data.size == 67 * 31
-    assert data.size < len(data.values) <= data.size * 33 / 32
-    assert np.isnan(data.values[data.size :]).all()
+@pytest.mark.parametrize('devices', [2, 4])
+def test_devices_share_the_same_epoch(compendium, devices):
+    assert sorted(epoch(compendium, (3, 4), devices)) == sorted(everything(compendium))
+
+
+def test_another_seed_gives_another_order(compendium):
+    orders = [epoch(compendium, (1, 1), seed=seed) for seed in (3, 3, 4)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_block_is_a_random_set_of_rows_and_columns(compendium):
+    """Rows that stand together in the screen seldom meet in a block, and not the same ones with every seed."""
+    data, _ = owned(compendium, 1, 0)
+    met = [draw(data, (4, 4), jnp.uint32(s), jnp.uint32([0]), jnp.array([True]), SHARDS, 1) for s in range(40)]
+    rows = {tuple(sorted(np.ravel(batch.perturbation[0, :, 0, 0]).tolist())) for batch in met}
+    columns = {tuple(sorted(np.ravel(batch.readout).tolist())) for batch in met}
+    assert len(rows) > 15
+    assert len(columns) > 30

@@ -1,7 +1,7 @@
 """Embedding tables of checkpoints as AnnData: names on every axis, ready for scanpy."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anndata
 import numpy as np
@@ -24,8 +24,8 @@ def read_embeddings(folders: str | os.PathLike | Sequence[str | os.PathLike]) ->
     `X` is `[C + P + M, D]` for each checkpoint, one below the other; `axis_table` takes one axis out
     of it, as it does of a workdir's `embeddings.h5ad`. `obs` says axis, name, perturbation type,
     target (the name without its type), how many training profiles the name had (0: its embedding is
-    untrained), model and split seed. Where an axis is narrower than the widest, its missing columns
-    are NaN.
+    untrained), model and split seed; the members of an ensemble are seeds of their own, `13/0` and on.
+    Where an axis is narrower than the widest, its missing columns are NaN.
 
     Args:
       folders: `WORKDIR/checkpoints/MODEL/SPLIT_SEED`, or several of them.
@@ -69,14 +69,26 @@ def _one_checkpoint(folder: str | os.PathLike) -> anndata.AnnData:
     weights = checkpoint.params.get('weights') if isinstance(checkpoint.params, dict) else None
     if weights is None or not {*AXES} <= set(weights) or not {*AXES.values()} <= set(checkpoint.params):
         raise InputError(f'{folder}: this checkpoint has no embedding tables; only LPM has them.')
-    joined = anndata.concat([_table(axis, checkpoint, folder) for axis in AXES], join='outer', fill_value=np.nan)
+    members = [weights]
+    if weights['context'].ndim == 3:
+        members = [{axis: weights[axis][i] for axis in AXES} for i in range(len(weights['context']))]
+    seeds = [seed] if len(members) == 1 else [f'{seed}/{i}' for i in range(len(members))]
+    each = [_one_member(own, checkpoint, label, name, folder) for own, name in zip(members, seeds, strict=True)]
+    return anndata.concat(each)
+
+
+def _one_member(
+    weights: Mapping[str, np.ndarray], checkpoint: Checkpoint, label: str, seed: int | str, folder: str | os.PathLike
+) -> anndata.AnnData:
+    tables = [_table(axis, weights[axis], checkpoint, folder) for axis in AXES]
+    joined = anndata.concat(tables, join='outer', fill_value=np.nan)
     joined.obs = joined.obs.assign(model=label, split=seed)
     joined.obs_names = pd.Index([f'{label}/{seed}/{row.axis}/{row.name}' for row in joined.obs.itertuples()])
     return joined
 
 
-def _table(axis: str, checkpoint: Checkpoint, folder: str | os.PathLike) -> anndata.AnnData:
-    table, counts = checkpoint.params['weights'][axis], checkpoint.params[AXES[axis]]
+def _table(axis: str, table: np.ndarray, checkpoint: Checkpoint, folder: str | os.PathLike) -> anndata.AnnData:
+    counts = checkpoint.params[AXES[axis]]
     names = getattr(checkpoint.about.vocabulary, AXES[axis])
     if not len(names) == len(table) == len(counts):
         raise InputError(

@@ -31,7 +31,7 @@ from perturbjax.models.lpm import Fitted, lpm
 from perturbjax.screens.readers.perturblib import TRANSCRIPT, our_perturbation, their_perturbation
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 from perturbjax.training import checkpoints
-from perturbjax.training.loop import Settings
+from perturbjax.training.settings import Settings
 
 
 def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> None:
@@ -82,6 +82,8 @@ def export_perturblib(folder: str | os.PathLike, path: str, readout_type: str = 
     label, settings = model_settings(about.config, folder)
     if settings.get('model', label) != 'lpm':
         raise InputError(f'{folder}: holds the model {label!r}; perturblib has a form for LPM alone.')
+    if Fitted(**params).members is not None:
+        raise InputError(f'{folder}: holds an ensemble; perturblib has a form for one model, so train with one seed.')
     kept = {table: np.asarray(params[axis]) > 0 for table, axis in AXES.items()}
     kept['perturbation'][CONTROL_ID] = True
     symbols = {table: _symbols(folder, about, table, kept[table], readout_type) for table in AXES}

@@ -5,15 +5,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+_STEPS = 2**16  # of the rate: each unit draws 16 bits
+
 
 class Noise(NamedTuple):
-    """What dropout bits are made from.
+    """What dropout is made from.
 
     Attributes:
+      rate: the probability with which a unit is left out, below 1; rounded to 1 / 65,536.
       seed: uint32, different at every step.
       position: `[B]`, each row's place in the global batch, whichever device holds it.
     """
 
+    rate: jax.Array
     seed: jax.Array
     position: jax.Array
 
@@ -27,10 +31,12 @@ def mix(x: jax.Array) -> jax.Array:
     return x ^ (x >> 16)
 
 
-def dropout(x: jax.Array, rate: float, noise: Noise, layer: int) -> jax.Array:
-    """`x [B, D]` with each unit 0 with probability `rate`, else divided by 1 - `rate`."""
-    if rate == 0:
-        return x
+def dropout(x: jax.Array, noise: Noise, layer: int) -> jax.Array:
+    """`x [B, D]` with each unit 0 with the noise's probability, else scaled up so that the mean stays."""
     row = mix(noise.position.astype(jnp.uint32) ^ mix(noise.seed + jnp.uint32(layer)))
-    bits = mix(row[:, None] + mix(jnp.arange(x.shape[1], dtype=jnp.uint32))[None, :])
-    return jnp.where(bits >= jnp.uint32(int(rate * 2**32)), x / (1 - rate), 0)
+    # One hash is enough for two units.
+    pairs = mix(jnp.arange(-(-x.shape[1] // 2), dtype=jnp.uint32))
+    bits = jax.lax.bitcast_convert_type(mix(row[:, None] + pairs[None, :]), jnp.uint16)
+    left_out = jnp.round(jnp.asarray(noise.rate, jnp.float32) * _STEPS)
+    kept = bits.reshape(len(x), -1)[:, : x.shape[1]] >= left_out.astype(jnp.uint16)
+    return jnp.where(kept, x * (_STEPS / (_STEPS - left_out)), 0)

@@ -16,6 +16,9 @@ from perturbjax.screens.vocabulary import PADDING, Vocabulary
 
 AGGREGATIONS = ('mean', 'sum', 'max')
 
+# Of the numbers that are multiplied; sums are float32 in all.
+PRECISIONS = ('float32', 'tensorfloat32', 'bfloat16')
+
 # Xavier-uniform with torch's ReLU gain of sqrt(2), as released.
 _KERNEL = initializers.variance_scaling(2.0, 'fan_avg', 'uniform')
 
@@ -29,6 +32,7 @@ class LPM(nn.Module):
       hidden: width of each hidden layer.
       dropout: rate after each hidden layer, in training.
       aggregation: how a combination's embedding follows from its parts': mean, sum or max.
+      matmul: one of `PRECISIONS`; tensorfloat32 is float32 where the device does not have it.
     """
 
     contexts: int
@@ -38,6 +42,7 @@ class LPM(nn.Module):
     hidden: tuple[int, ...]
     dropout: float
     aggregation: str
+    matmul: str = 'float32'
 
     @nn.compact
     def __call__(
@@ -46,7 +51,8 @@ class LPM(nn.Module):
         """Predictions for ids of any shapes that broadcast: context `[...]`, perturbation `[..., K]`, readout `[...]`.
 
         A batch of triples has shapes `[B]`, `[B, K]`, `[B]`; a whole grid has `[N, 1]`, `[N, 1, K]`,
-        `[1, M]` and gives `[N, M]`. With `noise` (training, batches only) dropout is on.
+        `[1, M]` and gives `[N, M]`. With `noise` (training) dropout is on; its positions are those of
+        the predictions, in order.
         """
         normal = initializers.normal(1.0)
         contexts = self.param('context', normal, (self.contexts, self.widths[0]))
@@ -54,13 +60,15 @@ class LPM(nn.Module):
         readouts = self.param('readout', normal, (self.readouts, self.widths[2]))
         combined = combine(perturbations, perturbation, self.aggregation)
         x = self._first_layer(contexts[context], combined, readouts[readout])
+        shape = x.shape[:-1]
+        x = x.reshape(-1, x.shape[-1])
         for layer in range(1, len(self.hidden) + 1):
             x = nn.relu(x)
             if noise is not None:
-                x = dropout(x, self.dropout, noise, layer)
+                x = dropout(x, noise, layer)
             kernel, bias = self._dense(layer)
-            x = _plus(x @ kernel, bias)
-        return x[..., 0]
+            x = _plus(self._times(x, kernel), bias)
+        return x.reshape(shape)
 
     def _dense(self, layer: int) -> tuple[jax.Array, jax.Array]:
         sizes = (sum(self.widths), *self.hidden, 1)
@@ -77,9 +85,16 @@ class LPM(nn.Module):
         kernel, bias = self._dense(0)
         ends = (self.widths[0], self.widths[0] + self.widths[1])
         context, perturbation, readout = (
-            row @ part for row, part in zip(rows, jnp.split(kernel, ends, axis=0), strict=True)
+            self._times(row, part) for row, part in zip(rows, jnp.split(kernel, ends, axis=0), strict=True)
         )
         return _plus(context, bias) + perturbation + readout
+
+    def _times(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        """`x @ kernel` in the precision asked for; a device's own default may be a lower one."""
+        if self.matmul == 'bfloat16':
+            x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+            return jnp.matmul(x, kernel, preferred_element_type=jnp.float32)
+        return jnp.matmul(x, kernel, precision=self.matmul)
 
 
 def _plus(x: jax.Array, bias: jax.Array) -> jax.Array:
@@ -111,10 +126,10 @@ def _torch_bias(fan_in: int) -> Callable:
 
 
 class Fitted(NamedTuple):
-    """LPM's params after training.
+    """LPM's params after training, or those of an ensemble of S.
 
     Attributes:
-      weights: the module's parameters.
+      weights: the module's parameters; of an ensemble each with a leading axis `[S, ...]`.
       contexts, perturbations, readouts: how many training profiles each name had, `[C]`, `[P]`,
         `[M]`; a name without any has an untrained embedding, and no prediction.
     """
@@ -124,17 +139,25 @@ class Fitted(NamedTuple):
     perturbations: Array
     readouts: Array
 
+    @property
+    def members(self) -> int | None:
+        """S; None for a single model."""
+        shape = self.weights['kernel_0'].shape
+        return shape[0] if len(shape) == 3 else None
+
 
 class LearnedModel(NamedTuple):
     """A model that `training` fits by gradient descent.
 
     Attributes:
       module: `vocabulary -> LPM`.
-      predict: `(Fitted, query) -> [Q, M]`, NaN for names that no training profile had.
+      predict: `(Fitted, query) -> [Q, M]`, an ensemble's mean; NaN for names that no training profile had.
+      spread: the same of the standard deviation over an ensemble's members.
     """
 
     module: Callable[[Vocabulary], LPM]
     predict: Callable[[Fitted, Query], jax.Array]
+    spread: Callable[[Fitted, Query], jax.Array]
 
 
 def lpm(
@@ -142,10 +165,40 @@ def lpm(
     hidden: Sequence[int] = (512, 512),
     dropout: float = 0.0,
     aggregation: str = 'mean',
+    matmul: str = 'float32',
 ) -> LearnedModel:
     """LPM with one embedding width, or one each for context, perturbation and readout."""
-    if aggregation not in AGGREGATIONS:
-        raise InputError(f'models.lpm.aggregation: no such {aggregation!r}; {did_you_mean(aggregation, AGGREGATIONS)}')
+    _check(embedding, hidden, dropout, aggregation, matmul)
+    context, perturbation, readout = (embedding,) * 3 if isinstance(embedding, int) else embedding
+    fixed = (context, perturbation, readout), tuple(hidden), dropout, aggregation, matmul
+
+    def module(vocabulary: Vocabulary) -> LPM:
+        return LPM(len(vocabulary.contexts), len(vocabulary.perturbations), len(vocabulary.readouts), *fixed)
+
+    def each_member(fitted: Fitted, query: Query) -> jax.Array:
+        """`[S, Q, M]`."""
+        grid = query.context[:, None], query.perturbation[:, None, :], query.readout[None, :]
+        sized = LPM(len(fitted.contexts), len(fitted.perturbations), len(fitted.readouts), *fixed)
+        if fitted.members is None:
+            return predict_values(sized, fitted.weights, *grid)[None]
+        return jax.lax.map(lambda weights: predict_values(sized, weights, *grid), fitted.weights)
+
+    def predict(fitted: Fitted, query: Query) -> jax.Array:
+        return jnp.where(trained(fitted, query), each_member(fitted, query).mean(axis=0), jnp.nan)
+
+    def spread(fitted: Fitted, query: Query) -> jax.Array:
+        return jnp.where(trained(fitted, query), each_member(fitted, query).std(axis=0), jnp.nan)
+
+    return LearnedModel(module, predict, spread)
+
+
+def _check(
+    embedding: int | Sequence[int], hidden: Sequence[int], dropout: float, aggregation: str, matmul: str
+) -> None:
+    """Raises InputError on a setting that cannot be."""
+    for name, value, known in (('aggregation', aggregation, AGGREGATIONS), ('matmul', matmul, PRECISIONS)):
+        if value not in known:
+            raise InputError(f'models.lpm.{name}: no such {value!r}; {did_you_mean(value, known)}')
     check_range('models.lpm', 1, embedding=min(embedding) if isinstance(embedding, Sequence) else embedding)
     check_range('models.lpm', 1, hidden=min(hidden, default=0))
     if isinstance(embedding, Sequence) and len(embedding) != 3:
@@ -154,22 +207,6 @@ def lpm(
         )
     if not 0 <= dropout < 1:
         raise InputError(f'models.lpm.dropout: {dropout} must be at least 0 and below 1.')
-    context, perturbation, readout = (embedding,) * 3 if isinstance(embedding, int) else embedding
-
-    def sized(contexts: int, perturbations: int, readouts: int) -> LPM:
-        return LPM(
-            contexts, perturbations, readouts, (context, perturbation, readout), tuple(hidden), dropout, aggregation
-        )
-
-    def module(vocabulary: Vocabulary) -> LPM:
-        return sized(len(vocabulary.contexts), len(vocabulary.perturbations), len(vocabulary.readouts))
-
-    def predict(fitted: Fitted, query: Query) -> jax.Array:
-        grid = query.context[:, None], query.perturbation[:, None, :], query.readout[None, :]
-        sizes = len(fitted.contexts), len(fitted.perturbations), len(fitted.readouts)
-        return jnp.where(trained(fitted, query), predict_values(sized(*sizes), fitted.weights, *grid), jnp.nan)
-
-    return LearnedModel(module, predict)
 
 
 def trained(fitted: Fitted, query: Query) -> jax.Array:

@@ -1,7 +1,7 @@
 """Checkpoints by Orbax: params with the vocabulary, config and split they belong to, and the state to resume from.
 
-A folder holds the latest checkpoint and the best by validation. Arrays are saved as numpy from
-one process, so that any number of devices reads them.
+A folder holds the latest checkpoint, whose params are those with the best validation error so far.
+Arrays are saved as numpy from one process, so that any number of devices reads them.
 """
 
 import json
@@ -18,8 +18,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 from perturbjax.errors import InputError
 from perturbjax.screens.vocabulary import Vocabulary
 
-METRIC = 'validation_rmse'
-FORMAT = 1  # of what is saved; raised where the code before it could no longer read it
+FORMAT = 2  # of what is saved; raised where the code before it could no longer read it
 
 
 class About(NamedTuple):
@@ -37,25 +36,10 @@ class Checkpoint(NamedTuple):
     about: About
 
 
-def open_folder(folder: str | epath.Path, best: bool = False) -> ocp.CheckpointManager:
-    """A manager to be used as a context (saves are asynchronous).
-
-    It keeps the latest checkpoint and, with `best`, the one with the lowest validation error:
-    each by its own rule, so that the best never costs the latest and resuming never goes back.
-    """
-    keep: list[Any] = [policies.LatestN(1)]
-    if best:
-        keep.append(policies.BestN(get_metric_fn=_metric, reverse=True, n=1, keep_checkpoints_without_metrics=False))
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=policies.AnyPreservationPolicy(keep),
-        best_fn=_metric if best else None,
-        best_mode='min',
-    )
+def open_folder(folder: str | epath.Path) -> ocp.CheckpointManager:
+    """A manager that keeps the latest checkpoint, to be used as a context (saves are asynchronous)."""
+    options = ocp.CheckpointManagerOptions(preservation_policy=policies.LatestN(1))
     return ocp.CheckpointManager(epath.Path(folder), options=options)
-
-
-def _metric(metrics: Mapping[str, float]) -> float:
-    return metrics[METRIC]
 
 
 def save(
@@ -76,8 +60,7 @@ def save(
     if state is not None:
         items['state'] = args.StandardSave(jax.device_get(state))
         items['progress'] = args.JsonSave(dict(progress or {}))
-    metrics = {METRIC: progress['rmse']} if progress and progress.get('rmse') is not None else None
-    manager.save(step, args=args.Composite(**items), metrics=metrics, force=True)
+    manager.save(step, args=args.Composite(**items), force=True)
 
 
 def resume(manager: ocp.CheckpointManager, state: Any) -> tuple[Any, dict[str, Any]] | None:
@@ -100,7 +83,7 @@ def is_saved(folder: str | epath.Path) -> bool:
 
 
 def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> Checkpoint:
-    """The best checkpoint of a folder (the latest, where nothing was validated).
+    """The checkpoint of a folder.
 
     Args:
       folder: as written by a run, `WORKDIR/checkpoints/MODEL/SPLIT_SEED`.
@@ -116,9 +99,8 @@ def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> C
         raise InputError(
             f'{path}: no checkpoint is there; train first, or give the folder WORKDIR/checkpoints/MODEL/SEED.'
         )
-    with open_folder(path, best=True) as manager:
-        step = manager.best_step()
-        step = manager.latest_step() if step is None else step
+    with open_folder(path) as manager:
+        step = manager.latest_step()
         if step is None:
             raise InputError(
                 f'{path}: it holds no finished checkpoint; train again, or give WORKDIR/checkpoints/MODEL/SEED.'

@@ -1,93 +1,35 @@
 """Training LPM: epochs, validation, early stop, checkpoints, resume."""
 
 import dataclasses
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from etils import epath
 
-from perturbjax.errors import InputError, check_range
 from perturbjax.models.lpm import LPM, Fitted
+from perturbjax.models.model import Params
 from perturbjax.progress import bar
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.splits import TRAIN, VALIDATION, Split
+from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.screens.vocabulary import PADDING
 from perturbjax.training import checkpoints
-from perturbjax.training.parallel import numbers, pmap_evaluate, pmap_steps, replicate
-from perturbjax.training.sampling import pack
-from perturbjax.training.step import Recipe, State, Tally, add_tally, empty_tally, initialise
+from perturbjax.training.history import History
+from perturbjax.training.parallel import replicate
+from perturbjax.training.settings import Settings, swept
+from perturbjax.training.state import State
+from perturbjax.training.step import initialise
+from perturbjax.training.trainer import Trainer, keep, learn, make_trainer, validate
 from perturbjax.training.writers import Curve
 
-STEPS_PER_CALL = 100
-EVALUATED_AT_ONCE = 2**15
 
+class Learnt(NamedTuple):
+    """The members' states `[S, ...]`, and their weights when validation was best; None without validation."""
 
-class Settings(NamedTuple):
-    """How LPM is trained; the defaults are the released recipe for Replogle K562.
-
-    Attributes:
-      learning_rate, decay, weight_decay: of AdamW; the rate is multiplied by `decay` every epoch.
-      batch: observations per step, over all devices.
-      epochs: at most.
-      patience: stop after so many epochs without a better validation error; 0 = never.
-      checkpoint_every: epochs between checkpoints; the best epoch is saved whenever it comes.
-      tensorboard: write the curve for TensorBoard too.
-    """
-
-    learning_rate: float = 0.002
-    decay: float = 0.99
-    weight_decay: float = 0.01
-    batch: int = 5000
-    epochs: int = 50
-    patience: int = 0
-    checkpoint_every: int = 1
-    tensorboard: bool = False
-
-
-class Progress(NamedTuple):
-    """How far training is: the next epoch, the last validation error and the best (None without validation)."""
-
-    epoch: int = 0
-    rmse: float | None = None
-    best: float | None = None
-    best_epoch: int = 0
-
-    def after(self, rmse: float | None) -> 'Progress':
-        """One epoch later."""
-        if rmse is not None and (self.best is None or rmse < self.best):
-            return Progress(self.epoch + 1, rmse, rmse, self.epoch + 1)
-        return self._replace(epoch=self.epoch + 1, rmse=rmse)
-
-    def is_over(self, settings: Settings) -> bool:
-        impatient = settings.patience > 0 and self.best is not None
-        return self.epoch >= settings.epochs or (impatient and self.epoch - self.best_epoch >= settings.patience)
-
-    def is_to_be_saved(self, settings: Settings) -> bool:
-        """Every so often, at the end, and whenever validation is better than ever."""
-        due = self.epoch % settings.checkpoint_every == 0
-        return due or self.best_epoch == self.epoch or self.is_over(settings)
-
-
-class Compiled(NamedTuple):
-    """Everything that stays the same from epoch to epoch.
-
-    Attributes:
-      batch: observations per step.
-      size: observations per epoch.
-      steps: `(state, number of steps) -> (state, tally)`, on all devices.
-      validate: `state -> tally` over the validation observations; None without any.
-      fitted: `state -> Fitted`.
-    """
-
-    batch: int
-    size: int
-    steps: Callable[[State, int], tuple[State, Tally]]
-    validate: Callable[[State], Tally] | None
-    fitted: Callable[[State], Fitted]
+    state: State
+    best: Params | None
 
 
 def train(
@@ -105,70 +47,70 @@ def train(
 
     A run that was stopped goes on from the latest checkpoint in `folder` and gives, bit for bit,
     what it would have given. Returns the params with the best validation error (the last ones
-    where nothing validates).
+    where nothing validates), of several seeds as an ensemble.
 
     Raises:
       InputError: the loss is no longer finite; names the step.
     """
-    devices = tuple(devices or jax.local_devices())
-    compiled, state = _compile(module, compendium, split, settings, seed, devices)
-    size = compiled.size
-    with checkpoints.open_folder(folder, best=compiled.validate is not None) as manager:
-        state, progress = _start(manager, state)
-        state = replicate(state, devices)
-        curve.forget_from(progress.epoch + 1)
-        with bar(f'{curve.model}, split {curve.split}', settings.epochs * size, progress.epoch * size) as shown:
-            while not progress.is_over(settings):
-                began = time.perf_counter()
-                state, tally = _epoch(compiled, state, settings, shown)
-                seconds = time.perf_counter() - began
-                rmse = None if compiled.validate is None else _rmse(compiled.validate(state))
-                progress = progress.after(rmse)
-                _report(curve, shown, progress, _rmse(tally), size / seconds)
-                if progress.is_to_be_saved(settings):
-                    params = compiled.fitted(state)
-                    checkpoints.save(manager, progress.epoch, params, about, state, progress._asdict())
-    return checkpoints.read(folder, compiled.fitted(state)).params
+    trainer = make_trainer(module, compendium, split, settings, seed, devices or jax.devices())
+    counts, size = training_counts(compendium, split.mask(TRAIN)), trainer.training.size
+    with checkpoints.open_folder(folder) as manager:
+        learnt, history = _start(trainer, manager)
+        curve.forget_from(history.epoch + 1)
+        with bar(f'{curve.model}, split {curve.split}', settings.epochs * size, history.epoch * size) as shown:
+            while (active := history.active(settings)).any():
+                learnt, history = _epoch(trainer, learnt, history, active, curve, shown)
+                if history.is_to_be_saved(settings):
+                    fitted = Fitted(_chosen(learnt, history, settings), *counts)
+                    checkpoints.save(manager, history.epoch, fitted, about, learnt, history.to_json())
+    return Fitted(_chosen(learnt, history, settings), *counts)
 
 
-def check_training(settings: Settings) -> None:
-    """Raises InputError on a setting out of its range."""
-    whole = {name: getattr(settings, name) for name in ('batch', 'epochs', 'checkpoint_every')}
-    check_range('training', 1, **whole)
-    check_range('training', 0.0, learning_rate=settings.learning_rate, decay=settings.decay)
-    check_range('training', 0, weight_decay=settings.weight_decay, patience=settings.patience)
+def _start(trainer: Trainer, manager: Any) -> tuple[Learnt, History]:
+    """The latest checkpoint, or the first state; on the devices."""
+    seeds = jax.device_get(trainer.members.seed)
+    state = initialise(trainer.training.plan, trainer.training.order, seeds)
+    learnt = Learnt(state, None if trainer.validation is None else state.weights)
+    saved = checkpoints.resume(manager, learnt)
+    if saved is None:
+        return replicate(learnt, trainer.devices), History.start(len(seeds))
+    return replicate(saved[0], trainer.devices), History.from_json(saved[1])
 
 
-def _compile(
-    module: LPM, compendium: Compendium, split: Split, settings: Settings, seed: int, devices: tuple[jax.Device, ...]
-) -> tuple[Compiled, State]:
-    """Puts the data on the devices, and makes the functions that work on it and the first state."""
-    data, held_out = pack(compendium, split.mask(TRAIN)), split.mask(VALIDATION)
-    size = int(data.size)
-    recipe = Recipe(min(settings.batch, size), settings.learning_rate, settings.decay, settings.weight_decay)
-    run = pmap_steps(module, recipe, devices)
-    placed, placed_seed = replicate((data, np.uint32(seed)), devices)
-    device = numbers(devices)
-    counts = training_counts(compendium, split.mask(TRAIN))
-    return Compiled(
-        batch=recipe.batch,
-        size=size,
-        steps=lambda state, steps: run(state, placed, placed_seed, device, np.int32(steps)),
-        validate=_validation(module, compendium, held_out, devices),
-        fitted=lambda state: Fitted(jax.device_get(state.weights), *counts),
-    ), initialise(module, recipe, data.perturbation.shape[1], seed)
+def _epoch(
+    trainer: Trainer, learnt: Learnt, history: History, active: np.ndarray, curve: Curve, shown: Any
+) -> tuple[Learnt, History]:
+    """One epoch of the active members, and the validation after it."""
+    began = time.perf_counter()
+    state, training = learn(trainer, learnt.state, history.epoch, active, shown)
+    seconds = time.perf_counter() - began
+    validation = validate(trainer, state.weights)
+    history, better = history.after(validation, active)
+    errors = {'training': training} | ({} if validation is None else {'validation': validation})
+    rate = round(trainer.training.size * int(active.sum()) / seconds)
+    for member in np.flatnonzero(active).tolist():
+        own = {f'{name}_rmse': float(each[member]) for name, each in errors.items()}
+        curve.write(epoch=history.epoch, **_label(trainer.settings, member), **own, observations_per_second=rate)
+    means = {name: f'{each[active].mean():.4f}' for name, each in errors.items()}
+    shown.set_postfix(epoch=history.epoch, **means, refresh=False)
+    if learnt.best is None:
+        return Learnt(state, None), history
+    return Learnt(state, keep(learnt.best, state.weights, replicate(better, trainer.devices))), history
 
 
-def _validation(
-    module: LPM, compendium: Compendium, held_out: tuple[np.ndarray, ...], devices: tuple[jax.Device, ...]
-) -> Callable[[State], Tally] | None:
-    screens = zip(compendium.screens, held_out, strict=True)
-    if not any((~np.isnan(screen.values[mask])).any() for screen, mask in screens):
-        return None
-    data = pack(compendium, held_out)
-    evaluate = pmap_evaluate(module, min(EVALUATED_AT_ONCE * len(devices), len(data.values)), devices)
-    placed, device = replicate(data, devices), numbers(devices)
-    return lambda state: evaluate(placed, device, state.weights)
+def _label(settings: Settings, member: int) -> dict[str, Any]:
+    """What sets a member apart in the training curve; nothing where it is the only one."""
+    tried = swept(settings)
+    seed = {'member': int(member % settings.seeds)} if settings.seeds > 1 else {}
+    return seed | tried[member // settings.seeds]
+
+
+def _chosen(learnt: Learnt, history: History, settings: Settings) -> Params:
+    """The weights to predict with; of a single member without the axis of members."""
+    weights = learnt.state.weights if learnt.best is None else learnt.best
+    members = history.chosen(settings)
+    own: Any = members if settings.seeds > 1 else members.start
+    return jax.tree.map(lambda each: each[own], jax.device_get(weights))
 
 
 def training_counts(
@@ -183,38 +125,3 @@ def training_counts(
         np.add.at(perturbations, ids[ids != PADDING], 1)
         np.add.at(readouts, screen.readout, (~np.isnan(screen.values[mask])).sum(axis=0))
     return contexts, perturbations, readouts
-
-
-def _start(manager: Any, state: State) -> tuple[State, Progress]:
-    """The latest checkpoint's state and progress, or the first state."""
-    saved = checkpoints.resume(manager, state)
-    return (state, Progress()) if saved is None else (saved[0], Progress(**saved[1]))
-
-
-def _epoch(compiled: Compiled, state: State, settings: Settings, shown: Any) -> tuple[State, Tally]:
-    """One epoch, in calls of `STEPS_PER_CALL` steps."""
-    total, all_steps = empty_tally(), -(-compiled.size // compiled.batch)
-    for first in range(0, all_steps, STEPS_PER_CALL):
-        steps = min(STEPS_PER_CALL, all_steps - first)
-        state, tally = compiled.steps(state, steps)
-        tally = jax.device_get(tally)
-        if tally.bad_step >= 0:
-            raise InputError(
-                f'training: the loss was no longer finite at step {tally.bad_step}; '
-                f'lower training.learning_rate (it is {settings.learning_rate:g}).'
-            )
-        total = add_tally(total, tally)
-        shown.update(min(steps * compiled.batch, compiled.size - first * compiled.batch))
-    return state, total
-
-
-def _rmse(tally: Tally) -> float:
-    return math.sqrt(float(tally.squared_error) / float(tally.observations))
-
-
-def _report(curve: Curve, shown: Any, progress: Progress, training_rmse: float, rate: float) -> None:
-    errors = {'training': training_rmse} | ({} if progress.rmse is None else {'validation': progress.rmse})
-    named = {f'{name}_rmse': value for name, value in errors.items()}
-    curve.write(epoch=progress.epoch, **named, observations_per_second=round(rate))
-    digits = {name: f'{value:.4f}' for name, value in errors.items()}
-    shown.set_postfix(epoch=progress.epoch, **digits, refresh=False)

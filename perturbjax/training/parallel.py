@@ -1,59 +1,143 @@
-"""Devices: where state and data lie, and the only pmap."""
+"""Devices and hosts: where state and data lie, and the only pmap."""
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from perturbjax.models.lpm import LPM
-from perturbjax.screens.screen import Array
+from perturbjax.errors import InputError
+from perturbjax.models.model import Params
+from perturbjax.screens.screen import Compendium
+from perturbjax.training.lazy import settle
+from perturbjax.training.packing import Layout, Pieces, pack
 from perturbjax.training.sampling import Observations
-from perturbjax.training.step import Recipe, State, Tally, add_tally, empty_tally, make_evaluate, make_update
+from perturbjax.training.settings import Member
+from perturbjax.training.state import State, Tally, add_tally, empty_tally
+from perturbjax.training.step import Place, Plan, make_evaluate, make_update
 
 AXIS = 'devices'
+Devices = tuple[jax.Device, ...]
+
+# Which arrays are divided over the devices (0) and which are whole on each (None).
+_DATA = Observations(0, None, None, None, Pieces(0, 0, 0, 0, 0))
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """The tree on every device; placed so from the start, a step compiles once."""
-    mesh = Mesh(np.array(devices), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec())
+    return jax.tree.map(lambda each: _place(np.asarray(each), sharding), tree)
+
+
+def _place(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
 def numbers(devices: Sequence[jax.Device]) -> jax.Array:
     """Each device's number, on that device, `[L]`."""
-    mesh = Mesh(np.array(devices), (AXIS,))
-    return jax.device_put(np.arange(len(devices), dtype=np.int32), NamedSharding(mesh, PartitionSpec(AXIS)))
+    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+    return _place(np.arange(len(devices), dtype=np.int32), sharding)
 
 
-@functools.lru_cache
-def pmap_steps(
-    module: LPM, recipe: Recipe, devices: tuple[jax.Device, ...]
-) -> Callable[[State, Observations, Array, jax.Array, np.int32], tuple[State, Tally]]:
-    """`(state, data, seed, numbers, steps) -> (state, tally)`: that many steps in one call; the state is donated.
+def distribute(compendium: Compendium, plan: Layout, devices: Sequence[jax.Device]) -> Observations:
+    """Each device gets its shards, those that leave its number modulo L; no host reads another host's.
 
-    The number of steps is a value and not a shape, so that a shorter last call compiles nothing.
+    Raises InputError where they do not fit a device's memory.
     """
-    update = make_update(module, recipe, len(devices), AXIS)
+    shards = len(plan.pieces.rows)
+    own = shards // len(devices)
+    _check_room(4 * own * plan.longest, devices)
+    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
 
-    def run(state: State, data: Observations, seed: Array, device: jax.Array, steps: jax.Array) -> tuple[State, Tally]:
-        def body(_: jax.Array, carry: tuple[State, Tally]) -> tuple[State, Tally]:
-            state, tally = update(data, seed, device, carry[0])
-            return state, add_tally(carry[1], tally)
+    def values(index: Any) -> np.ndarray:
+        return pack(compendium, plan, range(index[0].start or 0, shards, len(devices)))[None]
 
-        return jax.lax.fori_loop(0, steps, body, (state, empty_tally()))
+    def of(piece: np.ndarray) -> jax.Array:
+        return _place(piece.reshape(own, len(devices), -1).swapaxes(0, 1), sharding)
 
-    return _pmap(run, devices, (None, None, None, 0, None), donate_argnums=0)
+    shape = (len(devices), own, plan.longest)
+    tables = replicate((plan.context, plan.perturbation, plan.readout), devices)
+    packed = jax.make_array_from_callback(shape, sharding, values)
+    pieces = Pieces(*map(of, plan.pieces))
+    return Observations(packed, tables[0], tables[1], tables[2], pieces)
+
+
+def _check_room(needed: int, devices: Sequence[jax.Device]) -> None:
+    local = next(device for device in devices if device.process_index == jax.process_index())
+    room = (local.memory_stats() or {}).get('bytes_limit')
+    if room is not None and needed > 0.8 * room:
+        raise InputError(
+            f'training: {needed / 2**30:.1f} GiB of values do not fit the {room / 2**30:.1f} GiB of a device; '
+            f'set training.parts to {-(-needed // int(0.3 * room))} or more, which streams them from the host.'
+        )
 
 
 @functools.lru_cache
-def pmap_evaluate(
-    module: LPM, chunk: int, devices: tuple[jax.Device, ...]
-) -> Callable[[Observations, jax.Array, Any], Tally]:
-    """`(data, numbers, weights) -> tally` over all observations of the data."""
-    return _pmap(make_evaluate(module, chunk, len(devices), AXIS), devices, (None, 0, None))
+def pmap_steps(plan: Plan, devices: Devices) -> Callable[..., tuple[State, Tally]]:
+    """`(state, data, members, active, place, numbers, steps) -> (state, tally)`: that many steps in one call.
+
+    The state `[S, ...]` is donated; members that are not active stay as they are. The number of
+    steps is a value and not a shape, so that a shorter last call compiles nothing.
+    """
+    update = make_update(plan, AXIS)
+
+    def run(
+        state: State,
+        data: Observations,
+        members: Member,
+        active: jax.Array,
+        place: Place,
+        device: jax.Array,
+        steps: jax.Array,
+    ):
+        def one(state: State, member: Member, steps: jax.Array) -> tuple[State, Tally]:
+            def body(i: jax.Array, carry: tuple[State, Tally]) -> tuple[State, Tally]:
+                now = Place(place.epoch, place.step + i, place.within + i)
+                state, tally = update(data, member, now, device, carry[0])
+                return state, add_tally(carry[1], tally)
+
+            return jax.lax.fori_loop(0, steps, body, (state, empty_tally()))
+
+        return _over_members(one, devices)(state, members, jnp.where(active, steps, 0))
+
+    return _pmap(run, devices, (None, _DATA, None, None, None, 0, None), donate_argnums=0)
+
+
+def _over_members(function: Callable, devices: Devices) -> Callable:
+    """The function over the leading axis of its arguments: at once where that fills the device, else in turn.
+
+    On a CPU one member keeps all cores busy, and several at once only fall out of its caches.
+    """
+    if devices[0].platform == 'cpu':
+        return lambda *args: jax.lax.map(lambda each: function(*each), args)
+    return jax.vmap(function)
+
+
+@functools.lru_cache
+def pmap_evaluate(plan: Plan, devices: Devices) -> Callable[..., Tally]:
+    """`(data, numbers, steps, weights [S, ...]) -> tally [S]` over all observations of the data."""
+    evaluate = make_evaluate(plan, AXIS)
+
+    def run(data: Observations, device: jax.Array, steps: jax.Array, weights: Params) -> Tally:
+        return _over_members(lambda each: evaluate(data, device, steps, each), devices)(weights)
+
+    return _pmap(run, devices, (_DATA, 0, None, None))
+
+
+@functools.lru_cache
+def pmap_settle(devices: Devices) -> Callable[..., State]:
+    """`(state, epoch, members) -> state` with every row of lazy tables caught up; the state is donated."""
+
+    def run(state: State, epoch: jax.Array, members: Member, device: jax.Array) -> State:
+        def own(state: State, member: Member) -> State:
+            return settle(state, member.rate(epoch), member.weight_decay)
+
+        return _over_members(own, devices)(state, members)
+
+    return _pmap(run, devices, (None, None, None, 0), donate_argnums=0)
 
 
 def _pmap(function: Callable, devices: Sequence[jax.Device], in_axes: tuple, **options: Any) -> Callable:

@@ -1,107 +1,124 @@
-"""Which observations make a batch, as a function of (seed, step) alone; the data stays on the device."""
+"""Which observations make a batch, as a function of (seed, epoch, place) alone; the data stay on the device."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from perturbjax.errors import InputError
 from perturbjax.models.dropout import mix
-from perturbjax.screens.screen import Array, Compendium
+from perturbjax.screens.screen import Array
+from perturbjax.training.packing import Pieces
+
+# Profiles and readouts of a block; (1, 1) is one observation.
+Block = tuple[int, int]
 
 
 class Observations(NamedTuple):
-    """The chosen profiles of all screens, laid end to end: 4 bytes per value.
-
-    Screen s of S holds rows `row_start[s]` on, columns `column_start[s]` on (`width[s]` of them)
-    and the values `start[s]` on, row by row.
+    """The packed values of those of the V shards that a device owns, and what all rows and columns are.
 
     Attributes:
-      size: T, how many values there are; the arrays are padded.
-      values: NaN = not measured.
-      context: ids by row.
-      perturbation: ids by row, `[rows, K]`.
+      values: `[V, longest]`; NaN = not measured.
+      context: ids by row, `[N]`.
+      perturbation: ids by row, `[N, K]`.
       readout: ids by column.
-      start, row_start, column_start, width: `[S]`.
+      pieces: where the values lie, `[V, G]` each.
     """
 
-    size: Array
     values: Array
     context: Array
     perturbation: Array
     readout: Array
-    start: Array
-    row_start: Array
-    column_start: Array
-    width: Array
+    pieces: Pieces
 
 
 class Batch(NamedTuple):
-    """B observations: ids `[B]`, `[B, K]`, `[B]`, values `[B]`, and weights `[B]`: 1, or 0 where not measured."""
+    """n blocks of p profiles by r readouts.
+
+    Attributes:
+      context: ids `[n, p, 1]`.
+      perturbation: ids `[n, p, 1, K]`.
+      readout: ids `[n, 1, r]`.
+      value: `[n, p, r]`.
+      weight: `[n, p, r]`: 1, or 0 for what is not measured or only fills up a block.
+      place: of each block in the epoch's order, uint32 `[n]`.
+    """
 
     context: jax.Array
     perturbation: jax.Array
     readout: jax.Array
     value: jax.Array
     weight: jax.Array
+    place: jax.Array
 
 
-def pack(compendium: Compendium, chosen: tuple[np.ndarray, ...]) -> Observations:
-    """The chosen profiles (bool `[N]` per screen) as observations on the host.
+def tiles(pieces: Pieces, block: Block) -> Array:
+    """How many blocks cover each piece, `[V, G]`."""
+    return -(-pieces.rows // block[0]) * -(-pieces.width // block[1])
 
-    Values and rows are padded to one of few sizes, at most 1/32 larger, with values not measured,
-    so that splits of about one size share a compilation.
 
-    Raises InputError where there are 2^31 values or more.
+def places(pieces: Pieces, block: Block) -> int:
+    """How many places an epoch has: as many for every shard as the fullest has blocks."""
+    return int(tiles(pieces, block).sum(axis=1).max()) * len(pieces.rows)
+
+
+def draw(
+    data: Observations, block: Block, seed: Array, place: jax.Array, wanted: jax.Array, shards: int, devices: int
+) -> Batch:
+    """The blocks at some places of an epoch's order, each from the shard `place % shards`.
+
+    Every observation comes in one block of the epoch. In a piece, each block is a random set of
+    rows by a random set of columns; those of a shard come in random order.
+
+    Args:
+      data: of one device, which owns the shards that leave its number when divided by `devices`.
+      block: p, r.
+      seed: uint32, another one for every epoch.
+      place: uint32 `[n]`, all of shards that the device owns.
+      wanted: bool `[n]`; others weigh 0.
+      shards, devices: V and L.
     """
-    screens = [(screen, mask) for screen, mask in zip(compendium.screens, chosen, strict=True) if mask.any()]
-    rows = np.array([mask.sum() for _, mask in screens])
-    width = np.array([len(screen.readout) for screen, _ in screens])
-    size = int((rows * width).sum())
-    if size >= 2**31:
-        raise InputError(f'training: {size:,} values are 2^31 or more; leave out readouts or profiles.')
-    return Observations(
-        size=np.int32(size),
-        values=_padded([screen.values[mask].ravel() for screen, mask in screens], np.nan),
-        context=_padded([screen.context[mask] for screen, mask in screens], 0),
-        perturbation=_padded([screen.perturbation[mask] for screen, mask in screens], 0),
-        readout=np.concatenate([screen.readout for screen, _ in screens]),
-        start=_starts(rows * width),
-        row_start=_starts(rows),
-        column_start=_starts(width),
-        width=width.astype(np.int32),
-    )
-
-
-def _padded(blocks: list[np.ndarray], fill: float) -> np.ndarray:
-    """The blocks end to end, then `fill` up to a multiple of 1/32 to 1/64 of their size."""
-    whole = np.concatenate(blocks)
-    step = 2 ** max(0, len(whole).bit_length() - 6)
-    return np.pad(whole, [(0, -len(whole) % step)] + [(0, 0)] * (whole.ndim - 1), constant_values=fill)
-
-
-def _starts(sizes: np.ndarray) -> np.ndarray:
-    return (np.cumsum(sizes) - sizes).astype(np.int32)
-
-
-def take(data: Observations, index: jax.Array, wanted: jax.Array) -> Batch:
-    """The observations at `index [B]`, weighing 0 where not `wanted [B]` or not measured."""
-    screen = jnp.searchsorted(data.start, index, side='right') - 1
-    row, column = jnp.divmod(index - data.start[screen], data.width[screen])
-    row, column = row + data.row_start[screen], column + data.column_start[screen]
-    value = data.values[index]
-    weight = (wanted & ~jnp.isnan(value)).astype(value.dtype)
+    shard, turn = place % shards, place // shards
+    own = (shard // devices).astype(jnp.int32)
+    ends = jnp.cumsum(tiles(data.pieces, block), axis=1)[own]
+    wanted &= turn < ends[:, -1]
+    shard_seed = mix(seed + mix(shard))
+    tile = shuffled(jnp.where(wanted, turn, 0), jnp.maximum(ends[:, -1], 1), shard_seed)
+    number = (tile[:, None] >= ends).sum(axis=1)
+    piece = Pieces(*(each[own, number] for each in data.pieces))
+    before = jnp.where(number > 0, ends[jnp.arange(len(ends)), number - 1], 0)
+    down, across = jnp.divmod(tile - before, jnp.maximum(1, -(-piece.width // block[1])))
+    row_seed = mix(shard_seed + number.astype(jnp.uint32))
+    row, is_row = _some(down, block[0], piece.rows, row_seed)
+    column, is_column = _some(across, block[1], piece.width, mix(row_seed + down.astype(jnp.uint32)))
+    place_of_row = piece.start[:, None] + row * piece.width[:, None]
+    value = data.values[own[:, None, None], place_of_row[:, :, None] + column[:, None, :]]
+    weight = wanted[:, None, None] & is_row[:, :, None] & is_column[:, None, :] & ~jnp.isnan(value)
+    row, column = row + piece.row_start[:, None], column + piece.column_start[:, None]
     return Batch(
-        data.context[row], data.perturbation[row], data.readout[column], jnp.where(weight > 0, value, 0), weight
+        data.context[row][:, :, None],
+        data.perturbation[row][:, :, None],
+        data.readout[column][:, None, :],
+        jnp.where(weight, value, 0),
+        weight.astype(value.dtype),
+        place,
     )
+
+
+def _some(group: jax.Array, size: int, of: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The members `[n, size]` of the groups `[n]` that `range(of)`, shuffled, is dealt into; and which are real."""
+    groups = -(-of // size)
+    place = group[:, None] + groups[:, None] * jnp.arange(size)[None, :]
+    real = place < of[:, None]
+    place = jnp.where(real, place, 0)
+    # Of single observations the order of the blocks is random enough.
+    return place if size == 1 else shuffled(place, jnp.maximum(of, 1)[:, None], seed[:, None]), real
 
 
 def shuffled(position: jax.Array, size: jax.Array, seed: jax.Array) -> jax.Array:
-    """A permutation of `range(size)` in which places can be looked up one by one, without memory.
+    """Permutations of `range(size)` in which places can be looked up one by one, without memory.
 
     A Feistel network over the next power of two, walked on until it lands inside the range (fewer
-    than two steps on average). position is int32 `[B]`, size int32 and seed uint32.
+    than two steps on average). Whole numbers and uint32 seeds, of shapes that broadcast.
     """
     size = size.astype(jnp.uint32)
     bits = jnp.maximum(2, 32 - jax.lax.clz(size - 1))
@@ -115,9 +132,10 @@ def shuffled(position: jax.Array, size: jax.Array, seed: jax.Array) -> jax.Array
             low_half = low_half ^ (mix(high_half ^ mix(seed + jnp.uint32(2 * i + 1))) & low_mask)
         return high_half << low | low_half
 
-    landed = jax.lax.while_loop(
-        lambda x: (x >= size).any(),
-        lambda x: jnp.where(x >= size, rounds(x), x),
-        rounds(position.astype(jnp.uint32)),
-    )
+    def walk(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        x = jnp.where(carry[1], carry[0], rounds(carry[0]))
+        return x, x < size
+
+    start = jnp.broadcast_to(position.astype(jnp.uint32), jnp.broadcast_shapes(position.shape, size.shape))
+    landed, _ = jax.lax.while_loop(lambda carry: ~carry[1].all(), walk, (start, jnp.zeros(start.shape, bool)))
     return landed.astype(jnp.int32)

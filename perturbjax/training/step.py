@@ -2,59 +2,50 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
 from perturbjax.models.dropout import Noise, mix
 from perturbjax.models.lpm import LPM, predict_values
 from perturbjax.models.model import Params
 from perturbjax.screens.screen import Array
-from perturbjax.training.sampling import Batch, Observations, shuffled, take
+from perturbjax.training import lazy
+from perturbjax.training.sampling import Batch, Block, Observations, draw
+from perturbjax.training.settings import Member
+from perturbjax.training.state import State, Tally, adamw, empty_tally, first_state
 
 
-class State(NamedTuple):
-    """Everything that training changes: weights, the optimiser's moments, and the step to take next (int32)."""
+class Place(NamedTuple):
+    """Where in training a step is, int32: the epoch, the step, and the step within the epoch's part of the data."""
 
-    weights: Params
-    optimizer: optax.OptState
-    step: jax.Array
-
-
-class Tally(NamedTuple):
-    """Sums over observations: squared error and number; and the first step with a non-finite loss (-1: none)."""
-
-    squared_error: jax.Array
-    observations: jax.Array
-    bad_step: jax.Array
+    epoch: Array
+    step: Array
+    within: Array
 
 
-class Recipe(NamedTuple):
+class Plan(NamedTuple):
     """What a step is compiled for.
 
     Attributes:
-      batch: observations per step, over all devices.
-      learning_rate, decay, weight_decay: of AdamW; the rate is multiplied by `decay` after every epoch.
+      module: the model.
+      blocks: n, blocks of a batch over all devices.
+      block: p, r.
+      shards: V.
+      devices: L, which add up their gradients over a mapped axis.
+      accumulate: parts in which a device goes through its share of the batch.
+      lazy: tables whose rows are updated when they are needed.
     """
 
-    batch: int
-    learning_rate: float
-    decay: float
-    weight_decay: float
-
-    def optimizer(self) -> optax.GradientTransformation:
-        """torch's AdamW at rate 1: the step multiplies by the epoch's rate."""
-        return optax.adamw(1.0, weight_decay=self.weight_decay)
-
-    def rate(self, epoch: jax.Array) -> jax.Array:
-        return self.learning_rate * self.decay ** epoch.astype(jnp.float32)
-
-
-def steps_per_epoch(size: Array, recipe: Recipe) -> Array:
-    """Steps in which each of `size` observations comes once."""
-    return -(-size // recipe.batch)
+    module: LPM
+    blocks: int
+    block: Block
+    shards: int
+    devices: int
+    accumulate: int = 1
+    lazy: tuple[str, ...] = ()
 
 
 def squared_error(module: LPM, weights: Params, batch: Batch, noise: Noise | None) -> jax.Array:
@@ -63,88 +54,90 @@ def squared_error(module: LPM, weights: Params, batch: Batch, noise: Noise | Non
     return (batch.weight * (prediction - batch.value) ** 2).sum()
 
 
-def share(size: int, device: jax.Array, devices: int) -> jax.Array:
-    """The places of a global batch that one device takes, `[ceil(size / L)]`; those from `size` on are padding."""
-    each = -(-size // devices)
-    return device * each + jnp.arange(each)
+def make_update(plan: Plan, axis: str) -> Callable[..., tuple[State, Tally]]:
+    """`(data, member, place, device, state) -> (state, tally)`: a step on one of the devices of the mapped `axis`."""
 
+    def update(
+        data: Observations, member: Member, place: Place, device: jax.Array, state: State
+    ) -> tuple[State, Tally]:
+        batch = _batch(plan, data, member, place, device)
+        rate, rows = member.rate(place.epoch), {}
+        for name in plan.lazy:
+            everywhere = jax.lax.all_gather(getattr(batch, name), axis)
+            rows[name] = lazy.distinct(everywhere, len(state.seen[name]))
+            batch = batch._replace(**{name: lazy.renumber(getattr(batch, name), rows[name])})
+        near = lazy.take(state, rows, rate, member.weight_decay)
+        sizes: dict[str, Any] = {f'{name}s': len(among) for name, among in rows.items()}
+        module = plan.module.clone(**sizes)
 
-def make_update(
-    module: LPM, recipe: Recipe, devices: int, axis: str
-) -> Callable[[Observations, Array, jax.Array, State], tuple[State, Tally]]:
-    """One step of training on one of `devices`, which add up their gradients over the mapped `axis`.
+        def error(weights: Params, part: Batch) -> jax.Array:
+            return squared_error(module, weights, part, _noise(plan, member, place.step, part))
 
-    The batch is places `step * B` to `(step + 1) * B` of the epoch's permutation, so that every
-    observation comes once an epoch, in the same global batch whatever the number of devices; `seed`
-    (uint32) gives the permutation.
-    """
-    optimizer = recipe.optimizer()
-
-    def batch_of(
-        data: Observations, seed: Array, device: jax.Array, epoch: jax.Array, step: jax.Array
-    ) -> tuple[Batch, Noise]:
-        within = step % steps_per_epoch(data.size, recipe)
-        place = share(recipe.batch, device, devices)
-        position = within * recipe.batch + place
-        wanted = (place < recipe.batch) & (position < data.size)
-        epoch_seed = mix(seed ^ mix(epoch.astype(jnp.uint32)))
-        index = shuffled(jnp.where(wanted, position, 0), data.size, epoch_seed)
-        noise = Noise(mix(mix(seed) + step.astype(jnp.uint32)), place)
-        return take(data, index, wanted), noise
-
-    def update(data: Observations, seed: Array, device: jax.Array, state: State) -> tuple[State, Tally]:
-        epoch = state.step // steps_per_epoch(data.size, recipe)
-        batch, noise = batch_of(data, seed, device, epoch, state.step)
         count = jax.lax.psum(batch.weight.sum(), axis)
-
-        def loss(weights: Params) -> jax.Array:
-            return squared_error(module, weights, batch, noise) / jnp.maximum(count, 1)
-
-        value, gradient = jax.lax.psum(jax.value_and_grad(loss)(state.weights), axis)
-        direction, moments = optimizer.update(gradient, state.optimizer, state.weights)
-        change = jax.tree.map(lambda each: recipe.rate(epoch) * each, direction)
-        bad = jnp.where(jnp.isfinite(value), -1, state.step)
-        weights = optax.apply_updates(state.weights, change)
-        return State(weights, moments, state.step + 1), Tally(value * count, count, bad)
+        total, gradient = jax.lax.psum(_gradient(error, near.weights, batch, plan.accumulate), axis)
+        gradient = jax.tree.map(lambda each: each / jnp.maximum(count, 1), gradient)
+        near = adamw(near, gradient, rate, member.weight_decay)
+        bad = jnp.where(jnp.isfinite(total), -1, place.step)
+        return lazy.put(state, rows, near), Tally(total, count, bad)
 
     return update
 
 
-def make_evaluate(module: LPM, chunk: int, devices: int, axis: str) -> Callable[..., Tally]:
-    """The sums over all observations of the data, `chunk` at a time, without dropout."""
+def _batch(plan: Plan, data: Observations, member: Member, place: Place, device: jax.Array) -> Batch:
+    """A device's blocks: of the batch's places in the epoch's order, those that leave its number modulo L."""
+    each = -(-plan.blocks // plan.devices)
+    each += -each % plan.accumulate
+    first = place.within.astype(jnp.uint32) * plan.blocks
+    nearest = (device.astype(jnp.uint32) + plan.devices - first % plan.devices) % plan.devices
+    block = nearest + plan.devices * jnp.arange(each, dtype=jnp.uint32)
+    epoch_seed = mix(member.seed ^ mix(place.epoch.astype(jnp.uint32)))
+    return draw(data, plan.block, epoch_seed, first + block, block < plan.blocks, plan.shards, plan.devices)
 
-    def evaluate(data: Observations, device: jax.Array, weights: Params) -> Tally:
-        size = data.size
 
+def _noise(plan: Plan, member: Member, step: jax.Array, batch: Batch) -> Noise | None:
+    """What dropout is made from in a step; None without dropout."""
+    if plan.module.dropout == 0:
+        return None
+    size = plan.block[0] * plan.block[1]
+    position = batch.place[:, None] * size + jnp.arange(size, dtype=jnp.uint32)[None, :]
+    return Noise(member.dropout, mix(mix(member.seed) + step.astype(jnp.uint32)), position.ravel())
+
+
+def _gradient(
+    error: Callable[[Params, Batch], jax.Array], weights: Params, batch: Batch, parts: int
+) -> tuple[jax.Array, Params]:
+    """An error that is a sum over observations, and its gradient, one part of the batch after the other."""
+    of = jax.value_and_grad(error)
+    if parts == 1:
+        return of(weights, batch)
+    split = jax.tree.map(lambda each: each.reshape(parts, -1, *each.shape[1:]), batch)
+    zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, weights)
+    return jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, of(weights, part)), None), zero, split)[0]
+
+
+def make_evaluate(plan: Plan, axis: str) -> Callable[..., Tally]:
+    """`(data, device, steps, weights) -> tally`: the sums over all observations of the data, without dropout."""
+    without = plan._replace(module=plan.module.clone(dropout=0.0), accumulate=1)
+    nobody = Member(np.uint32(0), *[np.float32(0)] * 4)  # evaluation has an order too
+
+    def evaluate(data: Observations, device: jax.Array, steps: jax.Array, weights: Params) -> Tally:
         def add(i: jax.Array, tally: Tally) -> Tally:
-            place = share(chunk, device, devices)
-            wanted = (place < chunk) & (i * chunk + place < size)
-            batch = take(data, jnp.where(wanted, i * chunk + place, 0), wanted)
-            error = squared_error(module, weights, batch, None)
+            batch = _batch(without, data, nobody, Place(jnp.zeros((), int), i, i), device)
+            error = squared_error(without.module, weights, batch, None)
             return Tally(tally.squared_error + error, tally.observations + batch.weight.sum(), tally.bad_step)
 
-        total = jax.lax.fori_loop(0, -(-size // chunk), add, empty_tally())
-        return jax.lax.psum(total, axis)
+        return jax.lax.psum(jax.lax.fori_loop(0, steps, add, empty_tally()), axis)
 
     return evaluate
 
 
-def empty_tally() -> Tally:
-    return Tally(jnp.zeros(()), jnp.zeros(()), jnp.array(-1))
-
-
-def add_tally(a: Tally, b: Tally) -> Tally:
-    """Sums added; of the bad steps, the earlier."""
-    return Tally(
-        a.squared_error + b.squared_error,
-        a.observations + b.observations,
-        jnp.where(a.bad_step >= 0, a.bad_step, b.bad_step),
-    )
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def initialise(module: LPM, recipe: Recipe, order: int, seed: jax.Array) -> State:
-    """The state before the first step; `order` is K."""
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def initialise(plan: Plan, order: int, seeds: jax.Array) -> State:
+    """The members' states `[S, ...]` before the first step; `order` is K, seeds are uint32 `[S]`."""
     ids = jnp.zeros(1, jnp.int32)
-    weights = module.init(jax.random.key(seed), ids, jnp.zeros((1, order), jnp.int32), ids)['params']
-    return State(weights, recipe.optimizer().init(weights), jnp.zeros((), jnp.int32))
+
+    def one(seed: jax.Array) -> State:
+        weights = plan.module.init(jax.random.key(seed), ids, jnp.zeros((1, order), jnp.int32), ids)['params']
+        return first_state(weights, plan.lazy)
+
+    return jax.lax.map(one, seeds)

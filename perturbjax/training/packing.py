@@ -1,0 +1,125 @@
+"""From screens to shards: the chosen profiles, cut into pieces that devices own."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from perturbjax.errors import InputError
+from perturbjax.screens.screen import Array, Compendium
+
+_ALIGNMENT = 64  # bytes; so placed, a CPU device takes an array as it is
+
+
+class Pieces(NamedTuple):
+    """Where the values of each screen lie in each shard: int32 `[V, G]`, one column per screen.
+
+    A piece is `rows` profiles by `width` readouts, whose values lie at `start` and on in its shard,
+    row by row; its rows are `row_start` and on of all rows, its columns `column_start` and on.
+    """
+
+    start: Array
+    rows: Array
+    width: Array
+    row_start: Array
+    column_start: Array
+
+
+class Layout(NamedTuple):
+    """What is known of the packed profiles without their values.
+
+    Attributes:
+      size: T, how many values there are.
+      longest: how many values a shard has room for.
+      chosen: the rows of each screen, in order.
+      context: ids by row, screen after screen, `[N]`.
+      perturbation: ids by row, `[N, K]`.
+      readout: ids by column, panel after panel.
+      pieces: where everything lies.
+    """
+
+    size: int
+    longest: int
+    chosen: tuple[np.ndarray, ...]
+    context: np.ndarray
+    perturbation: np.ndarray
+    readout: np.ndarray
+    pieces: Pieces
+
+
+def layout(compendium: Compendium, chosen: Sequence[np.ndarray], shards: int) -> Layout:
+    """Cuts the chosen rows (indices or bool `[N]` per screen) into shards of nearly the same number of values.
+
+    A shard is a run of whole rows, so that a block of profiles and readouts lies in one. Lengths
+    are rounded up a little, so that splits of about one size share a compilation.
+
+    Raises InputError where a shard would have 2^31 values or more.
+    """
+    rows = tuple(np.flatnonzero(each) if each.dtype == bool else each for each in chosen)
+    count = np.array([len(each) for each in rows])
+    width = np.array([len(screen.readout) for screen in compendium.screens])
+    pieces = _cut(count, width, shards)
+    size = int((count * width).sum())
+    longest = _rounded(int((pieces.rows.astype(np.int64) * pieces.width).sum(axis=1).max()))
+    if longest >= 2**31 or size >= 2**32:
+        raise InputError(f'training: {size:,} values are too many at once; raise training.shards or training.parts.')
+    return Layout(
+        size,
+        longest,
+        rows,
+        _padded([screen.context[each] for screen, each in zip(compendium.screens, rows)]),
+        _padded([screen.perturbation[each] for screen, each in zip(compendium.screens, rows)]),
+        np.concatenate([screen.readout for screen in compendium.screens]),
+        pieces,
+    )
+
+
+def _cut(count: np.ndarray, width: np.ndarray, shards: int) -> Pieces:
+    """Each row goes to the shard in whose share of all values it starts."""
+    total = int((count * width).sum())
+    screen_start = np.cumsum(count * width) - count * width
+    # The first row of each screen that starts in shard v or later, `[V + 1, G]`.
+    share = np.arange(shards + 1)[:, None] * total // shards
+    first = np.clip(-(-(share - screen_start) // width), 0, count)
+    first[-1] = count
+    rows = np.diff(first, axis=0)
+    start = np.cumsum(rows * width, axis=1) - rows * width
+    row_start = first[:-1] + np.cumsum(count) - count
+    columns = np.broadcast_to(width, rows.shape), np.broadcast_to(np.cumsum(width) - width, rows.shape)
+    return Pieces(*(each.astype(np.int32) for each in (start, rows, columns[0], row_start, columns[1])))
+
+
+def pack(compendium: Compendium, plan: Layout, shards: Sequence[int]) -> np.ndarray:
+    """The values of some shards, float32 `[len(shards), longest]`: 4 bytes each, NaN = not measured."""
+    values = _aligned((len(shards), plan.longest))
+    for out, shard in zip(values, shards, strict=True):
+        filled = 0
+        for number, screen in enumerate(compendium.screens):
+            row, count, width = (int(each[shard, number]) for each in (plan.pieces.row_start, *plan.pieces[1:3]))
+            row -= sum(len(each) for each in plan.chosen[:number])
+            place = out[filled : filled + count * width].reshape(count, width)
+            # With `clip` numpy writes straight to where it should.
+            np.take(screen.values, plan.chosen[number][row : row + count], axis=0, out=place, mode='clip')
+            filled += count * width
+        out[filled:] = np.nan
+    return values
+
+
+def _aligned(shape: tuple[int, int]) -> np.ndarray:
+    """An empty float32 array that starts at a multiple of the alignment."""
+    size = 4 * shape[0] * shape[1]
+    room = np.empty(size + _ALIGNMENT, np.uint8)
+    offset = -room.ctypes.data % _ALIGNMENT
+    return room[offset : offset + size].view(np.float32).reshape(shape)
+
+
+def _rounded(size: int) -> int:
+    """The next multiple of 1/32 to 1/64 of the size."""
+    step = 2 ** max(0, size.bit_length() - 6)
+    return max(1, -(-size // step) * step)
+
+
+def _padded(blocks: list[np.ndarray]) -> np.ndarray:
+    """The blocks end to end, then zeros up to a round length."""
+    whole = np.concatenate(blocks)
+    return np.pad(whole, [(0, _rounded(len(whole)) - len(whole))] + [(0, 0)] * (whole.ndim - 1))
