@@ -22,7 +22,8 @@ from perturbjax.models.lpm import LPM
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.training.feed import Feed
-from perturbjax.training.parallel import numbers, pmap_steps, replicate
+from perturbjax.training.parallel import pmap_steps
+from perturbjax.training.placement import numbers, replicate
 from perturbjax.training.planning import make_plan
 from perturbjax.training.settings import Settings, members
 from perturbjax.training.step import Place, initialise

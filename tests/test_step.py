@@ -9,7 +9,8 @@ from screens_for_tests import measurements
 from perturbjax.models.lpm import LPM
 from perturbjax.screens.screen import assemble
 from perturbjax.training.feed import Feed
-from perturbjax.training.parallel import numbers, pmap_evaluate, pmap_settle, pmap_steps, replicate
+from perturbjax.training.parallel import pmap_evaluate, pmap_settle, pmap_steps
+from perturbjax.training.placement import numbers, replicate
 from perturbjax.training.settings import Settings, members
 from perturbjax.training.step import Place, Plan, initialise
 

@@ -14,7 +14,8 @@ from perturbjax.models.lpm import lpm
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TRAIN, make_split
 from perturbjax.training import checkpoints, loop
-from perturbjax.training.parallel import pmap_steps, replicate
+from perturbjax.training.parallel import pmap_steps
+from perturbjax.training.placement import replicate
 from perturbjax.training.settings import Settings
 from perturbjax.training.step import Place, initialise
 from perturbjax.training.trainer import make_trainer

@@ -48,7 +48,7 @@ class LPM(nn.Module):
     def __call__(
         self, context: jax.Array, perturbation: jax.Array, readout: jax.Array, noise: Noise | None = None
     ) -> jax.Array:
-        """Predictions for ids of any shapes that broadcast: context `[...]`, perturbation `[..., K]`, readout `[...]`.
+        """Predictions for ids: context `[...]` and perturbation `[..., K]`, and readout of a shape that broadcasts.
 
         A batch of triples has shapes `[B]`, `[B, K]`, `[B]`; a whole grid has `[N, 1]`, `[N, 1, K]`,
         `[1, M]` and gives `[N, M]`. With `noise` (training) dropout is on; its positions are those of
@@ -59,7 +59,7 @@ class LPM(nn.Module):
         perturbations = self.param('perturbation', normal, (self.perturbations, self.widths[1]))
         readouts = self.param('readout', normal, (self.readouts, self.widths[2]))
         combined = combine(perturbations, perturbation, self.aggregation)
-        x = self._first_layer(contexts[context], combined, readouts[readout])
+        x = self._first_layer(jnp.concatenate([contexts[context], combined], axis=-1), readouts[readout])
         shape = x.shape[:-1]
         x = x.reshape(-1, x.shape[-1])
         for layer in range(1, len(self.hidden) + 1):
@@ -76,18 +76,15 @@ class LPM(nn.Module):
         bias = self.param(f'bias_{layer}', _torch_bias(sizes[layer]), (sizes[layer + 1],))
         return kernel, bias
 
-    def _first_layer(self, *rows: jax.Array) -> jax.Array:
-        """The dense layer over [context; perturbation; readout] as three projections, summed.
+    def _first_layer(self, profile: jax.Array, readout: jax.Array) -> jax.Array:
+        """The dense layer over [context; perturbation; readout] as two projections, summed.
 
         Equal to concatenating first, but a grid of n profiles by m readouts costs n + m
         projections instead of n * m.
         """
         kernel, bias = self._dense(0)
-        ends = (self.widths[0], self.widths[0] + self.widths[1])
-        context, perturbation, readout = (
-            self._times(row, part) for row, part in zip(rows, jnp.split(kernel, ends, axis=0), strict=True)
-        )
-        return _plus(context, bias) + perturbation + readout
+        above, below = jnp.split(kernel, [profile.shape[-1]], axis=0)
+        return _plus(self._times(profile, above), bias) + self._times(readout, below)
 
     def _times(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         """`x @ kernel` in the precision asked for; a device's own default may be a lower one."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from perturbjax.screens.screen import Compendium
 from perturbjax.training.packing import Layout, layout
-from perturbjax.training.parallel import distribute
+from perturbjax.training.placement import Devices, distribute
 from perturbjax.training.sampling import Observations, places
 from perturbjax.training.step import Plan
 
@@ -42,7 +42,7 @@ class Feed:
         chosen: Sequence[np.ndarray],
         parts: int,
         plan: Plan,
-        devices: Sequence[jax.Device],
+        devices: Devices,
     ):
         rows = [np.flatnonzero(mask) for mask in chosen]
         self.plan = plan

@@ -17,7 +17,7 @@ from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.screens.vocabulary import PADDING
 from perturbjax.training import checkpoints
 from perturbjax.training.history import History
-from perturbjax.training.parallel import replicate
+from perturbjax.training.placement import replicate
 from perturbjax.training.settings import Settings, swept
 from perturbjax.training.state import State
 from perturbjax.training.step import initialise
@@ -52,7 +52,7 @@ def train(
     Raises:
       InputError: the loss is no longer finite; names the step.
     """
-    trainer = make_trainer(module, compendium, split, settings, seed, devices or jax.devices())
+    trainer = make_trainer(module, compendium, split, settings, seed, tuple(devices or jax.devices()))
     counts, size = training_counts(compendium, split.mask(TRAIN)), trainer.training.size
     with checkpoints.open_folder(folder) as manager:
         learnt, history = _start(trainer, manager)

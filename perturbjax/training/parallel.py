@@ -1,4 +1,4 @@
-"""Devices and hosts: where state and data lie, and the only pmap."""
+"""Many steps on many devices at once: the only pmap."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -6,73 +6,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from perturbjax.errors import InputError
 from perturbjax.models.model import Params
-from perturbjax.screens.screen import Compendium
 from perturbjax.training.lazy import settle
-from perturbjax.training.packing import Layout, Pieces, pack
+from perturbjax.training.packing import Pieces
+from perturbjax.training.placement import AXIS, Devices
 from perturbjax.training.sampling import Observations
 from perturbjax.training.settings import Member
 from perturbjax.training.state import State, Tally, add_tally, empty_tally
 from perturbjax.training.step import Place, Plan, make_evaluate, make_update
 
-AXIS = 'devices'
-Devices = tuple[jax.Device, ...]
-
 # Which arrays are divided over the devices (0) and which are whole on each (None).
 _DATA = Observations(0, None, None, None, Pieces(0, 0, 0, 0, 0))
-
-
-def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """The tree on every device; placed so from the start, a step compiles once."""
-    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec())
-    return jax.tree.map(lambda each: _place(np.asarray(each), sharding), tree)
-
-
-def _place(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-
-def numbers(devices: Sequence[jax.Device]) -> jax.Array:
-    """Each device's number, on that device, `[L]`."""
-    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
-    return _place(np.arange(len(devices), dtype=np.int32), sharding)
-
-
-def distribute(compendium: Compendium, plan: Layout, devices: Sequence[jax.Device]) -> Observations:
-    """Each device gets its shards, those that leave its number modulo L; no host reads another host's.
-
-    Raises InputError where they do not fit a device's memory.
-    """
-    shards = len(plan.pieces.rows)
-    own = shards // len(devices)
-    _check_room(4 * own * plan.longest, devices)
-    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
-
-    def values(index: Any) -> np.ndarray:
-        return pack(compendium, plan, range(index[0].start or 0, shards, len(devices)))[None]
-
-    def of(piece: np.ndarray) -> jax.Array:
-        return _place(piece.reshape(own, len(devices), -1).swapaxes(0, 1), sharding)
-
-    shape = (len(devices), own, plan.longest)
-    tables = replicate((plan.context, plan.perturbation, plan.readout), devices)
-    packed = jax.make_array_from_callback(shape, sharding, values)
-    pieces = Pieces(*map(of, plan.pieces))
-    return Observations(packed, tables[0], tables[1], tables[2], pieces)
-
-
-def _check_room(needed: int, devices: Sequence[jax.Device]) -> None:
-    local = next(device for device in devices if device.process_index == jax.process_index())
-    room = (local.memory_stats() or {}).get('bytes_limit')
-    if room is not None and needed > 0.8 * room:
-        raise InputError(
-            f'training: {needed / 2**30:.1f} GiB of values do not fit the {room / 2**30:.1f} GiB of a device; '
-            f'set training.parts to {-(-needed // int(0.3 * room))} or more, which streams them from the host.'
-        )
 
 
 @functools.lru_cache

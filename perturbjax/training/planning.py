@@ -11,7 +11,7 @@ from perturbjax.training.settings import Settings
 from perturbjax.training.step import Plan
 
 # A table of so many rows for each row that a step needs is updated row by row.
-_LAZY_FROM = 8
+_LAZY_FROM = 64
 
 
 def make_plan(

@@ -73,8 +73,8 @@ def make_update(plan: Plan, axis: str) -> Callable[..., tuple[State, Tally]]:
         def error(weights: Params, part: Batch) -> jax.Array:
             return squared_error(module, weights, part, _noise(plan, member, place.step, part))
 
-        count = jax.lax.psum(batch.weight.sum(), axis)
-        total, gradient = jax.lax.psum(_gradient(error, near.weights, batch, plan.accumulate), axis)
+        found = batch.weight.sum(), *_gradient(error, near.weights, batch, plan.accumulate)
+        count, total, gradient = found if plan.devices == 1 else jax.lax.psum(found, axis)
         gradient = jax.tree.map(lambda each: each / jnp.maximum(count, 1), gradient)
         near = adamw(near, gradient, rate, member.weight_decay)
         bad = jnp.where(jnp.isfinite(total), -1, place.step)

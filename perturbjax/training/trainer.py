@@ -3,7 +3,7 @@
 import functools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,8 @@ from perturbjax.progress import LAUNCHED
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
 from perturbjax.training.feed import Feed
-from perturbjax.training.parallel import numbers, pmap_evaluate, pmap_settle, pmap_steps, replicate
+from perturbjax.training.parallel import pmap_evaluate, pmap_settle, pmap_steps
+from perturbjax.training.placement import Devices, numbers, replicate
 from perturbjax.training.planning import make_plan
 from perturbjax.training.settings import Member, Settings, members, swept
 from perturbjax.training.state import State, Tally, add_tally
@@ -44,15 +45,14 @@ class Trainer(NamedTuple):
     members: Member
     training: Feed
     validation: Feed | None
-    devices: tuple[jax.Device, ...]
+    devices: Devices
     numbers: jax.Array
 
 
 def make_trainer(
-    module: LPM, compendium: Compendium, split: Split, settings: Settings, seed: int, devices: Sequence[jax.Device]
+    module: LPM, compendium: Compendium, split: Split, settings: Settings, seed: int, devices: Devices
 ) -> Trainer:
     """Plans the steps and puts the data on the devices; raises InputError where the settings do not fit them."""
-    devices = tuple(devices)
     every = members(settings, seed, module.dropout)
     module = module.clone(dropout=float(every.dropout.max()))
 
