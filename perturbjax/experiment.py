@@ -20,6 +20,7 @@ from perturbjax.config import Evaluation, check, refuse_other_config
 from perturbjax.errors import InputError
 from perturbjax.evaluation.report import report_page
 from perturbjax.evaluation.results import Results, judge
+from perturbjax.grid_file import write_grid
 from perturbjax.interop.export import export
 from perturbjax.interop.predictions import add_configured
 from perturbjax.models import LearnedModel, Model, context_mean, no_change
@@ -32,7 +33,7 @@ from perturbjax.training import checkpoints, loop
 from perturbjax.training.settings import Settings
 from perturbjax.training.writers import Curve, read_curves
 
-MODES = ('run', 'prepare', 'train', 'predict', 'evaluate', 'embed', 'analyse', 'export')
+MODES = ('run', 'prepare', 'train', 'predict', 'grid', 'evaluate', 'embed', 'analyse', 'export')
 
 # What scores refer to: the context's control, and the mean of its training perturbations.
 REFERENCES = {'control': no_change(), 'perturbed_mean': context_mean()}
@@ -47,10 +48,12 @@ def run(
 ) -> Results | None:
     """Runs an experiment, or one stage of it, in a work folder; what is there already is not done again.
 
+    On several hosts all of them train, and the first does the rest.
+
     Args:
       config: of the form that `experiments/quickstart.py` shows.
       folder: the workdir, local or `gs://`.
-      mode: one of `MODES`; `run` is all stages but `prepare` and `export`.
+      mode: one of `MODES`; `run` is all stages but `prepare`, `grid` and `export`.
       queries: a table of contexts and perturbations to predict (mode predict; no truth needed).
       models: further models by label, beside those that the config names.
 
@@ -60,6 +63,8 @@ def run(
     Raises:
       InputError: anything the user can mend; the workdir is then as it was.
     """
+    if jax.process_index() and mode not in ('run', 'train'):
+        return None
     if mode == 'prepare':
         print(store_data(config, epath.Path(folder)))
         print(f'summary: {folder}/data.html')
@@ -73,13 +78,15 @@ def run(
         return None
     setup, files = prepare(config, epath.Path(folder), models or {})
     if mode in ('run', 'train'):
-        for name, text in files.items():
-            workdir.write_text(setup.folder / name, text)
-        train(setup)
+        train(setup, files)
+    if jax.process_index():
+        return None
     if queries:
         predict_queries(setup, queries)
     elif mode in ('run', 'predict'):
         predict(setup)
+    if mode == 'grid':
+        grid(setup)
     if mode in ('run', 'embed'):
         embed(setup)
     if mode == 'analyse' or (mode == 'run' and setup.config['analysis']):
@@ -87,15 +94,22 @@ def run(
     return evaluate(setup.config, setup.folder) if mode == 'run' else None
 
 
-def train(setup: Setup) -> None:
-    """Fits every model on every split and saves its checkpoint; goes on where an earlier run stopped."""
+def train(setup: Setup, files: Mapping[str, str]) -> None:
+    """Fits every model on every split and saves its checkpoint; goes on where an earlier run stopped.
+
+    `files` say what the workdir was made with and are written first.
+    """
+    is_first = jax.process_index() == 0
+    for name, text in files.items() if is_first else ():
+        workdir.write_text(setup.folder / name, text)
     for label, model in setup.models.items():
         started = time.perf_counter()
         fit = _learn if isinstance(model, LearnedModel) else _solve
         for split in setup.splits:
             about = checkpoints.About(setup.compendium.vocabulary, setup.config, split.describe(setup.compendium))
             fit(setup, label, split, about, checkpoint_folder(setup, label, split))
-        workdir.add_time(setup.folder / 'times.json', label, time.perf_counter() - started)
+        if is_first:
+            workdir.add_time(setup.folder / 'times.json', label, time.perf_counter() - started)
 
 
 def _learn(setup: Setup, label: str, split: Split, about: checkpoints.About, folder: epath.Path) -> None:
@@ -107,7 +121,7 @@ def _learn(setup: Setup, label: str, split: Split, about: checkpoints.About, fol
 
 
 def _solve(setup: Setup, label: str, split: Split, about: checkpoints.About, folder: epath.Path) -> None:
-    if not checkpoints.is_saved(folder):
+    if jax.process_index() == 0 and not checkpoints.is_saved(folder):
         params = _fit(cast(Model, setup.models[label]))(setup.compendium, split.mask(TRAIN))
         with checkpoints.open_folder(folder) as manager:
             checkpoints.save(manager, 0, params, about)
@@ -119,17 +133,6 @@ def _fit(model: Model) -> Callable:
     return jax.jit(model.fit)
 
 
-@functools.lru_cache
-def _predict(model: Model | LearnedModel) -> Callable:
-    """One compilation for all splits and screens of one panel."""
-    return jax.jit(model.predict)
-
-
-@functools.lru_cache
-def _spread(model: LearnedModel) -> Callable:
-    return jax.jit(model.spread)
-
-
 def predict(setup: Setup) -> None:
     """Predicts the test profiles of every split with every model: `predictions.h5ad`."""
     blocks = []
@@ -138,9 +141,9 @@ def predict(setup: Setup) -> None:
         add_predictions(setup, split, held_out)
         blocks += held_out
     _write_predictions(setup, blocks, 'predictions.h5ad')
-    grid = Evaluation(**setup.config['evaluation']).linear_grid
-    if grid:
-        workdir.write_table(setup.folder / 'linear_grid.csv', score_grid(setup.compendium, setup.splits, **grid))
+    shown = Evaluation(**setup.config['evaluation']).linear_grid
+    if shown:
+        workdir.write_table(setup.folder / 'linear_grid.csv', score_grid(setup.compendium, setup.splits, **shown))
 
 
 def predict_queries(setup: Setup, path: str) -> None:
@@ -154,6 +157,19 @@ def predict_queries(setup: Setup, path: str) -> None:
     print(f'predictions: {setup.folder / name}')
 
 
+def grid(setup: Setup) -> None:
+    """Predicts every perturbation of the vocabulary in every context, by every model of every split: `grid.h5ad`."""
+    several = len(setup.splits) > 1
+    models = {
+        f'{label}_{split.seed}' if several else label: (model, functools.partial(read_params, setup, label, split))
+        for split in setup.splits
+        for label, model in setup.models.items()
+    }
+    scales = {screen.name: screen.scale for screen in setup.compendium.screens}
+    write_grid(setup.folder / 'grid.h5ad', setup.compendium.vocabulary, models, scales)
+    print(f'grid: {setup.folder / "grid.h5ad"}')
+
+
 def _write_predictions(setup: Setup, blocks: list[anndata.AnnData], name: str) -> None:
     scales = {screen.name: screen.scale for screen in setup.compendium.screens}
     workdir.write_h5ad(setup.folder / name, predictions.stack(blocks, list(setup.models), scales))
@@ -163,12 +179,12 @@ def add_predictions(setup: Setup, split: Split, blocks: list[anndata.AnnData]) -
     """Adds to each block a layer per model and reference."""
     for layer, reference in REFERENCES.items():
         params = _fit(reference)(setup.compendium, split.mask(TRAIN))
-        predictions.add_layer(blocks, layer, _predict(reference), params, setup.compendium.vocabulary)
+        predictions.add_layer(blocks, layer, reference.predict, params, setup.compendium.vocabulary)
     for label, model in setup.models.items():
         params = read_params(setup, label, split)
-        predictions.add_layer(blocks, label, _predict(model), params, setup.compendium.vocabulary)
+        predictions.add_layer(blocks, label, model.predict, params, setup.compendium.vocabulary)
         if isinstance(model, LearnedModel) and params.members is not None:
-            predictions.add_layer(blocks, f'{label}_spread', _spread(model), params, setup.compendium.vocabulary)
+            predictions.add_layer(blocks, f'{label}_spread', model.spread, params, setup.compendium.vocabulary)
 
 
 def read_params(setup: Setup, label: str, split: Split) -> Params:

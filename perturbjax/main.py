@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -18,7 +19,15 @@ from perturbjax.evaluation.tables import summary_table
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'experiment file', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'folder for everything the run writes, local or gs://')
 _MODE = flags.DEFINE_enum('mode', 'run', experiment.MODES, 'all stages, or one of them')
+_MULTIHOST = flags.DEFINE_bool('multihost', False, 'train on several hosts; launch the same line on each')
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT of the first host, where a cluster does not tell')
+_HOSTS = flags.DEFINE_integer('hosts', None, 'how many there are, where a cluster does not tell', lower_bound=1)
+_HOST = flags.DEFINE_integer('host', None, 'which this is, from 0, where a cluster does not tell', lower_bound=0)
+_CACHE = flags.DEFINE_string('compilation_cache', '', 'folder where compiled steps are kept for the next launch')
 _QUERIES = flags.DEFINE_string('queries', '', 'table (CSV, TSV, parquet) of contexts and perturbations to predict')
+
+
+_WEEK = 7 * 24 * 3600
 
 
 def main(_: Sequence[str]) -> None:
@@ -27,6 +36,11 @@ def main(_: Sequence[str]) -> None:
     for name in ('config', 'workdir'):
         if flags.FLAGS[name].value is None:
             raise InputError(f'--{name} is needed, as in --config=experiments/quickstart.py --workdir=/tmp/run.')
+    if _CACHE.value:
+        jax.config.update('jax_compilation_cache_dir', _CACHE.value)
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+    if _MULTIHOST.value:
+        _join_hosts()
     try:
         config = _CONFIG.value.copy_and_resolve_references()
     except OSError as error:
@@ -37,6 +51,19 @@ def main(_: Sequence[str]) -> None:
     if results is not None:
         print(summary_table(results.summary), *results.verdict, sep='\n\n')
         print(f'report: {_WORKDIR.value}/report.html')
+
+
+def _join_hosts() -> None:
+    """Waits for all hosts; those that have nothing left to do wait at the end for the first."""
+    try:
+        jax.distributed.initialize(
+            _COORDINATOR.value, _HOSTS.value, _HOST.value, shutdown_timeout_seconds=_WEEK, initialization_timeout=600
+        )
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f'--multihost: the hosts did not find each other ({_last_line(error)}); launch the same line on each, '
+            'and outside of TPU and Slurm give --coordinator, --hosts and --host.'
+        ) from error
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:

@@ -287,6 +287,24 @@ def test_evaluating_before_predicting_is_told(tmp_path):
         experiment.run(tiny.get_config(), str(tmp_path), 'evaluate')
 
 
+def test_the_whole_grid_is_predicted_into_one_file(workdir, tmp_path):
+    """By the models of both splits; the held-out profiles have the values that predicting them gave."""
+    shutil.copytree(workdir, tmp_path / 'copy')
+    experiment.run(tiny.get_config(), str(tmp_path / 'copy'), 'grid')
+    grid = anndata.read_h5ad(tmp_path / 'copy' / 'grid.h5ad')
+    predicted = anndata.read_h5ad(workdir / 'predictions.h5ad')
+    assert set(grid.layers) == {f'{model}_{seed}' for model in MODELS for seed in (13, 14)}
+    names = json.loads((workdir / 'vocabulary.json').read_text())
+    assert grid.shape == (len(names['contexts']) * len(names['perturbations']), len(names['readouts']))
+    single = predicted[~predicted.obs['perturbation'].str.contains('+', regex=False)]
+    for row in (0, single.n_obs - 1):
+        profile = single.obs.iloc[row]
+        place = f'{profile["context"]}/{profile["perturbation"]}'
+        again = grid[place, single.var_names].layers[f'lpm_{profile["split"]}']
+        known = ~np.isnan(single[row].layers['lpm'])
+        np.testing.assert_allclose(again[known], single[row].layers['lpm'][known], rtol=1e-5)
+
+
 def test_predicting_before_training_is_told(tmp_path):
     with pytest.raises(InputError, match='no checkpoint is there; train first'):
         experiment.run(tiny.get_config(), str(tmp_path), 'predict')

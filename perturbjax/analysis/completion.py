@@ -81,8 +81,7 @@ def model_settings(config: Mapping[str, Any], folder: str | os.PathLike) -> tupl
 
 
 def _ask(predict: Callable[[Params, Query], jax.Array], params: Params) -> Ask:
-    compiled = jax.jit(predict)
-    return lambda query: predict_profiles(compiled, params, query)
+    return lambda query: predict_profiles(predict, params, query)
 
 
 def _zero(query: Query) -> np.ndarray:

@@ -37,9 +37,20 @@ class Checkpoint(NamedTuple):
 
 
 def open_folder(folder: str | epath.Path) -> ocp.CheckpointManager:
-    """A manager that keeps the latest checkpoint, to be used as a context (saves are asynchronous)."""
-    options = ocp.CheckpointManagerOptions(preservation_policy=policies.LatestN(1))
-    return ocp.CheckpointManager(epath.Path(folder), options=options)
+    """A manager that keeps the latest checkpoint, to be used as a context (saves are asynchronous).
+
+    Of several hosts each has its own, and waits for no other: the first saves, all may read.
+    """
+    host = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=host, active_processes={host}, barrier_sync_key_prefix=f'host{host}'
+    )
+    path = epath.Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=policies.LatestN(1), multiprocessing_options=alone, create=False
+    )
+    return ocp.CheckpointManager(path, options=options)
 
 
 def save(
@@ -50,7 +61,9 @@ def save(
     state: Any = None,
     progress: Mapping[str, Any] | None = None,
 ) -> None:
-    """Saves a checkpoint; `state` and `progress` are what resuming needs."""
+    """Saves a checkpoint, on the first host; `state` and `progress` are what resuming needs."""
+    if jax.process_index():
+        return
     items = {
         'params': args.StandardSave(jax.device_get(params)),
         'vocabulary': args.JsonSave({'format': FORMAT, **json.loads(about.vocabulary.to_json())}),

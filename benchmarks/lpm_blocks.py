@@ -1,0 +1,64 @@
+"""What training in blocks costs in learning: held-out error at equal epochs, several seeds, beside single observations.
+
+    python benchmarks/lpm_blocks.py --recipe=lincs [--blocks=1x1,10x10] [--epochs=25] [--seeds=3]
+
+A generated screen of which LPM can learn most, with the released recipe; of one context 30% of the
+perturbations are held out, half of them to validate, and other contexts have seen them. All seeds
+train at once. The table holds the RMSE over the validation profiles after the last epoch and at its
+best, as mean over the seeds, and the ratio of the means to those of the first variant.
+"""
+
+import tempfile
+from collections.abc import Sequence
+
+import pandas as pd
+from absl import app, flags
+from etils import epath
+from lpm_training import RECIPES, compendium_of, generated, module_of
+
+from perturbjax.screens.splits import make_split
+from perturbjax.training import checkpoints, loop
+from perturbjax.training.settings import Settings
+from perturbjax.training.writers import Curve
+
+_EPOCHS = flags.DEFINE_integer('epochs', 25, 'epochs')
+_SEEDS = flags.DEFINE_integer('seeds', 3, 'seeds')
+
+
+def curves(compendium, settings: Settings) -> pd.DataFrame:
+    """Validation RMSE by epoch (rows) and seed (columns)."""
+    split = make_split(compendium, 'unseen_in_context', 13, target='c0')
+    about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium))
+    with tempfile.TemporaryDirectory() as folder:
+        curve = Curve(epath.Path(folder) / 'metrics.jsonl', 'lpm', 13)
+        module = module_of(compendium, 'float32')
+        loop.train(module, compendium, split, settings, 0, about, epath.Path(folder) / 'checkpoints', curve)
+        lines = pd.read_json(curve.path, lines=True)
+    lines['member'] = lines.get('member', pd.Series(0, lines.index))
+    return lines.pivot(index='epoch', columns='member', values='validation_rmse')
+
+
+def main(_: Sequence[str]) -> None:
+    recipe = flags.FLAGS.recipe
+    sizes = flags.FLAGS.contexts, flags.FLAGS.perturbations, flags.FLAGS.readouts
+    *_, batch, rate = RECIPES[recipe]
+    decay = {'replogle': 0.99, 'lincs': 0.97}[recipe]
+    compendium = compendium_of(generated(*sizes))
+    print(f'{recipe}, {" x ".join(map(str, sizes))}, {_EPOCHS.value} epochs, {_SEEDS.value} seeds')
+    print(f'{"":10}{"last":>9}{"ratio":>8}{"best":>9}{"ratio":>8}   by seed, last')
+    first = None
+    for name in flags.FLAGS.blocks:
+        block = tuple(map(int, name.split('x')))
+        settings = Settings(
+            learning_rate=rate, decay=decay, batch=batch, block=block, epochs=_EPOCHS.value, seeds=_SEEDS.value,
+            checkpoint_every=_EPOCHS.value,
+        )  # fmt: skip
+        found = curves(compendium, settings)
+        last, best = found.iloc[-1].mean(), found.min().mean()
+        first = first or (last, best)
+        seeds = ' '.join(f'{each:.4f}' for each in found.iloc[-1])
+        print(f'{name:10}{last:9.4f}{last / first[0]:8.3f}{best:9.4f}{best / first[1]:8.3f}   {seeds}', flush=True)
+
+
+if __name__ == '__main__':
+    app.run(main)
