@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
-from perturbjax.models.dropout import Noise, dropout
+from perturbjax.models.dropout import Noise, relu_dropout
 from perturbjax.models.lpm import LPM, Fitted, combine, lpm
 from perturbjax.models.model import Query
 from perturbjax.screens.vocabulary import Vocabulary
@@ -136,7 +136,7 @@ def test_initialisation_as_released():
 @settings(max_examples=20, deadline=None)
 def test_dropout_keeps_the_right_share_and_the_mean(rate, seed):
     x = jnp.ones((100, 64))
-    dropped = dropout(x, Noise(rate, jnp.uint32(seed), jnp.arange(100)), 1)
+    dropped = relu_dropout(x, Noise(rate, jnp.uint32(seed), jnp.arange(100)), 1)
     kept = dropped > 0
     spread = 5 * np.sqrt(rate * (1 - rate))
     assert abs(kept.mean() - (1 - rate)) < spread / np.sqrt(6400)
@@ -146,11 +146,21 @@ def test_dropout_keeps_the_right_share_and_the_mean(rate, seed):
 
 def test_dropout_depends_on_place_layer_and_seed_alone():
     x = jnp.ones((8, 32))
-    whole = dropout(x, Noise(0.5, jnp.uint32(3), jnp.arange(8)), 1)
-    half = dropout(x[4:], Noise(0.5, jnp.uint32(3), jnp.arange(4, 8)), 1)
+    whole = relu_dropout(x, Noise(0.5, jnp.uint32(3), jnp.arange(8)), 1)
+    half = relu_dropout(x[4:], Noise(0.5, jnp.uint32(3), jnp.arange(4, 8)), 1)
     np.testing.assert_array_equal(whole[4:], half)
     for seed, layer in ((4, 1), (3, 2)):
-        assert (dropout(x, Noise(0.5, jnp.uint32(seed), jnp.arange(8)), layer) != whole).any()
+        assert (relu_dropout(x, Noise(0.5, jnp.uint32(seed), jnp.arange(8)), layer) != whole).any()
+
+
+def test_the_gradient_of_dropout_passes_where_it_let_through():
+    x = jax.random.normal(jax.random.key(0), (50, 7))
+    noise = Noise(0.25, jnp.uint32(3), jnp.arange(50))
+    gradient = jax.grad(lambda x: (relu_dropout(x, noise, 1) * 2).sum())(x)
+    passed = np.array(relu_dropout(x, noise, 1)) > 0
+    assert 0.3 < passed.mean() < 0.45
+    assert (np.array(x)[passed] > 0).all()
+    np.testing.assert_allclose(gradient, np.where(passed, 2 / 0.75, 0), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

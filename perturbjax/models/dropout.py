@@ -1,5 +1,6 @@
 """Dropout whose bits are a function of counters alone: cheap, and the same on any number of devices."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -31,12 +32,34 @@ def mix(x: jax.Array) -> jax.Array:
     return x ^ (x >> 16)
 
 
-def dropout(x: jax.Array, noise: Noise, layer: int) -> jax.Array:
-    """`x [B, D]` with each unit 0 with the noise's probability, else scaled up so that the mean stays."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def relu_dropout(x: jax.Array, noise: Noise, layer: int) -> jax.Array:
+    """`max(x, 0)` of `x [B, D]`, each unit 0 with the noise's probability, else scaled up so that the mean stays."""
     row = mix(noise.position.astype(jnp.uint32) ^ mix(noise.seed + jnp.uint32(layer)))
     # One hash is enough for two units.
     pairs = mix(jnp.arange(-(-x.shape[1] // 2), dtype=jnp.uint32))
     bits = jax.lax.bitcast_convert_type(mix(row[:, None] + pairs[None, :]), jnp.uint16)
-    left_out = jnp.round(jnp.asarray(noise.rate, jnp.float32) * _STEPS)
-    kept = bits.reshape(len(x), -1)[:, : x.shape[1]] >= left_out.astype(jnp.uint16)
-    return jnp.where(kept, x * (_STEPS / (_STEPS - left_out)), 0)
+    kept = bits.reshape(len(x), -1)[:, : x.shape[1]] >= _left_out(noise).astype(jnp.uint16)
+    return jnp.where(kept & (x > 0), x * _scale(noise), 0)
+
+
+def _left_out(noise: Noise) -> jax.Array:
+    return jnp.round(jnp.asarray(noise.rate, jnp.float32) * _STEPS)
+
+
+def _scale(noise: Noise) -> jax.Array:
+    return _STEPS / (_STEPS - _left_out(noise))
+
+
+def _forward(x: jax.Array, noise: Noise, layer: int) -> tuple[jax.Array, tuple[jax.Array, Noise]]:
+    y = relu_dropout(x, noise, layer)
+    return y, (y, noise)
+
+
+def _backward(layer: int, saved: tuple[jax.Array, Noise], gradient: jax.Array) -> tuple[jax.Array, None]:
+    """What came through was positive and was kept, so that no bit is drawn again."""
+    y, noise = saved
+    return jnp.where(y > 0, gradient * _scale(noise), 0), None
+
+
+relu_dropout.defvjp(_forward, _backward)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.nn import initializers
 
 from perturbjax.errors import InputError, check_range, did_you_mean
-from perturbjax.models.dropout import Noise, dropout
+from perturbjax.models.dropout import Noise, relu_dropout
 from perturbjax.models.model import Params, Query
 from perturbjax.screens.screen import Array
 from perturbjax.screens.vocabulary import PADDING, Vocabulary
@@ -63,9 +63,7 @@ class LPM(nn.Module):
         shape = x.shape[:-1]
         x = x.reshape(-1, x.shape[-1])
         for layer in range(1, len(self.hidden) + 1):
-            x = nn.relu(x)
-            if noise is not None:
-                x = dropout(x, noise, layer)
+            x = nn.relu(x) if noise is None else relu_dropout(x, noise, layer)
             kernel, bias = self._dense(layer)
             x = _plus(self._times(x, kernel), bias)
         return x.reshape(shape)

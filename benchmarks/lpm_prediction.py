@@ -1,0 +1,202 @@
+"""LPM's predictions for a whole grid: speed beside a plain PyTorch loop, and memory against the grid's size.
+
+    python benchmarks/lpm_prediction.py [--recipes=replogle,lincs] [--rounds=3] [--torch=false]
+
+Needs `pip install torch==2.13.0` unless `--torch=false`. Contexts x perturbations x readouts are
+predicted by `stream`, by `write_grid` into a file in a temporary folder, and by the plain model in
+PyTorch with the same weights over the same triples, for several sizes of batch, the fastest of which
+counts. All take their turn in every round; the table holds medians of values per second. Raises where
+they do not agree in float32. The share is that of the time which the products after the first layer
+would take at the rate of one float32 product, `[4096, H] x [H, H]`, measured in the same rounds.
+
+Memory is that of `write_grid` in a process of its own, above what is there when all is ready.
+On a GPU, `--matmuls=float32,tensorfloat32,bfloat16 --torch=false` and larger sizes.
+"""
+
+import functools
+import math
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from etils import epath
+from generated_screens import RECIPES, Run, about, accelerator_peak, in_turn, model_of, product, watched
+
+from perturbjax.grid_file import write_grid
+from perturbjax.models.lpm import Fitted
+from perturbjax.models.prediction import stream
+from perturbjax.screens.vocabulary import Vocabulary
+
+_RECIPES = flags.DEFINE_list('recipes', list(RECIPES), 'whose widths')
+_CONTEXTS = flags.DEFINE_integer('contexts', 2, 'contexts')
+_PERTURBATIONS = flags.DEFINE_integer('perturbations', 200, 'perturbations')
+_READOUTS = flags.DEFINE_integer('readouts', 978, 'readouts')
+_MATMULS = flags.DEFINE_list('matmuls', ['float32'], 'precisions')
+_ROUNDS = flags.DEFINE_integer('rounds', 3, 'turns that each variant takes')
+_TORCH = flags.DEFINE_bool('torch', True, 'run the PyTorch loop too')
+_BATCHES = flags.DEFINE_list('batches', ['1000', '5000', '15000', '50000'], 'triples at once, of the PyTorch loop')
+_GRIDS = flags.DEFINE_list('grids', ['250', '1000', '4000'], 'profiles of the grids whose memory is measured')
+
+Sizes = tuple[int, int, int]
+# How far values of unit size may differ in float32.
+_TOLERANCE = 1e-4
+
+
+def vocabulary_of(sizes: Sizes) -> Vocabulary:
+    contexts, perturbations, readouts = (tuple(f'{axis}{i}' for i in range(n)) for axis, n in zip('cpr', sizes))
+    return Vocabulary(contexts, ('control', *perturbations[1:]), readouts)
+
+
+def fitted(recipe: str, vocabulary: Vocabulary) -> Fitted:
+    """Random weights, as if all names were trained."""
+    ids = jnp.zeros(1, int)
+    weights = model_of(recipe).module(vocabulary).init(jax.random.key(0), ids, ids[:, None], ids)['params']
+    axes = vocabulary.contexts, vocabulary.perturbations, vocabulary.readouts
+    return Fitted(jax.device_get(weights), *(np.ones(len(names), np.int32) for names in axes))
+
+
+def streamed(recipe: str, matmul: str, sizes: Sizes, params: Fitted) -> np.ndarray:
+    """`[C * P, M]`."""
+    contexts, perturbations, readouts = sizes
+    values = np.empty((contexts * perturbations, readouts), np.float32)
+
+    def ids(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return rows // perturbations, rows[:, None] % perturbations
+
+    for where, part in stream(_model(recipe, matmul).predict, params, ids, len(values), np.arange(readouts)):
+        values[where] = part
+    return values
+
+
+# One model for all runs, since predictions are compiled by model.
+_model = functools.cache(model_of)
+
+
+def written(
+    recipe: str, matmul: str, sizes: Sizes, params: Fitted, folder: str, first: int | None = None
+) -> pathlib.Path:
+    """Of all perturbations, or the first ones."""
+    path, vocabulary = pathlib.Path(folder) / 'grid.h5ad', vocabulary_of(sizes)
+    models = {'lpm': (_model(recipe, matmul), lambda: params)}
+    write_grid(
+        epath.Path(path), vocabulary, models, {'generated': 'z-score'}, perturbations=vocabulary.perturbations[:first]
+    )
+    return path
+
+
+def theirs(recipe: str, sizes: Sizes, params: Fitted) -> Callable[[int], np.ndarray]:
+    """Predicts the grid in batches of so many triples."""
+    import torch
+    import torch_lpm
+
+    embedding, hidden, _, _, _ = RECIPES[recipe]
+    device = 'cpu' if jax.default_backend() == 'cpu' else 'cuda'
+    model = torch_lpm.LPM(sizes, embedding, hidden, 0.0)
+    with torch.no_grad():
+        for table, name in zip(model.tables, ('context', 'perturbation', 'readout'), strict=True):
+            table.weight.copy_(torch.tensor(params.weights[name]))
+        dense = [layer for layer in model.layers if isinstance(layer, torch.nn.Linear)]
+        for i, layer in enumerate(dense):
+            layer.weight.copy_(torch.tensor(params.weights[f'kernel_{i}'].T))
+            layer.bias.copy_(torch.tensor(params.weights[f'bias_{i}']))
+    model.to(device).eval()
+
+    @torch.inference_mode()
+    def run(batch: int) -> np.ndarray:
+        values = torch.empty(math.prod(sizes))
+        for first in range(0, len(values), batch):
+            index = torch.arange(first, min(first + batch, len(values)), device=device)
+            values[first : first + batch] = model(*torch.unravel_index(index, sizes))
+        return values.numpy().reshape(-1, sizes[2])
+
+    return run
+
+
+def variants(recipe: str, sizes: Sizes, folder: str) -> dict[str, Run]:
+    params, runs = fitted(recipe, vocabulary_of(sizes)), {}
+    if _TORCH.value:
+        predict = theirs(recipe, sizes, params)
+        runs = {f'PyTorch, {int(batch):,} triples': functools.partial(predict, int(batch)) for batch in _BATCHES.value}
+    for matmul in _MATMULS.value:
+        runs[f'stream, {matmul}'] = functools.partial(streamed, recipe, matmul, sizes, params)
+        runs[f'write_grid, {matmul}'] = functools.partial(written, recipe, matmul, sizes, params, folder)
+    return runs
+
+
+def differences(runs: dict[str, Run]) -> dict[str, float]:
+    """Of each variant's values from the first one's, at most; raises where that is much for float32."""
+    answers = {name: read(run()) for name, run in runs.items()}
+    first = next(iter(answers.values()))
+    for name, values in answers.items():
+        if not name.endswith(('tensorfloat32', 'bfloat16')):
+            np.testing.assert_allclose(values, first, rtol=_TOLERANCE, atol=_TOLERANCE, err_msg=name)
+    return {name: float(np.abs(values - first).max()) for name, values in answers.items()}
+
+
+def read(answer: np.ndarray | pathlib.Path) -> np.ndarray:
+    if isinstance(answer, np.ndarray):
+        return answer
+    with h5py.File(answer) as file:
+        return file['layers/lpm'][:]
+
+
+def speed(recipe: str, sizes: Sizes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        runs = variants(recipe, sizes, folder)
+        apart = differences(runs)
+        _, hidden, _, _, _ = RECIPES[recipe]
+        multiply, operations = product(4096 if jax.default_backend() == 'cpu' else 2**17, hidden[0])
+        multiply()
+        medians = in_turn({**runs, 'product': multiply}, _ROUNDS.value)
+    peak = operations / medians.pop('product')
+    each = 2 * sum(a * b for a, b in zip(hidden, (*hidden[1:], 1), strict=True))
+    reference = min(seconds for name, seconds in medians.items() if name.startswith('PyTorch') or not _TORCH.value)
+    print(f'\n{recipe}, {" x ".join(map(str, sizes))}; one product: {peak / 1e9:,.0f} GFLOP/s')
+    print(f'{"":28}{"values/s":>14}{"ratio":>8}{"share of limit":>16}{"differs by":>12}')
+    for name, seconds in medians.items():
+        rate = math.prod(sizes) / seconds
+        print(f'{name:28}{rate:14,.0f}{reference / seconds:8.2f}{rate * each / peak:16.0%}{apart[name]:12.1e}')
+
+
+def memory(recipe: str) -> None:
+    """Peaks by size of the grid; the first and smallest grid is predicted in every process, to compile."""
+    sizes = [int(profiles) for profiles in _GRIDS.value]
+    print(f'\n{recipe}, write_grid: the most MiB above what was there before')
+    print(f'{"values":>14}{"their MiB":>12}{"compiling":>12}{"predicting":>12}{"accelerator":>14}')
+    for profiles in sizes:
+        there, most = watched(predict_watched, recipe, (1, profiles, _READOUTS.value), min(sizes))
+        values = profiles * _READOUTS.value
+        above = [(most[phase] - most['ready']) / 2**20 for phase in ('compiling', 'predicting')]
+        told = '-' if there is None else f'{there / 2**20:.1f}'
+        print(f'{values:14,}{values / 2**18:12.1f}{above[0]:12.1f}{above[1]:12.1f}{told:>14}', flush=True)
+
+
+def predict_watched(begin: Callable[[str], None], recipe: str, sizes: Sizes, first: int) -> int | None:
+    """A grid of the first perturbations, for which all is compiled, and the whole grid."""
+    params = fitted(recipe, vocabulary_of(sizes))
+    with tempfile.TemporaryDirectory() as folder:
+        begin('ready')
+        time.sleep(0.1)
+        begin('compiling')
+        written(recipe, 'float32', sizes, params, folder, first)
+        begin('predicting')
+        written(recipe, 'float32', sizes, params, folder)
+    return accelerator_peak()
+
+
+def main(_: Sequence[str]) -> None:
+    print(about(*['torch'] * _TORCH.value))
+    for recipe in _RECIPES.value:
+        speed(recipe, (_CONTEXTS.value, _PERTURBATIONS.value, _READOUTS.value))
+    for recipe in _RECIPES.value:
+        memory(recipe)
+
+
+if __name__ == '__main__':
+    app.run(main)
