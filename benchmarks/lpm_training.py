@@ -43,6 +43,7 @@ _PERTURBATIONS = flags.DEFINE_integer('perturbations', 1000, 'perturbations')
 _READOUTS = flags.DEFINE_integer('readouts', 978, 'readouts')
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'turns that each variant takes')
 _STEPS = flags.DEFINE_integer('steps', 20, 'steps per turn')
+_WHOLE = flags.DEFINE_bool('whole_tables', False, 'also a variant in which no table is updated row by row')
 _TORCH = flags.DEFINE_bool('torch', True, 'run the PyTorch loop too')
 
 Run = Callable[[], object]
@@ -77,11 +78,12 @@ def module_of(compendium: Compendium, matmul: str) -> LPM:
     return LPM(*sizes, (embedding,) * 3, hidden, dropout, 'mean', matmul)
 
 
-def ours(compendium: Compendium, settings: Settings, matmul: str) -> Run:
+def ours(compendium: Compendium, settings: Settings, matmul: str, whole: bool = False) -> Run:
     """Runs that many more steps of our own at every call."""
     devices, chosen = tuple(jax.devices()), tuple(np.ones(len(each.values), bool) for each in compendium.screens)
     module = module_of(compendium, matmul)
     plan = make_plan(module, compendium, chosen, settings, len(devices))
+    plan = plan._replace(lazy=()) if whole else plan
     feed = Feed(compendium, chosen, 1, plan, devices)
     (part,) = feed.epoch(0)
     every = members(settings, 0, module.dropout)
@@ -154,6 +156,9 @@ def main(_: Sequence[str]) -> None:
                 label = f'{name}, {matmul}'
                 runs[label] = ours(compendium, settings._replace(block=block), matmul)
                 each[label] = operations(block)
+                if _WHOLE.value:
+                    runs[f'{label}, whole'] = ours(compendium, settings._replace(block=block), matmul, whole=True)
+                    each[f'{label}, whole'] = operations(block)
         seconds: dict[str, list[float]] = {name: [] for name in [*runs, 'product']}
         for run in [*runs.values(), product]:
             run()

@@ -80,6 +80,7 @@ def catch_up(rows: Rows, seen: jax.Array, now: jax.Array, rate: jax.Array, weigh
     Steps count from 1 as in AdamW's bias correction; `seen` is the last that the rows had.
     """
     missed = (now - seen)[:, None].astype(jnp.float32)
+    root = jnp.sqrt(rows.square)
     kept = jnp.log1p(-rate * weight_decay)  # 1 - rate * weight_decay would be rounded, k times over
 
     def moved(i: jax.Array, total: jax.Array) -> jax.Array:
@@ -88,7 +89,7 @@ def catch_up(rows: Rows, seen: jax.Array, now: jax.Array, rate: jax.Array, weigh
         step = seen[:, None] + past
         left = jnp.where(past <= missed, jnp.exp(kept * (missed - past)), 0)
         scale = left * B1**past / (1 - B1**step)
-        return total + scale * rows.mean / (jnp.sqrt(rows.square * (B2**past / (1 - B2**step))) + EPSILON)
+        return total + scale * rows.mean / (root * jnp.sqrt(B2**past / (1 - B2**step)) + EPSILON)
 
     steps = jnp.minimum((now - seen).max(initial=0), _STEPS)
     momentum = jax.lax.fori_loop(0, steps, moved, jnp.zeros_like(rows.weights))

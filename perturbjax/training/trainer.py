@@ -92,7 +92,8 @@ def learn(trainer: Trainer, state: State, epoch: int, active: np.ndarray, shown:
 
 def _calls(steps: int) -> Iterator[tuple[int, int]]:
     """The steps in which to call the device, first and number: one to see that it works, then many at a time."""
-    yield 0, 1
+    if steps:
+        yield 0, 1
     for first in range(1, steps, STEPS_PER_CALL):
         yield first, min(STEPS_PER_CALL, steps - first)
 
