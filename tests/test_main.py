@@ -25,12 +25,14 @@ def launch(*flags):
 
 def test_a_run_prints_its_summary_and_where_the_report_lies(tmp_path):
     flags = ('--config=experiments/tiny.py', f'--workdir={tmp_path}', '--config.training.epochs=1')
-    result = launch(*flags)
+    result = launch(*flags, f'--compilation_cache={tmp_path}/compiled')
     assert result.returncode == 0, result.stderr
     assert '| perturbation_mean ' in result.stdout
     assert 'lpm beats the best simple rule on ' in result.stdout
     assert result.stdout.rstrip().endswith(f'report: {tmp_path}/report.html')
     assert json.loads((tmp_path / 'config.json').read_text())['training']['epochs'] == 1
+    assert result.stderr.count('after launch') == 1
+    assert list((tmp_path / 'compiled').iterdir())
 
 
 def conditions(*names):

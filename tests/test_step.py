@@ -8,6 +8,7 @@ from screens_for_tests import measurements
 
 from perturbjax.models.lpm import LPM
 from perturbjax.screens.screen import assemble
+from perturbjax.training import parallel
 from perturbjax.training.feed import Feed
 from perturbjax.training.parallel import pmap_evaluate, pmap_settle, pmap_steps
 from perturbjax.training.placement import numbers, replicate
@@ -34,12 +35,12 @@ def plan_of(compendium, blocks=6, block=(2, 3), devices=1, dropout=0.25, matmul=
 DECAYING = Settings(weight_decay=0.1)
 
 
-def trained(compendium, plan, steps=40, settings=DECAYING, active=None):
+def trained(compendium, plan, steps=40, settings=DECAYING, active=None, seed=5):
     """Weights and tally after some steps of the first epoch, on the plan's number of devices."""
     devices = tuple(jax.local_devices()[: plan.devices])
     feed = Feed(compendium, (np.ones(104, bool),), 1, plan, devices)
     (data,) = feed.epoch(0)
-    every = members(settings, 5, plan.module.dropout)
+    every = members(settings, seed, plan.module.dropout)
     state = replicate(initialise(plan, 2, every.seed), devices)
     active = np.ones(len(every.seed), bool) if active is None else active
     fixed, place = replicate((every, active), devices), Place(*np.zeros(3, np.int32))
@@ -85,16 +86,10 @@ def test_members_at_once_equal_single_runs(compendium):
     together = trained(compendium, plan, 10, settings, np.array([True, True, True, False]))[0]
     for number, rate in enumerate((0.002, 0.002, 0.01)):
         single = Settings(learning_rate=rate, weight_decay=0.3)
-        alone = one_member(compendium, plan, single, seed=5 + number % 2)
+        alone = trained(compendium, plan, 10, single, seed=5 + number % 2)[0]
         assert_same(own(together, number), alone, 0)
     drawn = jax.device_get(initialise(plan, 2, jnp.uint32([6])).weights)
     assert_same(own(together, 3), drawn, 0)
-
-
-def one_member(compendium, plan, settings, seed):
-    """The weights of the member with that seed, trained alone."""
-    seeds = seed - 4
-    return own(trained(compendium, plan, 10, settings._replace(seeds=seeds))[0], seeds - 1)
 
 
 def own(weights, number):
@@ -104,17 +99,15 @@ def own(weights, number):
 
 def test_members_by_vmap_equal_members_in_turn(compendium, monkeypatch):
     """As they are trained on a GPU or TPU."""
-    from perturbjax.training import parallel
-
-    plan, settings = plan_of(compendium, lazy=('perturbation',)), Settings(seeds=2)
-    in_turn = trained(compendium, plan, 10, settings)[0]
+    plan = plan_of(compendium, lazy=('perturbation',))
+    in_turn = [trained(compendium, plan, 10, seed=seed)[0] for seed in (5, 6)]
     monkeypatch.setattr(parallel, '_over_members', lambda function, devices: jax.vmap(function))
-    for cached in (parallel.pmap_steps, parallel.pmap_settle):
-        cached.cache_clear()
-    at_once = trained(compendium, plan, 10, settings)[0]
-    for cached in (parallel.pmap_steps, parallel.pmap_settle):
-        cached.cache_clear()
-    assert_same(at_once, in_turn)
+    for compiled in (parallel.pmap_steps, parallel.pmap_settle):
+        monkeypatch.setattr(parallel, compiled.__name__, compiled.__wrapped__)
+        monkeypatch.setitem(globals(), compiled.__name__, compiled.__wrapped__)
+    at_once = trained(compendium, plan, 10, DECAYING._replace(seeds=2))[0]
+    for number, alone in enumerate(in_turn):
+        assert_same(own(at_once, number), alone)
 
 
 @pytest.mark.parametrize(('devices', 'blocks', 'block'), [(1, 7, (2, 3)), (4, 10, (1, 1)), (2, 3, (60, 9))])

@@ -76,7 +76,7 @@ class Compendium:
                 'profiles': screen.values.shape[0],
                 'readouts': screen.values.shape[1],
                 'scale': screen.scale,
-                'sha256': hashlib.sha256(np.ascontiguousarray(screen.values).tobytes()).hexdigest(),
+                'sha256': hashlib.sha256(np.ascontiguousarray(screen.values).data).hexdigest(),
             }
             for screen in self.screens
         }

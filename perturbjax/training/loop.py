@@ -24,6 +24,9 @@ from perturbjax.training.step import initialise
 from perturbjax.training.trainer import Trainer, keep, learn, make_trainer, validate
 from perturbjax.training.writers import Curve
 
+# Values looked at together where more would be too much for memory.
+_AT_ONCE = 2**22
+
 
 class Learnt(NamedTuple):
     """The members' states `[S, ...]`, and their weights when validation was best; None without validation."""
@@ -123,5 +126,7 @@ def training_counts(
         np.add.at(contexts, screen.context[mask], 1)
         ids = screen.perturbation[mask]
         np.add.at(perturbations, ids[ids != PADDING], 1)
-        np.add.at(readouts, screen.readout, (~np.isnan(screen.values[mask])).sum(axis=0))
+        rows = np.flatnonzero(mask)
+        for some in np.array_split(rows, 1 + len(rows) * len(screen.readout) // _AT_ONCE):
+            np.add.at(readouts, screen.readout, (~np.isnan(screen.values[some])).sum(axis=0))
     return contexts, perturbations, readouts
