@@ -14,13 +14,16 @@ from collections.abc import Sequence
 import pandas as pd
 from absl import app, flags
 from etils import epath
-from lpm_training import RECIPES, compendium_of, generated, module_of
+from generated_screens import RECIPES, about, compendium_of, generated, model_of, settings_of
 
 from perturbjax.screens.splits import make_split
 from perturbjax.training import checkpoints, loop
 from perturbjax.training.settings import Settings
 from perturbjax.training.writers import Curve
 
+_RECIPE = flags.DEFINE_enum('recipe', 'lincs', RECIPES, 'whose widths, dropout and batch')
+_BLOCKS = flags.DEFINE_list('blocks', ['1x1', '10x10'], 'profiles x readouts of a block')
+_SIZES = flags.DEFINE_list('sizes', ['4', '300', '400'], 'contexts, perturbations, readouts')
 _EPOCHS = flags.DEFINE_integer('epochs', 25, 'epochs')
 _SEEDS = flags.DEFINE_integer('seeds', 3, 'seeds')
 
@@ -31,7 +34,7 @@ def curves(compendium, settings: Settings) -> pd.DataFrame:
     about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium))
     with tempfile.TemporaryDirectory() as folder:
         curve = Curve(epath.Path(folder) / 'metrics.jsonl', 'lpm', 13)
-        module = module_of(compendium, 'float32')
+        module = model_of(_RECIPE.value).module(compendium.vocabulary)
         loop.train(module, compendium, split, settings, 0, about, epath.Path(folder) / 'checkpoints', curve)
         lines = pd.read_json(curve.path, lines=True)
     lines['member'] = lines.get('member', pd.Series(0, lines.index))
@@ -39,25 +42,19 @@ def curves(compendium, settings: Settings) -> pd.DataFrame:
 
 
 def main(_: Sequence[str]) -> None:
-    recipe = flags.FLAGS.recipe
-    sizes = flags.FLAGS.contexts, flags.FLAGS.perturbations, flags.FLAGS.readouts
-    *_, batch, rate = RECIPES[recipe]
-    decay = {'replogle': 0.99, 'lincs': 0.97}[recipe]
-    compendium = compendium_of(generated(*sizes))
-    print(f'{recipe}, {" x ".join(map(str, sizes))}, {_EPOCHS.value} epochs, {_SEEDS.value} seeds')
+    decay = {'replogle': 0.99, 'lincs': 0.97}.get(_RECIPE.value, 1.0)
+    compendium = compendium_of(generated(*map(int, _SIZES.value)))
+    print(about())
+    print(f'{_RECIPE.value}, {" x ".join(_SIZES.value)}, {_EPOCHS.value} epochs, {_SEEDS.value} seeds')
     print(f'{"":10}{"last":>9}{"ratio":>8}{"best":>9}{"ratio":>8}   by seed, last')
     first = None
-    for name in flags.FLAGS.blocks:
-        block = tuple(map(int, name.split('x')))
-        settings = Settings(
-            learning_rate=rate, decay=decay, batch=batch, block=block, epochs=_EPOCHS.value, seeds=_SEEDS.value,
-            checkpoint_every=_EPOCHS.value,
-        )  # fmt: skip
-        found = curves(compendium, settings)
+    for block in _BLOCKS.value:
+        others = {'epochs': _EPOCHS.value, 'checkpoint_every': _EPOCHS.value, 'seeds': _SEEDS.value}
+        found = curves(compendium, settings_of(_RECIPE.value, block, decay=decay, **others))
         last, best = found.iloc[-1].mean(), found.min().mean()
         first = first or (last, best)
         seeds = ' '.join(f'{each:.4f}' for each in found.iloc[-1])
-        print(f'{name:10}{last:9.4f}{last / first[0]:8.3f}{best:9.4f}{best / first[1]:8.3f}   {seeds}', flush=True)
+        print(f'{block:10}{last:9.4f}{last / first[0]:8.3f}{best:9.4f}{best / first[1]:8.3f}   {seeds}', flush=True)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,8 @@ counts. All take their turn in every round; the table holds medians of values pe
 they do not agree in float32. The share is that of the time which the products after the first layer
 would take at the rate of one float32 product, `[4096, H] x [H, H]`, measured in the same rounds.
 
-Memory is that of `write_grid` in a process of its own, above what is there when all is ready.
+Memory is that of `write_grid` in a process of its own, above what is there when all is ready: of those
+widths for a small grid, and of a narrow model for larger ones.
 On a GPU, `--matmuls=float32,tensorfloat32,bfloat16 --torch=false` and larger sizes.
 """
 
@@ -33,19 +34,21 @@ from perturbjax.models.lpm import Fitted
 from perturbjax.models.prediction import stream
 from perturbjax.screens.vocabulary import Vocabulary
 
-_RECIPES = flags.DEFINE_list('recipes', list(RECIPES), 'whose widths')
+_RECIPES = flags.DEFINE_list('recipes', ['replogle', 'lincs'], 'whose widths')
 _CONTEXTS = flags.DEFINE_integer('contexts', 2, 'contexts')
-_PERTURBATIONS = flags.DEFINE_integer('perturbations', 200, 'perturbations')
+_PERTURBATIONS = flags.DEFINE_integer('perturbations', 100, 'perturbations')
 _READOUTS = flags.DEFINE_integer('readouts', 978, 'readouts')
 _MATMULS = flags.DEFINE_list('matmuls', ['float32'], 'precisions')
 _ROUNDS = flags.DEFINE_integer('rounds', 3, 'turns that each variant takes')
 _TORCH = flags.DEFINE_bool('torch', True, 'run the PyTorch loop too')
-_BATCHES = flags.DEFINE_list('batches', ['1000', '5000', '15000', '50000'], 'triples at once, of the PyTorch loop')
-_GRIDS = flags.DEFINE_list('grids', ['250', '1000', '4000'], 'profiles of the grids whose memory is measured')
+_BATCHES = flags.DEFINE_list('batches', ['1000', '5000', '20000', '50000'], 'triples at once, of the PyTorch loop')
+_GRIDS = flags.DEFINE_list('grids', ['1', '10', '100'], 'contexts of the grids whose memory is measured')
 
 Sizes = tuple[int, int, int]
 # How far values of unit size may differ in float32.
 _TOLERANCE = 1e-4
+# Perturbations of the grids whose memory is measured; they grow by contexts, so that the names do not.
+_PER_CONTEXT = 1000
 
 
 def vocabulary_of(sizes: Sizes) -> Vocabulary:
@@ -81,12 +84,10 @@ _model = functools.cache(model_of)
 def written(
     recipe: str, matmul: str, sizes: Sizes, params: Fitted, folder: str, first: int | None = None
 ) -> pathlib.Path:
-    """Of all perturbations, or the first ones."""
+    """Of all contexts, or the first ones."""
     path, vocabulary = pathlib.Path(folder) / 'grid.h5ad', vocabulary_of(sizes)
     models = {'lpm': (_model(recipe, matmul), lambda: params)}
-    write_grid(
-        epath.Path(path), vocabulary, models, {'generated': 'z-score'}, perturbations=vocabulary.perturbations[:first]
-    )
+    write_grid(epath.Path(path), vocabulary, models, {'generated': 'z-score'}, vocabulary.contexts[:first])
     return path
 
 
@@ -156,7 +157,8 @@ def speed(recipe: str, sizes: Sizes) -> None:
         medians = in_turn({**runs, 'product': multiply}, _ROUNDS.value)
     peak = operations / medians.pop('product')
     each = 2 * sum(a * b for a, b in zip(hidden, (*hidden[1:], 1), strict=True))
-    reference = min(seconds for name, seconds in medians.items() if name.startswith('PyTorch') or not _TORCH.value)
+    compared = [name for name in medians if name.startswith('PyTorch')] or list(medians)[:1]
+    reference = min(medians[name] for name in compared)
     print(f'\n{recipe}, {" x ".join(map(str, sizes))}; one product: {peak / 1e9:,.0f} GFLOP/s')
     print(f'{"":28}{"values/s":>14}{"ratio":>8}{"share of limit":>16}{"differs by":>12}')
     for name, seconds in medians.items():
@@ -164,27 +166,28 @@ def speed(recipe: str, sizes: Sizes) -> None:
         print(f'{name:28}{rate:14,.0f}{reference / seconds:8.2f}{rate * each / peak:16.0%}{apart[name]:12.1e}')
 
 
-def memory(recipe: str) -> None:
-    """Peaks by size of the grid; the first and smallest grid is predicted in every process, to compile."""
-    sizes = [int(profiles) for profiles in _GRIDS.value]
-    print(f'\n{recipe}, write_grid: the most MiB above what was there before')
-    print(f'{"values":>14}{"their MiB":>12}{"compiling":>12}{"predicting":>12}{"accelerator":>14}')
-    for profiles in sizes:
-        there, most = watched(predict_watched, recipe, (1, profiles, _READOUTS.value), min(sizes))
-        values = profiles * _READOUTS.value
+def memory() -> None:
+    """Peaks by width and by size of the grid; in every process one context is predicted first, to compile."""
+    contexts = [int(each) for each in _GRIDS.value]
+    print('\nwrite_grid: the most MiB above what was there before')
+    print(f'{"":10}{"values":>14}{"their MiB":>12}{"compiling":>12}{"predicting":>12}{"accelerator":>14}')
+    for recipe, n in [*((recipe, contexts[0]) for recipe in _RECIPES.value), *(('narrow', n) for n in contexts)]:
+        sizes = n, _PER_CONTEXT, _READOUTS.value
+        values = math.prod(sizes)
+        there, most = watched(predict_watched, recipe, sizes)
         above = [(most[phase] - most['ready']) / 2**20 for phase in ('compiling', 'predicting')]
         told = '-' if there is None else f'{there / 2**20:.1f}'
-        print(f'{values:14,}{values / 2**18:12.1f}{above[0]:12.1f}{above[1]:12.1f}{told:>14}', flush=True)
+        print(f'{recipe:10}{values:14,}{values / 2**18:12.1f}{above[0]:12.1f}{above[1]:12.1f}{told:>14}', flush=True)
 
 
-def predict_watched(begin: Callable[[str], None], recipe: str, sizes: Sizes, first: int) -> int | None:
-    """A grid of the first perturbations, for which all is compiled, and the whole grid."""
+def predict_watched(begin: Callable[[str], None], recipe: str, sizes: Sizes) -> int | None:
+    """The grid of one context, for which all is compiled, and the whole grid."""
     params = fitted(recipe, vocabulary_of(sizes))
     with tempfile.TemporaryDirectory() as folder:
         begin('ready')
         time.sleep(0.1)
         begin('compiling')
-        written(recipe, 'float32', sizes, params, folder, first)
+        written(recipe, 'float32', sizes, params, folder, first=1)
         begin('predicting')
         written(recipe, 'float32', sizes, params, folder)
     return accelerator_peak()
@@ -194,8 +197,7 @@ def main(_: Sequence[str]) -> None:
     print(about(*['torch'] * _TORCH.value))
     for recipe in _RECIPES.value:
         speed(recipe, (_CONTEXTS.value, _PERTURBATIONS.value, _READOUTS.value))
-    for recipe in _RECIPES.value:
-        memory(recipe)
+    memory()
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from perturbjax.training.settings import Settings
 from perturbjax.training.step import Plan
 
 # A table of so many rows for each row that a step needs is updated row by row.
-_LAZY_FROM = 64
+LAZY_FROM = 64
 
 
 def make_plan(
@@ -31,5 +31,5 @@ def make_plan(
     blocks = min(settings.batch, values) // (p * r) or 1
     order = compendium.screens[0].perturbation.shape[1]
     needed = {'perturbation': (module.perturbations, blocks * p * order), 'readout': (module.readouts, blocks * r)}
-    lazy = tuple(name for name, (rows, touched) in needed.items() if rows >= _LAZY_FROM * touched)
+    lazy = tuple(name for name, (rows, touched) in needed.items() if rows >= LAZY_FROM * touched)
     return Plan(module, blocks, (p, r), settings.shards, devices, settings.accumulate, lazy)

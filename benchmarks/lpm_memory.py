@@ -1,0 +1,205 @@
+"""Memory of LPM's training per observation, with the data on the device and streamed to it; and what streaming costs.
+
+    python benchmarks/lpm_memory.py [--observations=10000000,100000000] [--recipe=narrow] [--rounds=3]
+
+A generated screen is prepared on disk, from which a run maps it. A process of its own then reads it, trains on
+nine in ten profiles and validates on the others: a few steps with each part of an epoch, so that parts are swapped.
+Counted is the most anonymous memory that it has in each phase, and so not the mapped screen; per observation it is
+what that grows by from a screen of a million, so that what compilation takes does not count. With ten million
+the figures move by 1, with a hundred by 0.1. On an accelerator the arrays' own peak stands beside them.
+
+The second table is of whole epochs, all variants in turn in one process. Streamed parts have more blocks that are
+not full, and so more steps; the last columns are without that.
+"""
+
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import tqdm
+from absl import app, flags
+from generated_screens import (
+    RECIPES,
+    Run,
+    about,
+    accelerator_peak,
+    compendium_of,
+    generated,
+    in_turn,
+    model_of,
+    settings_of,
+    watched,
+)
+
+from perturbjax.screens import store
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.splits import TRAIN, VALIDATION, Split
+from perturbjax.training.feed import Feed, Part
+from perturbjax.training.loop import training_counts
+from perturbjax.training.placement import replicate
+from perturbjax.training.state import State
+from perturbjax.training.step import Plan, initialise
+from perturbjax.training.trainer import Trainer, learn, make_trainer, validate
+
+_RECIPE = flags.DEFINE_enum('recipe', 'narrow', RECIPES, 'widths where memory is measured')
+_OBSERVATIONS = flags.DEFINE_list('observations', ['10000000', '100000000'], 'sizes of the screens')
+_PARTS = flags.DEFINE_list('parts', ['1', '4'], 'parts of the data; 1 = it stays on the device')
+_STEPS = flags.DEFINE_integer('steps', 100, 'steps with each part where memory is measured')
+_EPOCH_RECIPE = flags.DEFINE_enum('epoch_recipe', 'replogle', RECIPES, 'widths where streaming is timed')
+_EPOCH = flags.DEFINE_integer('epoch', 400_000, 'observations of the screen where streaming is timed')
+_BLOCKS = flags.DEFINE_list('blocks', ['1x1', '10x10'], 'profiles x readouts of a block')
+_ROUNDS = flags.DEFINE_integer('rounds', 3, 'turns that each variant takes; 0 = time nothing')
+_FOLDER = flags.DEFINE_string('folder', tempfile.gettempdir(), 'where the screens are prepared, for a moment')
+
+CONTEXTS, READOUTS = 10, 1000
+# Fewer, so that a part of a small screen still has many profiles, as those of a large one.
+READOUTS_TIMED = 100
+# Of the screen that all others are compared with.
+FLOOR = 1_000_000
+# Perturbations whose values are in memory while a screen is prepared.
+_AT_ONCE = 500
+
+
+class FewSteps(NamedTuple):
+    """A feed of which `learn` and `validate` go through no more than the first steps of each part."""
+
+    feed: Feed
+    plan: Plan
+    steps: list[int]
+
+    def epoch(self, number: int) -> Iterator[Part]:
+        most = max(self.steps)
+        return (part._replace(steps=min(part.steps, most)) for part in self.feed.epoch(number))
+
+
+def few_steps(feed: Feed, most: int) -> FewSteps:
+    return FewSteps(feed, feed.plan, [min(each, most) for each in feed.steps])
+
+
+def prepare(observations: int, folder: str, readouts: int = READOUTS) -> str:
+    """A screen of about so many observations on disk, for which less than it is in memory."""
+    path = pathlib.Path(folder) / 'values'
+    perturbations = max(1, observations // (CONTEXTS * readouts))
+    values = np.memmap(path, np.float32, 'w+', shape=(CONTEXTS, perturbations, readouts))
+    for first in range(0, perturbations, _AT_ONCE):
+        part = values[:, first : first + _AT_ONCE]
+        part[:] = generated(*part.shape, seed=first)
+    prepared = pathlib.Path(folder) / str(observations)
+    store.write(compendium_of(values), prepared)
+    path.unlink()
+    return str(prepared)
+
+
+def split_of(compendium: Compendium) -> Split:
+    """Every tenth profile validates."""
+    rows = np.arange(len(compendium.screens[0].values))
+    return Split('tenth', 0, (np.where(rows % 10 == 9, VALIDATION, TRAIN).astype(np.int8),))
+
+
+def trainer_of(compendium: Compendium, recipe: str, block: str, parts: int) -> Trainer:
+    module = model_of(recipe).module(compendium.vocabulary)
+    settings = settings_of(recipe, block, parts=parts)
+    return make_trainer(module, compendium, split_of(compendium), settings, 0, tuple(jax.devices()))
+
+
+def first_state(trainer: Trainer) -> State:
+    feed = trainer.training
+    return replicate(initialise(feed.plan, feed.order, jax.device_get(trainer.members.seed)), trainer.devices)
+
+
+def train_watched(
+    begin: Callable[[str], None], prepared: str, recipe: str, block: str, parts: int, steps: int
+) -> int | None:
+    """What a run does from reading the screen to validation, of which a few steps."""
+    begin('reading')
+    compendium = store.read(prepared)
+    begin('placing')
+    trainer = trainer_of(compendium, recipe, block, parts)
+    begin('counting')
+    training_counts(compendium, split_of(compendium).mask(TRAIN))
+    begin('compiling')
+    few = trainer._replace(
+        training=few_steps(trainer.training, steps), validation=few_steps(trainer.validation, -(-steps // 10))
+    )
+    state = first_state(trainer)
+    for epoch in range(3):
+        state, _ = learn(few, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
+        validate(few, state.weights)
+        begin('training')
+    return accelerator_peak()
+
+
+PHASES = ('reading', 'placing', 'counting', 'compiling', 'training')
+
+
+def peaks(prepared: str, parts: int) -> dict[str, int]:
+    """The most bytes in each phase, in all of them, and on an accelerator."""
+    block, steps = _BLOCKS.value[-1], _STEPS.value
+    there, most = watched(train_watched, prepared, _RECIPE.value, block, parts, steps)
+    return {**{phase: most[phase] for phase in PHASES}, 'peak': max(most.values()), 'accelerator': there or 0}
+
+
+def memory(folder: str) -> None:
+    screens = {number: prepare(number, folder) for number in [FLOOR, *map(int, _OBSERVATIONS.value)]}
+    print(f'\n{_RECIPE.value}, {_BLOCKS.value[-1]}: MiB with {FLOOR:,} observations, and bytes for each one more')
+    for parts in _PARTS.value:
+        floor = peaks(screens[FLOOR], int(parts))
+        print(f'{_parts(parts):>14}' + ''.join(f'{name:>12}' for name in floor))
+        print(f'{FLOOR:14,}' + ''.join(f'{most / 2**20:8.0f} MiB' for most in floor.values()), flush=True)
+        for number in map(int, _OBSERVATIONS.value):
+            most = peaks(screens[number], int(parts))
+            each = [(most[name] - floor[name]) / (number - FLOOR) for name in floor]
+            print(f'{number:14,}' + ''.join(f'{more:12.2f}' for more in each), flush=True)
+
+
+def epochs(trainer: Trainer) -> Run:
+    """One more epoch at every call."""
+    state, epoch = first_state(trainer), 0
+
+    def more() -> np.ndarray:
+        nonlocal state, epoch
+        state, error = learn(trainer, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
+        epoch += 1
+        return error
+
+    return more
+
+
+def streaming(folder: str) -> None:
+    compendium = store.read(prepare(_EPOCH.value, folder, READOUTS_TIMED))
+    trainers = {
+        f'{block}, {_parts(parts)}': trainer_of(compendium, _EPOCH_RECIPE.value, block, int(parts))
+        for block in _BLOCKS.value
+        for parts in _PARTS.value
+    }
+    runs = {name: epochs(trainer) for name, trainer in trainers.items()}
+    for run in runs.values():
+        run()
+    medians = in_turn(runs, _ROUNDS.value)
+    size = trainers[next(iter(trainers))].training.size
+    print(f'\nepochs of {size:,} observations, {_EPOCH_RECIPE.value}')
+    print(f'{"":20}{"obs/s":>12}{"ratio":>8}{"steps":>8}{"ms/step":>9}{"ratio":>8}')
+    for name, seconds in medians.items():
+        first, steps = f'{name.split(",")[0]}, {_parts(_PARTS.value[0])}', sum(trainers[name].training.steps)
+        step, first_step = seconds / steps, medians[first] / sum(trainers[first].training.steps)
+        line = f'{name:20}{size / seconds:12,.0f}{medians[first] / seconds:8.2f}{steps:8}'
+        print(f'{line}{1000 * step:9.1f}{first_step / step:8.2f}')
+
+
+def _parts(number: str) -> str:
+    return 'resident' if number == '1' else f'{number} parts'
+
+
+def main(_: Sequence[str]) -> None:
+    print(about(), flush=True)
+    with tempfile.TemporaryDirectory(dir=_FOLDER.value) as folder:
+        memory(folder)
+        if _ROUNDS.value:
+            streaming(folder)
+
+
+if __name__ == '__main__':
+    app.run(main)

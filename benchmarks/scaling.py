@@ -1,0 +1,114 @@
+"""LPM's training of several seeds at once, beside one after the other; and on 1, 2, 4 and 8 devices.
+
+    python benchmarks/scaling.py [--recipe=replogle] [--block=1x1] [--rounds=3] [--steps=10]
+
+All variants take their turn in every round; the tables hold medians of observations per second. The
+first is of members that differ in their seed, on one device: each in a run of its own, and all in one;
+how many programs the first turn compiled, and how far their weights differ in the end.
+
+The second is of devices; without accelerators they are 8 that share the cores of this machine, and
+what counts is that more of them cost little and change nothing: `curve apart` is how far the training
+error of any turn is from that on one device, as a share of it. On accelerators the ratio is the speed-up.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from absl import app, flags
+from generated_screens import (
+    RECIPES,
+    Run,
+    about,
+    compendium_of,
+    compilations,
+    generated,
+    in_turn,
+    learner,
+    model_of,
+    settings_of,
+)
+
+from perturbjax.models.model import Params
+from perturbjax.screens.screen import Compendium
+from perturbjax.training.state import Tally
+
+_RECIPE = flags.DEFINE_enum('recipe', 'replogle', RECIPES, 'whose widths, dropout and batch')
+_BLOCK = flags.DEFINE_string('block', '1x1', 'profiles x readouts of a block')
+_BATCH = flags.DEFINE_integer('batch', 0, "observations per step over all devices; the recipe's unless given")
+_PERTURBATIONS = flags.DEFINE_integer('perturbations', 500, 'perturbations, in 2 contexts')
+_READOUTS = flags.DEFINE_integer('readouts', 978, 'readouts')
+_DEVICES = flags.DEFINE_list('devices', ['1', '2', '4', '8'], 'numbers of devices, one first')
+_SEEDS = flags.DEFINE_integer('seeds', 5, 'members')
+_ROUNDS = flags.DEFINE_integer('rounds', 3, 'turns that each variant takes')
+_STEPS = flags.DEFINE_integer('steps', 10, 'steps per turn')
+
+
+def on_devices(compendium: Compendium) -> None:
+    settings, module = _settings(), model_of(_RECIPE.value).module(compendium.vocabulary)
+    counts = [number for number in map(int, _DEVICES.value) if number <= len(jax.devices())]
+    curves: dict[str, list[float]] = {str(number): [] for number in counts}
+
+    def run_on(number: int) -> Run:
+        more = learner(module, compendium, settings, tuple(jax.devices()[:number]), _STEPS.value)
+        return lambda: curves[str(number)].append(_rmse(more()[1]))
+
+    runs = {str(number): run_on(number) for number in counts}
+    for run in runs.values():
+        run()
+    medians = in_turn(runs, _ROUNDS.value)
+    first = np.array(curves['1'])
+    print(f'\n{"devices":>8}{"obs/s":>12}{"ratio":>8}{"curve apart":>14}{"last error":>12}')
+    for name, seconds in medians.items():
+        rate, curve = _STEPS.value * settings.batch / seconds, np.array(curves[name])
+        apart = np.abs(curve / first - 1).max()
+        print(f'{name:>8}{rate:12,.0f}{medians["1"] / seconds:8.2f}{apart:14.1e}{curve[-1]:12.6f}')
+
+
+def _settings(**others):
+    return settings_of(_RECIPE.value, _BLOCK.value, **({'batch': _BATCH.value} if _BATCH.value else {}), **others)
+
+
+def _rmse(tally: Tally) -> float:
+    return float(np.sqrt(tally.squared_error / tally.observations)[0])
+
+
+def of_seeds(compendium: Compendium) -> None:
+    module, device = model_of(_RECIPE.value).module(compendium.vocabulary), tuple(jax.devices()[:1])
+    alone = [learner(module, compendium, _settings(), device, _STEPS.value, seed) for seed in range(_SEEDS.value)]
+    together = learner(module, compendium, _settings(seeds=_SEEDS.value), device, _STEPS.value)
+    weights: dict[str, Params] = {}
+
+    def several() -> None:
+        each = [more()[0].weights for more in alone]
+        weights['several'] = jax.tree.map(lambda *members: np.concatenate(members), *each)
+
+    def one() -> None:
+        weights['one'] = jax.device_get(together()[0].weights)
+
+    runs = {f'{_SEEDS.value} runs': several, 'one run': one}
+    compiled = {name: compilations(run) for name, run in runs.items()}
+    medians = in_turn(runs, _ROUNDS.value)
+    first = next(iter(medians.values()))
+    print(f'\n{f"{_SEEDS.value} seeds":16}{"obs/s":>12}{"ratio":>8}{"compiled":>10}')
+    for name, seconds in medians.items():
+        rate = _SEEDS.value * _STEPS.value * _settings().batch / seconds
+        print(f'{name:16}{rate:12,.0f}{first / seconds:8.2f}{compiled[name]:10}')
+    differences = jax.tree.map(lambda a, b: np.abs(a - b).max(), weights['several'], weights['one'])
+    steps = (1 + _ROUNDS.value) * _STEPS.value
+    print(f'largest difference of a weight after {steps} steps: {max(jax.tree.leaves(differences)):.1e}')
+
+
+def main(_: Sequence[str]) -> None:
+    # Of no effect on accelerators.
+    jax.config.update('jax_num_cpu_devices', max(map(int, _DEVICES.value)))
+    print(about())
+    print(f'{_RECIPE.value}, blocks of {_BLOCK.value}, batch {_settings().batch:,}, {_STEPS.value} steps a turn')
+    compendium = compendium_of(generated(2, _PERTURBATIONS.value, _READOUTS.value))
+    # First, so that what it compiles is not there yet.
+    of_seeds(compendium)
+    on_devices(compendium)
+
+
+if __name__ == '__main__':
+    app.run(main)
