@@ -79,20 +79,16 @@ def draw(
     """
     shard, turn = place % shards, place // shards
     own = (shard // devices).astype(jnp.int32)
-    ends = jnp.cumsum(tiles(data.pieces, block), axis=1)[own]
-    wanted &= turn < ends[:, -1]
     shard_seed = mix(seed + mix(shard))
-    tile = shuffled(jnp.where(wanted, turn, 0), jnp.maximum(ends[:, -1], 1), shard_seed)
-    number = (tile[:, None] >= ends).sum(axis=1)
+    number, tile, there = _tile(data.pieces, block, own, turn, shard_seed)
     piece = Pieces(*(each[own, number] for each in data.pieces))
-    before = jnp.where(number > 0, ends[jnp.arange(len(ends)), number - 1], 0)
-    down, across = jnp.divmod(tile - before, jnp.maximum(1, -(-piece.width // block[1])))
+    down, across = jnp.divmod(tile, jnp.maximum(1, -(-piece.width // block[1])))
     row_seed = mix(shard_seed + number.astype(jnp.uint32))
     row, is_row = _some(down, block[0], piece.rows, row_seed)
     column, is_column = _some(across, block[1], piece.width, mix(row_seed + down.astype(jnp.uint32)))
     place_of_row = piece.start[:, None] + row * piece.width[:, None]
     value = data.values[own[:, None, None], place_of_row[:, :, None] + column[:, None, :]]
-    weight = wanted[:, None, None] & is_row[:, :, None] & is_column[:, None, :] & ~jnp.isnan(value)
+    weight = (wanted & there)[:, None, None] & is_row[:, :, None] & is_column[:, None, :] & ~jnp.isnan(value)
     row, column = row + piece.row_start[:, None], column + piece.column_start[:, None]
     return Batch(
         data.context[row][:, :, None],
@@ -102,6 +98,18 @@ def draw(
         weight.astype(value.dtype),
         place,
     )
+
+
+def _tile(
+    pieces: Pieces, block: Block, own: jax.Array, turn: jax.Array, seed: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The piece of each turn in its shard's shuffled order, the block in it, and whether one was left."""
+    ends = jnp.cumsum(tiles(pieces, block), axis=1)[own]
+    there = turn < ends[:, -1]
+    tile = shuffled(jnp.where(there, turn, 0), jnp.maximum(ends[:, -1], 1), seed)
+    number = (tile[:, None] >= ends).sum(axis=1)
+    before = jnp.where(number > 0, ends[jnp.arange(len(ends)), number - 1], 0)
+    return number, tile - before, there
 
 
 def _some(group: jax.Array, size: int, of: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array]:

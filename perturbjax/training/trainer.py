@@ -75,16 +75,16 @@ def learn(trainer: Trainer, state: State, epoch: int, active: np.ndarray, shown:
     feed, devices = trainer.training, trainer.devices
     run, placed, step = pmap_steps(feed.plan, devices), replicate(active, devices), epoch * sum(feed.steps)
     tallies: list[Tally] = []
-    ahead: list[tuple[Tally, int]] = []
     for part in feed.epoch(epoch):
+        ahead: list[tuple[Tally, int]] = []
         for first, steps in _calls(part.steps):
             place = Place(*map(np.int32, (epoch, step + first, first)))
             state, tally = run(state, part.data, trainer.members, placed, place, trainer.numbers, np.int32(steps))
             tallies += [_look(trainer, *each, shown) for each in ahead]
             seen = part.size * first // part.steps
             ahead = [(tally, part.size * (first + steps) // part.steps - seen)]
+        tallies += [_look(trainer, *each, shown) for each in ahead]  # and its data make room for others
         step += part.steps
-    tallies += [_look(trainer, *each, shown) for each in ahead]
     if feed.plan.lazy:
         state = pmap_settle(devices)(state, np.int32(epoch), trainer.members, trainer.numbers)
     return state, _rmse(functools.reduce(add_tally, tallies))
@@ -106,12 +106,10 @@ def _look(trainer: Trainer, tally: Tally, observations: int, shown: Any) -> Tall
     if (tally.bad_step >= 0).any():
         member = int(np.argmax(tally.bad_step >= 0))
         rate = float(jax.device_get(trainer.members.learning_rate)[member])
-        where = (
-            'training.sweep.learning_rate' if 'learning_rate' in trainer.settings.sweep else 'training.learning_rate'
-        )
-        raise InputError(
-            f'training: the loss was no longer finite at step {tally.bad_step[member]}; lower {where} (it is {rate:g}).'
-        )
+        mend = f'lower training.learning_rate (it is {rate:g}).'
+        if 'learning_rate' in trainer.settings.sweep:
+            mend = f'leave {rate:g} out of training.sweep.learning_rate.'
+        raise InputError(f'training: the loss was no longer finite at step {tally.bad_step[member]}; {mend}')
     return tally
 
 
@@ -127,8 +125,9 @@ def validate(trainer: Trainer, weights: Params) -> np.ndarray | None:
     if feed is None:
         return None
     run = pmap_evaluate(feed.plan, trainer.devices)
-    tallies = [run(part.data, trainer.numbers, np.int32(part.steps), weights) for part in feed.epoch(0)]
-    return _rmse(functools.reduce(add_tally, jax.device_get(tallies)))
+    parts = feed.epoch(0)
+    tallies = [jax.device_get(run(part.data, trainer.numbers, np.int32(part.steps), weights)) for part in parts]
+    return _rmse(functools.reduce(add_tally, tallies))
 
 
 def _rmse(tally: Tally) -> np.ndarray:
