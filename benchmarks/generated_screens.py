@@ -44,11 +44,13 @@ Run = Callable[[], Any]
 
 
 def about(*packages: str) -> str:
-    """The device and the versions that the figures are of."""
+    """The devices and the versions that the figures are of, and how busy the machine was before."""
     device, cores = jax.devices()[0], len(os.sched_getaffinity(0))
-    versions = ', '.join(f'{name} {importlib.metadata.version(name)}' for name in ('jax', 'numpy', *packages))
     kind = platform.machine() if device.platform == 'cpu' else device.device_kind
-    return f'{len(jax.devices())} x {device.platform} ({kind}), {cores} cores, {platform.python_version()}, {versions}'
+    versions = ', '.join(f'{name} {importlib.metadata.version(name)}' for name in ('jax', 'numpy', *packages))
+    devices = f'{len(jax.devices())} x {device.platform} ({kind})'
+    python = f'Python {platform.python_version()}'
+    return f'{devices}, {cores} CPU cores with a load of {os.getloadavg()[0]:.1f}, {python}, {versions}'
 
 
 def generated(contexts: int, perturbations: int, readouts: int, rank: int = 8, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,9 @@ predicted by `stream`, by `write_grid` into a file in a temporary folder, and by
 PyTorch with the same weights over the same triples, for several sizes of batch, the fastest of which
 counts. All take their turn in every round; the table holds medians of values per second. Raises where
 they do not agree in float32. The share is that of the time which the products after the first layer
-would take at the rate of one float32 product, `[4096, H] x [H, H]`, measured in the same rounds.
+would take at the rate of one float32 product, `[4096, H] x [H, H]` (on a GPU of 131,072 rows),
+measured in the same rounds. Run it alone: where others use the cores too, PyTorch's threads wait for
+each other, and small batches lose most.
 
 Memory is that of `write_grid` in a process of its own, above what is there when all is ready: of those
 widths for a small grid, and of a narrow model for larger ones.
@@ -64,6 +66,10 @@ def fitted(recipe: str, vocabulary: Vocabulary) -> Fitted:
     return Fitted(jax.device_get(weights), *(np.ones(len(names), np.int32) for names in axes))
 
 
+# One model for all runs, since predictions are compiled by model.
+_model = functools.cache(model_of)
+
+
 def streamed(recipe: str, matmul: str, sizes: Sizes, params: Fitted) -> np.ndarray:
     """`[C * P, M]`."""
     contexts, perturbations, readouts = sizes
@@ -75,10 +81,6 @@ def streamed(recipe: str, matmul: str, sizes: Sizes, params: Fitted) -> np.ndarr
     for where, part in stream(_model(recipe, matmul).predict, params, ids, len(values), np.arange(readouts)):
         values[where] = part
     return values
-
-
-# One model for all runs, since predictions are compiled by model.
-_model = functools.cache(model_of)
 
 
 def written(

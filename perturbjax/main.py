@@ -12,7 +12,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from perturbjax import experiment
+from perturbjax import experiment, progress
 from perturbjax.errors import InputError
 from perturbjax.evaluation.tables import summary_table
 
@@ -36,9 +36,10 @@ def main(_: Sequence[str]) -> None:
     for name in ('config', 'workdir'):
         if flags.FLAGS[name].value is None:
             raise InputError(f'--{name} is needed, as in --config=experiments/quickstart.py --workdir=/tmp/run.')
+    progress.is_launched = True
     if _CACHE.value:
         jax.config.update('jax_compilation_cache_dir', _CACHE.value)
-        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
     if _MULTIHOST.value:
         _join_hosts()
     try:

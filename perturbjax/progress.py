@@ -1,12 +1,23 @@
 """The progress bar of whatever takes long: reading, training; on process 0 only."""
 
+import functools
 import sys
 import time
 
 import jax
 import tqdm
 
-LAUNCHED = time.perf_counter()  # nearly: this is among the first modules to be imported
+# Set by main; in a notebook nobody waits from the launch on.
+is_launched = False
+
+_LAUNCH = time.perf_counter()  # nearly: this is among the first modules to be imported
+
+
+@functools.cache
+def tell_first_step() -> None:
+    """Says, once and on the first host, how long after the launch the first step of training was done."""
+    if is_launched and jax.process_index() == 0:
+        tqdm.tqdm.write(f'first step {time.perf_counter() - _LAUNCH:.1f} s after launch', file=sys.stderr)
 
 
 def bar(title: str, total: int, done: int = 0, unit: str = 'obs', delay: float = 0) -> tqdm.tqdm:

@@ -157,8 +157,8 @@ def test_only_what_is_named_is_read(lpm):
 
 
 def test_a_checkpoint_of_a_newer_format_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, 'FORMAT', 2)
+    monkeypatch.setattr(checkpoints, 'FORMAT', 3)
     folder = save(tmp_path / 'lpm' / '13', fitted())
     monkeypatch.undo()
-    with pytest.raises(InputError, match='the checkpoint is of format 2, and this version of perturbjax reads up to 1'):
+    with pytest.raises(InputError, match='the checkpoint is of format 3, and this version of perturbjax reads up to 2'):
         read_embeddings(folder)

@@ -112,7 +112,8 @@ def test_another_seed_gives_another_order(compendium):
 def test_a_block_is_a_random_set_of_rows_and_columns(compendium):
     """Rows that stand together in the screen seldom meet in a block, and not the same ones with every seed."""
     data, _ = owned(compendium, 1, 0)
-    met = [draw(data, (4, 4), jnp.uint32(s), jnp.uint32([0]), jnp.array([True]), SHARDS, 1) for s in range(40)]
+    first = jax.jit(lambda seed: draw(data, (4, 4), seed, jnp.uint32([0]), jnp.array([True]), SHARDS, 1))
+    met = [first(jnp.uint32(seed)) for seed in range(40)]
     rows = {tuple(sorted(np.ravel(batch.perturbation[0, :, 0, 0]).tolist())) for batch in met}
     columns = {tuple(sorted(np.ravel(batch.readout).tolist())) for batch in met}
     assert len(rows) > 15

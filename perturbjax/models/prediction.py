@@ -111,7 +111,7 @@ def _values_at_once(params: Params, mesh: Mesh) -> int:
     """
     if not isinstance(params, Fitted):
         return 2**18
-    return 2**13 if mesh.devices.flat[0].platform == 'cpu' else 2**17
+    return 2**11 if mesh.devices.flat[0].platform == 'cpu' else 2**17
 
 
 def _tiling(profiles: int, readouts: int, devices: int, values: int) -> tuple[int, int]:

@@ -17,15 +17,13 @@ from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.screens.vocabulary import PADDING
 from perturbjax.training import checkpoints
 from perturbjax.training.history import History
+from perturbjax.training.packing import measured
 from perturbjax.training.placement import replicate
 from perturbjax.training.settings import Settings, swept
 from perturbjax.training.state import State
 from perturbjax.training.step import initialise
 from perturbjax.training.trainer import Trainer, keep, learn, make_trainer, validate
 from perturbjax.training.writers import Curve
-
-# Values looked at together where more would be too much for memory.
-_AT_ONCE = 2**22
 
 
 class Learnt(NamedTuple):
@@ -126,7 +124,5 @@ def training_counts(
         np.add.at(contexts, screen.context[mask], 1)
         ids = screen.perturbation[mask]
         np.add.at(perturbations, ids[ids != PADDING], 1)
-        rows = np.flatnonzero(mask)
-        for some in np.array_split(rows, 1 + len(rows) * len(screen.readout) // _AT_ONCE):
-            np.add.at(readouts, screen.readout, (~np.isnan(screen.values[some])).sum(axis=0))
+        np.add.at(readouts, screen.readout, measured(screen, mask))
     return contexts, perturbations, readouts

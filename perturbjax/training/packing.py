@@ -6,7 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from perturbjax.errors import InputError
-from perturbjax.screens.screen import Array, Compendium
+from perturbjax.screens.screen import Array, Compendium, Screen
+
+# Values looked at together, where all would be too much for memory.
+_AT_ONCE = 2**22
 
 _ALIGNMENT = 64  # bytes; so placed, a CPU device takes an array as it is
 
@@ -103,6 +106,13 @@ def pack(compendium: Compendium, plan: Layout, shards: Sequence[int]) -> np.ndar
             filled += count * width
         out[filled:] = np.nan
     return values
+
+
+def measured(screen: Screen, mask: np.ndarray) -> np.ndarray:
+    """How many of the chosen profiles (bool `[N]`) have a value of each readout, `[M]`."""
+    rows = np.flatnonzero(mask)
+    parts = np.array_split(rows, 1 + len(rows) * len(screen.readout) // _AT_ONCE)
+    return np.sum([(~np.isnan(screen.values[part])).sum(axis=0) for part in parts], axis=0)
 
 
 def _aligned(shape: tuple[int, int]) -> np.ndarray:

@@ -1,23 +1,21 @@
 """Everything that learning and validating need, on the devices; and one epoch of either."""
 
 import functools
-import sys
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 
 from perturbjax.errors import InputError
 from perturbjax.models.lpm import LPM
 from perturbjax.models.model import Params
-from perturbjax.progress import LAUNCHED
+from perturbjax.progress import tell_first_step
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
 from perturbjax.training.feed import Feed
+from perturbjax.training.packing import measured
 from perturbjax.training.parallel import pmap_evaluate, pmap_settle, pmap_steps
 from perturbjax.training.placement import Devices, numbers, replicate
 from perturbjax.training.planning import make_plan
@@ -62,7 +60,7 @@ def make_trainer(
         return Feed(compendium, chosen, settings.parts, plan, devices)
 
     screens = zip(compendium.screens, split.mask(VALIDATION), strict=True)
-    validates = any((~np.isnan(screen.values[mask])).any() for screen, mask in screens)
+    validates = any(measured(screen, mask).any() for screen, mask in screens)
     if not validates and len(swept(settings)) > 1:
         raise InputError('training.sweep: the split keeps no profiles for validation to choose by; leave sweep out.')
     validation = feed(VALIDATION, EVALUATED_AT_ONCE * len(devices)) if validates else None
@@ -101,7 +99,7 @@ def _calls(steps: int) -> Iterator[tuple[int, int]]:
 def _look(trainer: Trainer, tally: Tally, observations: int, shown: Any) -> Tally:
     """The tally on the host; raises InputError where a loss was not finite."""
     tally = jax.device_get(tally)
-    _tell_first_step()
+    tell_first_step()
     shown.update(observations)
     if (tally.bad_step >= 0).any():
         member = int(np.argmax(tally.bad_step >= 0))
@@ -111,12 +109,6 @@ def _look(trainer: Trainer, tally: Tally, observations: int, shown: Any) -> Tall
             mend = f'leave {rate:g} out of training.sweep.learning_rate.'
         raise InputError(f'training: the loss was no longer finite at step {tally.bad_step[member]}; {mend}')
     return tally
-
-
-@functools.cache
-def _tell_first_step() -> None:
-    if jax.process_index() == 0:
-        tqdm.tqdm.write(f'first step {time.perf_counter() - LAUNCHED:.1f} s after launch', file=sys.stderr)
 
 
 def validate(trainer: Trainer, weights: Params) -> np.ndarray | None:
