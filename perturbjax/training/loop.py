@@ -89,9 +89,12 @@ def _epoch(
     history, better = history.after(validation, active)
     errors = {'training': training} | ({} if validation is None else {'validation': validation})
     rate = round(trainer.training.size * int(active.sum()) / seconds)
+    lines: list[dict[str, Any]] = []
     for member in np.flatnonzero(active).tolist():
         own = {f'{name}_rmse': float(each[member]) for name, each in errors.items()}
-        curve.write(epoch=history.epoch, **_label(trainer.settings, member), **own, observations_per_second=rate)
+        label = _label(trainer.settings, member)
+        lines.append({'epoch': history.epoch, **label, **own, 'observations_per_second': rate})
+    curve.write(*lines)
     means = {name: f'{each[active].mean():.4f}' for name, each in errors.items()}
     shown.set_postfix(epoch=history.epoch, **means, refresh=False)
     if learnt.best is None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import pandas as pd
 from etils import epath
 
 from perturbjax.errors import InputError
+from perturbjax.training.settings import SWEPT
 from perturbjax.workdir import write_text
 
 
@@ -37,14 +39,22 @@ class Curve:
     def _is_mine_from(self, entry: dict[str, Any], epoch: int) -> bool:
         return (entry['model'], entry['split']) == (self.model, self.split) and entry['epoch'] >= epoch
 
-    def write(self, **values: Any) -> None:
+    def write(self, *lines: Mapping[str, Any]) -> None:
+        """Adds an epoch's lines, one per member: `epoch`, what was measured, and what sets the member apart, if any."""
         if jax.process_index() == 0:
             before = self.path.read_text() if self.path.exists() else ''  # buckets cannot append
-            write_text(self.path, before + json.dumps({'model': self.model, 'split': self.split, **values}) + '\n')
+            named = [json.dumps({'model': self.model, 'split': self.split, **line}) + '\n' for line in lines]
+            write_text(self.path, before + ''.join(named))
             if self.events is not None:
-                for name in values.keys() - {'epoch'}:
-                    self.events.add_scalar(name, values[name], values['epoch'])
+                for line in lines:
+                    _write_events(self.events, line)
                 self.events.flush()
+
+
+def _write_events(events: Any, line: Mapping[str, Any]) -> None:
+    apart = [f'{name}_{line[name]}' for name in ('member', *SWEPT) if name in line]
+    for name in line.keys() - {'epoch', 'member', *SWEPT}:
+        events.add_scalar('/'.join([name, *apart]), line[name], line['epoch'])
 
 
 def _events(folder: epath.Path) -> Any:
@@ -56,14 +66,18 @@ def _events(folder: epath.Path) -> Any:
 
 
 def read_curves(path: epath.Path) -> pd.DataFrame | None:
-    """Errors by epoch, averaged over splits: one column per model and kind; None where nothing was trained."""
+    """Errors by epoch, averaged over splits and seeds; None where nothing was trained.
+
+    One column per model and kind, and per combination where settings were swept.
+    """
     if not path.exists():
         return None
     lines = pd.read_json(io.StringIO(path.read_text()), lines=True)
-    curves = {
-        f'{model}, {kind} RMSE': rows.groupby('epoch')[f'{kind}_rmse'].mean()
-        for model, rows in lines.groupby('model')
-        for kind in ('training', 'validation')
-        if f'{kind}_rmse' in rows
-    }
+    swept = [name for name in SWEPT if name in lines]
+    curves = {}
+    for (model, *values), rows in lines.groupby(['model', *swept]):
+        label = ', '.join([str(model), *(f'{name} {value:g}' for name, value in zip(swept, values, strict=True))])
+        for kind in ('training', 'validation'):
+            if f'{kind}_rmse' in rows:
+                curves[f'{label}, {kind} RMSE'] = rows.groupby('epoch')[f'{kind}_rmse'].mean()
     return pd.DataFrame(curves)
