@@ -20,7 +20,7 @@ from perturbjax.training.parallel import pmap_evaluate, pmap_settle, pmap_steps
 from perturbjax.training.placement import Devices, numbers, replicate
 from perturbjax.training.planning import make_plan
 from perturbjax.training.settings import Member, Settings, members, swept
-from perturbjax.training.state import State, Tally, add_tally
+from perturbjax.training.state import State, Tally
 from perturbjax.training.step import Place
 
 STEPS_PER_CALL = 100
@@ -85,7 +85,7 @@ def learn(trainer: Trainer, state: State, epoch: int, active: np.ndarray, shown:
         step += part.steps
     if feed.plan.lazy:
         state = pmap_settle(devices)(state, np.int32(epoch), trainer.members, trainer.numbers)
-    return state, _rmse(functools.reduce(add_tally, tallies))
+    return state, _rmse(tallies)
 
 
 def _calls(steps: int) -> Iterator[tuple[int, int]]:
@@ -119,11 +119,12 @@ def validate(trainer: Trainer, weights: Params) -> np.ndarray | None:
     run = pmap_evaluate(feed.plan, trainer.devices)
     parts = feed.epoch(0)
     tallies = [jax.device_get(run(part.data, trainer.numbers, np.int32(part.steps), weights)) for part in parts]
-    return _rmse(functools.reduce(add_tally, tallies))
+    return _rmse(tallies)
 
 
-def _rmse(tally: Tally) -> np.ndarray:
-    return np.sqrt(tally.squared_error / np.maximum(tally.observations, 1))
+def _rmse(tallies: list[Tally]) -> np.ndarray:
+    errors, observations = (np.sum(each, axis=0, dtype=np.float64) for each in list(zip(*tallies))[:2])
+    return np.sqrt(errors / np.maximum(observations, 1))
 
 
 @functools.partial(jax.jit, donate_argnums=0)
