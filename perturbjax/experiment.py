@@ -165,14 +165,17 @@ def grid(setup: Setup) -> None:
         for split in setup.splits
         for label, model in setup.models.items()
     }
-    scales = {screen.name: screen.scale for screen in setup.compendium.screens}
-    write_grid(setup.folder / 'grid.h5ad', setup.compendium.vocabulary, models, scales)
+    write_grid(setup.folder / 'grid.h5ad', setup.compendium.vocabulary, models, _scales(setup))
     print(f'grid: {setup.folder / "grid.h5ad"}')
 
 
 def _write_predictions(setup: Setup, blocks: list[anndata.AnnData], name: str) -> None:
-    scales = {screen.name: screen.scale for screen in setup.compendium.screens}
-    workdir.write_h5ad(setup.folder / name, predictions.stack(blocks, list(setup.models), scales))
+    workdir.write_h5ad(setup.folder / name, predictions.stack(blocks, list(setup.models), _scales(setup)))
+
+
+def _scales(setup: Setup) -> dict[str, str]:
+    """The scale of each screen."""
+    return {screen.name: screen.scale for screen in setup.compendium.screens}
 
 
 def add_predictions(setup: Setup, split: Split, blocks: list[anndata.AnnData]) -> None:

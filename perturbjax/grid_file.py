@@ -17,8 +17,8 @@ from perturbjax.errors import InputError
 from perturbjax.models import LearnedModel, Model
 from perturbjax.models.model import Params
 from perturbjax.models.prediction import Predict, stream
+from perturbjax.predictions import facts
 from perturbjax.progress import bar
-from perturbjax.screens.scales import find_scale
 from perturbjax.screens.vocabulary import Vocabulary, combine, parts
 from perturbjax.workdir import replacing, replacing_from_local
 
@@ -65,7 +65,7 @@ def write_grid(
 
     Neither the values nor the rows are ever in memory as a whole. The file is an h5ad with a layer
     per model, float32, and `LABEL_spread` for an ensemble; NaN where a model has no answer; obs
-    `context` and `perturbation`; `uns` as that of `predictions.stack`.
+    `context` and `perturbation`; `uns` as that of predictions.
 
     Args:
       path: of the h5ad, local or in a bucket.
@@ -83,7 +83,7 @@ def write_grid(
     path.parent.mkdir(parents=True, exist_ok=True)
     with _replacing(path) as local:
         _check_room(path, os.path.dirname(local), grid, len(layers))
-        _write_names(local, grid, _facts(models, scales))
+        _write_names(local, grid, facts(models, scales))
         with h5py.File(local, 'r+') as file:
             _write_rows(file['obs'], grid)
             for layer in layers:
@@ -123,11 +123,6 @@ def _refuse_same_label(labels: Sequence[str]) -> None:
             raise InputError(f'models: two layers of the grid would be called {label!r}; give a model another label.')
 
 
-def _facts(models: Mapping[str, Any], scales: Mapping[str, str]) -> dict[str, Any]:
-    units = {screen: find_scale(scale).unit for screen, scale in scales.items()}
-    return {'models': list(models), 'scale': dict(scales), 'unit': units}
-
-
 def _replacing(path: epath.Path) -> AbstractContextManager[os.PathLike]:
     """Beside its place on a disk, which is not to hold it twice; HDF5 does not write to a bucket."""
     return replacing_from_local(path) if '://' in str(path) else replacing(path)
@@ -146,7 +141,7 @@ def _check_room(path: epath.Path, folder: str, grid: Grid, layers: int) -> None:
         )
 
 
-def _write_names(path: os.PathLike, grid: Grid, facts: dict[str, Any]) -> None:
+def _write_names(path: os.PathLike, grid: Grid, uns: dict[str, Any]) -> None:
     """The file without a row yet: all that anndata is to write, as its version writes it."""
     obs = pd.DataFrame(
         {
@@ -155,7 +150,7 @@ def _write_names(path: os.PathLike, grid: Grid, facts: dict[str, Any]) -> None:
         },
         index=_names([]),
     )
-    anndata.AnnData(obs=obs, var=pd.DataFrame(index=_names(grid.readouts)), uns=facts).write_h5ad(path)
+    anndata.AnnData(obs=obs, var=pd.DataFrame(index=_names(grid.readouts)), uns=uns).write_h5ad(path)
 
 
 def _names(names: Sequence[str]) -> pd.Index:

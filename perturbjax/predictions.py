@@ -1,6 +1,7 @@
 """The file of predictions: profiles x readouts, one layer per model; scanpy opens it as it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import anndata
 import jax
@@ -111,12 +112,13 @@ def add_layer(
 
 
 def stack(blocks: Sequence[anndata.AnnData], models: Sequence[str], scales: Mapping[str, str]) -> anndata.AnnData:
-    """All blocks as one AnnData over the union of their panels, NaN where a screen does not measure.
-
-    `uns` says the models' names in order, and the scale of each screen and its unit.
-    """
+    """All blocks as one AnnData over the union of their panels, NaN where a screen does not measure; see `facts`."""
     stacked = anndata.concat(blocks, join='outer', fill_value=np.nan)
-    stacked.uns['models'] = list(models)
-    stacked.uns['scale'] = dict(scales)
-    stacked.uns['unit'] = {screen: find_scale(scale).unit for screen, scale in scales.items()}
+    stacked.uns.update(facts(models, scales))
     return stacked
+
+
+def facts(models: Iterable[str], scales: Mapping[str, str]) -> dict[str, Any]:
+    """What `uns` says of predictions: the models' names in order, and the scale of each screen and its unit."""
+    units = {screen: find_scale(scale).unit for screen, scale in scales.items()}
+    return {'models': list(models), 'scale': dict(scales), 'unit': units}
