@@ -49,6 +49,16 @@ def test_no_checkpoint_is_told(tmp_path):
         checkpoints.read(tmp_path / 'empty')
 
 
+def test_an_older_format_is_refused_whether_read_or_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, 'FORMAT', 1)
+    save(tmp_path / 'c', [1.0])
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r'c: the checkpoint is of format 1, .* train again, in another workdir'):
+        checkpoints.read(tmp_path / 'c')
+    with checkpoints.open_folder(tmp_path / 'c') as manager, pytest.raises(InputError, match='of format 1'):
+        checkpoints.resume(manager, {'step': np.int32(0)})
+
+
 @pytest.mark.parametrize('item', ['vocabulary', 'params'])
 def test_a_broken_checkpoint_is_told(tmp_path, item):
     save(tmp_path / 'c', [1.0])

@@ -77,10 +77,14 @@ def save(
 
 
 def resume(manager: ocp.CheckpointManager, state: Any) -> tuple[Any, dict[str, Any]] | None:
-    """The latest state, in the structure of `state`, and its progress; None where nothing was saved."""
+    """The latest state, in the structure of `state`, and its progress; None where nothing was saved.
+
+    Raises InputError where it is of another format.
+    """
     step = manager.latest_step()
     if step is None:
         return None
+    _read_about(manager, step, epath.Path(manager.directory))
     restored = manager.restore(
         step, args=args.Composite(state=args.StandardRestore(jax.device_get(state)), progress=args.JsonRestore())
     )
@@ -138,11 +142,16 @@ def absolute(folder: str | os.PathLike) -> epath.Path:
 def _read_about(manager: ocp.CheckpointManager, step: int, path: epath.Path) -> About:
     items = {item: args.JsonRestore() for item in ('vocabulary', 'config', 'split')}
     restored = manager.restore(step, args=args.Composite(**items))
-    found = restored['vocabulary'].get('format', FORMAT)
+    found = restored['vocabulary'].get('format', 1)
     if found > FORMAT:
         raise InputError(
             f'{path}: the checkpoint is of format {found}, and this version of perturbjax reads up to {FORMAT}; '
             'update perturbjax.'
+        )
+    if found < FORMAT:
+        raise InputError(
+            f'{path}: the checkpoint is of format {found}, of which this version of perturbjax does not know which '
+            'epoch was the best; train again, in another workdir.'
         )
     return About(Vocabulary.from_json(json.dumps(restored['vocabulary'])), restored['config'], restored['split'])
 
