@@ -263,6 +263,7 @@ def test_a_model_of_ones_own_joins(tmp_path):
         ('models.lpm', {'embedding': (4, 4)}, 'must be one width, or three'),
         ('models.linear.rank', 0, 'models.linear.rank: 0 must be at least 1'),
         ('models.truth', {'model': 'mean'}, "cannot be called 'truth'"),
+        ('models.lpm_spread', {'model': 'mean'}, "cannot be called 'lpm_spread'"),
         ('evaluation.replicates', 0, 'evaluation.replicates: 0 must be at least 1'),
         ('seed', -1, 'seed: .* must be whole numbers'),
         ('split.seeds', (3, 3), 'split.seeds: .* each once'),

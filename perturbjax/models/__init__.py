@@ -42,7 +42,7 @@ def make_models(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Model | 
 
 def check_label(label: str) -> None:
     """Raises where a model cannot have that label: it names a layer of predictions, and a folder."""
-    if label in RESERVED or not label or '/' in label or label.startswith('.'):
+    if label in RESERVED or label.endswith('_spread') or not label or '/' in label or label.startswith('.'):
         raise InputError(f'models: a model cannot be called {label!r}; give it another label.')
 
 
