@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from perturbjax.models.grid import linear_grid
+from perturbjax.evaluation.linear_sweep import linear_grid
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.screens.splits import TEST, TRAIN, Split, make_split

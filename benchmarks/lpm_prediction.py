@@ -31,9 +31,9 @@ from absl import app, flags
 from etils import epath
 from generated_screens import RECIPES, Run, about, accelerator_peak, in_turn, model_of, product, watched
 
-from perturbjax.grid_file import write_grid
 from perturbjax.models.lpm import Fitted
-from perturbjax.models.prediction import stream
+from perturbjax.prediction.full_grid import write_grid
+from perturbjax.prediction.stream import stream
 from perturbjax.screens.vocabulary import Vocabulary
 
 _RECIPES = flags.DEFINE_list('recipes', ['replogle', 'lincs'], 'whose widths')

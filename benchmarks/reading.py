@@ -122,7 +122,7 @@ def read(settings: str) -> tuple[float, float, float, float]:
     """Peak memory before reading and after, size of the profiles' values and all that is known of them, seconds."""
     import jax
 
-    from perturbjax.screens.loading import load
+    from perturbjax.readers.loading import load
 
     jax.devices()
     before, started = peak(), time.perf_counter()

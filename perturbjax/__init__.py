@@ -5,6 +5,6 @@ from perturbjax.analysis.whatif import what_if
 from perturbjax.errors import InputError
 from perturbjax.experiment import run
 from perturbjax.models import Model, Query
-from perturbjax.screens.loading import load
+from perturbjax.readers.loading import load
 
 __all__ = ['InputError', 'Model', 'Query', 'axis_table', 'load', 'read_embeddings', 'run', 'what_if']

@@ -9,7 +9,7 @@ from etils import epath
 
 from perturbjax.analysis.study import Study
 from perturbjax.errors import InputError, check_range, check_settings
-from perturbjax.models.grid import check_grid, score_grid
+from perturbjax.evaluation.linear_sweep import check_grid, score_grid
 from perturbjax.screens.splits import SPLITS
 from perturbjax.training.settings import Settings, check_training
 

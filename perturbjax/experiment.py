@@ -12,23 +12,24 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from perturbjax import predictions, workdir
+from perturbjax import workdir
 from perturbjax.analysis.embeddings import read_embeddings
 from perturbjax.analysis.study import Study, study
 from perturbjax.analysis.whatif import draw
 from perturbjax.config import Evaluation, check, refuse_other_config
 from perturbjax.errors import InputError
-from perturbjax.evaluation.report import report_page
+from perturbjax.evaluation.linear_sweep import score_grid
 from perturbjax.evaluation.results import Results, judge
-from perturbjax.grid_file import write_grid
 from perturbjax.interop.export import export
 from perturbjax.interop.predictions import add_configured
 from perturbjax.models import LearnedModel, Model, context_mean, no_change
-from perturbjax.models.grid import score_grid
 from perturbjax.models.lpm import Fitted
 from perturbjax.models.model import Params
-from perturbjax.preparation import Setup, checkpoint_folder, prepare, store_data
+from perturbjax.prediction import file as predictions
+from perturbjax.prediction.full_grid import write_grid
+from perturbjax.report import report_page
 from perturbjax.screens.splits import TRAIN, Split
+from perturbjax.setup import Setup, checkpoint_folder, prepare, store_data
 from perturbjax.training import checkpoints, loop
 from perturbjax.training.settings import Settings
 from perturbjax.training.writers import Curve, read_curves

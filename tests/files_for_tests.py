@@ -17,7 +17,7 @@ import scipy.sparse
 from perturbjax.errors import InputError
 from perturbjax.interop.perturblib_table import write_perturblib_screens
 from perturbjax.interop.screens import write_screens
-from perturbjax.screens.loading import load
+from perturbjax.readers.loading import load
 
 NAN = np.nan
 ROWS = [(cell, gene) for cell in 'kr' for gene in ('ctrl', 'A', 'B', 'A+B') for _ in range(3)]

@@ -6,8 +6,8 @@ import pandas as pd
 from screens_for_tests import measurements
 
 from perturbjax.evaluation.metrics.discrimination import l1
-from perturbjax.predictions import held_out, stack
-from perturbjax.screens.profiles import average
+from perturbjax.prediction.file import held_out, stack
+from perturbjax.screens.aggregation import average
 from perturbjax.screens.replicates import Replicates
 from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.screens.splits import TEST, TRAIN, Split

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from experiments import tiny
-from perturbjax import experiment, preparation
+from perturbjax import experiment
+from perturbjax import setup as preparation
 from perturbjax.analysis.embeddings import read_embeddings
 from perturbjax.errors import InputError
 from perturbjax.models import RESERVED, Model, no_change

@@ -10,7 +10,7 @@ import pandas as pd
 from absl import logging
 
 from perturbjax.errors import InputError, did_you_mean
-from perturbjax.screens.readers.table import read_matrix
+from perturbjax.readers.table import read_matrix
 
 _GMT = ('.gmt', '.gmt.gz')
 

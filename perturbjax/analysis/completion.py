@@ -14,7 +14,7 @@ from perturbjax.errors import InputError, listed
 from perturbjax.models import ALWAYS, LearnedModel, Query, make_models, no_change
 from perturbjax.models.lpm import Fitted
 from perturbjax.models.model import Masks, Params
-from perturbjax.models.prediction import predict_profiles
+from perturbjax.prediction.stream import predict_profiles
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID
 from perturbjax.training import checkpoints

@@ -6,7 +6,7 @@ import anndata
 import numpy as np
 import scipy.stats
 
-# What `perturbjax.predictions` keeps of the rows behind a profile, see `screens.replicates`.
+# What `perturbjax.prediction.file` keeps of the rows behind a profile, see `screens.replicates`.
 LAYERS = ('variance', 'control_variance', 'rest_cells', 'rest_mean', 'rest_variance', 'first_half', 'second_half')
 
 

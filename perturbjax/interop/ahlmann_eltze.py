@@ -16,8 +16,8 @@ from etils import epath
 from perturbjax import workdir
 from perturbjax.errors import InputError, listed
 from perturbjax.interop.foreign import Foreign, canonical, cut, plain_names
-from perturbjax.screens.readers.columns import text
-from perturbjax.screens.readers.table import finite
+from perturbjax.readers.naming.columns import text
+from perturbjax.readers.table import finite
 from perturbjax.screens.vocabulary import parts
 
 PREDICTIONS, GENES = 'all_predictions.json', 'gene_names.json'

@@ -13,9 +13,9 @@ from etils import epath
 from perturbjax import workdir
 from perturbjax.errors import InputError, listed
 from perturbjax.interop.foreign import CONTEXTS, CONTROLS, Foreign, cut, plain_names
-from perturbjax.screens.profiles import average
-from perturbjax.screens.readers.fields import Fields
-from perturbjax.screens.readers.h5ad import open_hdf5, read_h5ad
+from perturbjax.readers.h5ad import open_hdf5, read_h5ad
+from perturbjax.readers.naming.fields import Fields
+from perturbjax.screens.aggregation import average
 
 CONTROL = 'non-targeting'
 # The column of targets; cell-eval's default was the first and is now the second, so ours have both.

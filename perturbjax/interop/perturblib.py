@@ -28,7 +28,7 @@ from perturbjax.analysis.embeddings import AXES
 from perturbjax.errors import InputError, check_settings, listed
 from perturbjax.interop.perturblib_file import Content, read_file, write_file
 from perturbjax.models.lpm import Fitted, lpm
-from perturbjax.screens.readers.perturblib import TRANSCRIPT, our_perturbation, their_perturbation
+from perturbjax.readers.perturblib import TRANSCRIPT, our_perturbation, their_perturbation
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 from perturbjax.training import checkpoints
 from perturbjax.training.settings import Settings

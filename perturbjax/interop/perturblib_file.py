@@ -17,7 +17,7 @@ import numpy as np
 from etils import epath
 
 from perturbjax.errors import InputError, listed
-from perturbjax.screens.readers.perturblib import CONTROL_SYMBOL
+from perturbjax.readers.perturblib import CONTROL_SYMBOL
 from perturbjax.workdir import replacing
 
 MODEL = 'LPM'

@@ -15,7 +15,7 @@ from perturbjax.errors import InputError, listed
 from perturbjax.interop.foreign import cut
 from perturbjax.interop.long import grid, write_long
 from perturbjax.interop.screens import places, profile_names, readout_names
-from perturbjax.screens.readers.perturblib import CONTROL_SYMBOL, their_perturbation
+from perturbjax.readers.perturblib import CONTROL_SYMBOL, their_perturbation
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import parts
 

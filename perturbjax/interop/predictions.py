@@ -15,7 +15,7 @@ from perturbjax.interop.cell_eval import read_cell_eval
 from perturbjax.interop.foreign import Foreign, canonical, match
 from perturbjax.interop.table import TABLES, read_table
 from perturbjax.models import check_label
-from perturbjax.screens.readers.columns import find_column, matches
+from perturbjax.readers.naming.columns import find_column, matches
 from perturbjax.screens.vocabulary import CONTROL
 
 

@@ -12,7 +12,7 @@ from etils import epath
 
 from perturbjax import workdir
 from perturbjax.interop.long import grid, write_long
-from perturbjax.screens.readers.saved import CELLS, ERROR, HALVES
+from perturbjax.readers.saved import CELLS, ERROR, HALVES
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import Vocabulary

@@ -5,8 +5,8 @@ import pandas as pd
 
 from perturbjax.errors import InputError
 from perturbjax.interop.foreign import CONTEXTS, Foreign, canonical
-from perturbjax.screens.readers.columns import texts
-from perturbjax.screens.readers.table import finite, read_matrix
+from perturbjax.readers.naming.columns import texts
+from perturbjax.readers.table import finite, read_matrix
 
 TABLES = ('.csv', '.tsv', '.txt', '.parquet')
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from perturbjax.errors import InputError, listed
-from perturbjax.screens.readers.table import read_embedding
+from perturbjax.readers.table import read_embedding
 from perturbjax.screens.vocabulary import target
 
 # (names, width, dtype) -> [names, R], NaN rows for names without an embedding; None: from training.

@@ -15,7 +15,7 @@ import pandas as pd
 from absl import logging
 
 from perturbjax.errors import InputError, check_settings, listed, pick
-from perturbjax.screens.readers.unpickle import read_split_pickle
+from perturbjax.readers.unpickle import read_split_pickle
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL, combine, parts, target
 

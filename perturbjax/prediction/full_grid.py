@@ -1,0 +1,197 @@
+"""The file of a whole grid of predictions, contexts x perturbations by readouts, written as it is computed."""
+
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+from etils import epath
+
+from perturbjax.errors import InputError
+from perturbjax.models import LearnedModel, Model
+from perturbjax.models.model import Params
+from perturbjax.prediction.file import facts
+from perturbjax.prediction.stream import Predict, stream
+from perturbjax.progress import bar
+from perturbjax.screens.vocabulary import Vocabulary, combine, parts
+from perturbjax.workdir import replacing, replacing_from_local
+
+# Profiles by readouts. A part of a stream has a multiple of 16 profiles, so no chunk is written twice.
+_CHUNK = (16, 1024)
+# Rows whose names are in memory at once.
+_ROWS = 2**16
+# What a row takes beside its values and the letters of its name: HDF5's references, and the codes.
+_ROW_BYTES = 48
+# Less than this is not worth a progress bar, in seconds.
+_SOON = 3
+
+
+class Grid(NamedTuple):
+    """The names of C contexts, P perturbations and M readouts; row `c * P + p` is perturbation p in context c."""
+
+    contexts: tuple[str, ...]
+    perturbations: tuple[str, ...]
+    readouts: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        return len(self.contexts) * len(self.perturbations)
+
+
+class Layer(NamedTuple):
+    """What one layer is computed from; `params` reads them when its turn comes."""
+
+    label: str
+    predict: Predict
+    params: Callable[[], Params]
+
+
+def write_grid(
+    path: epath.Path,
+    vocabulary: Vocabulary,
+    models: Mapping[str, tuple[Model | LearnedModel, Callable[[], Params]]],
+    scales: Mapping[str, str],
+    contexts: Sequence[str] = (),
+    perturbations: Sequence[str] = (),
+    readouts: Sequence[str] = (),
+) -> None:
+    """Writes the predictions of all models for every perturbation in every context, whole or not at all.
+
+    Neither the values nor the rows are ever in memory as a whole. The file is an h5ad with a layer
+    per model, float32, and `LABEL_spread` for an ensemble; NaN where a model has no answer; obs
+    `context` and `perturbation`; `uns` as that of predictions.
+
+    Args:
+      path: of the h5ad, local or in a bucket.
+      vocabulary: what the models were fitted with.
+      models: by label, with a function that reads the params.
+      scales: of each screen.
+      contexts, perturbations, readouts: names, combinations too; all of the vocabulary unless given.
+
+    Raises:
+      InputError: a name outside the vocabulary; two layers of one name; too little room on the disk.
+    """
+    grid = _choose(vocabulary, contexts, perturbations, readouts)
+    layers = list(_layers(models))
+    _refuse_same_label([layer.label for layer in layers])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as local:
+        _check_room(path, os.path.dirname(local), grid, len(layers))
+        _write_names(local, grid, facts(models, scales))
+        with h5py.File(local, 'r+') as file:
+            _write_rows(file['obs'], grid)
+            for layer in layers:
+                _write_layer(file['layers'], layer, grid, vocabulary)
+
+
+def _choose(
+    vocabulary: Vocabulary, contexts: Sequence[str], perturbations: Sequence[str], readouts: Sequence[str]
+) -> Grid:
+    asked = contexts, [combine(parts(name)) for name in perturbations], readouts
+    known = vocabulary.contexts, vocabulary.perturbations, vocabulary.readouts
+    grid = Grid(*(tuple(dict.fromkeys(each)) or names for each, names in zip(asked, known, strict=True)))
+    _ids(vocabulary, grid)  # raises on an unknown name
+    return grid
+
+
+def _ids(vocabulary: Vocabulary, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (
+        vocabulary.context_ids(grid.contexts),
+        vocabulary.perturbation_ids(grid.perturbations),
+        vocabulary.readout_ids(grid.readouts),
+    )
+
+
+def _layers(models: Mapping[str, tuple[Model | LearnedModel, Callable[[], Params]]]) -> Iterator[Layer]:
+    for label, (model, read) in models.items():
+        if isinstance(model, LearnedModel):
+            read = functools.cache(read)
+        yield Layer(label, model.predict, read)
+        if isinstance(model, LearnedModel) and read().members:
+            yield Layer(f'{label}_spread', model.spread, read)
+
+
+def _refuse_same_label(labels: Sequence[str]) -> None:
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f'models: two layers of the grid would be called {label!r}; give a model another label.')
+
+
+def _replacing(path: epath.Path) -> AbstractContextManager[os.PathLike]:
+    """Beside its place on a disk, which is not to hold it twice; HDF5 does not write to a bucket."""
+    return replacing_from_local(path) if '://' in str(path) else replacing(path)
+
+
+def _check_room(path: epath.Path, folder: str, grid: Grid, layers: int) -> None:
+    letters = np.mean([len(name.encode()) for name in grid.contexts])
+    letters += np.mean([len(name.encode()) for name in grid.perturbations])
+    needed = grid.rows * (4 * len(grid.readouts) * layers + letters + _ROW_BYTES)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        sizes = ' x '.join(f'{len(names):,} {axis}' for axis, names in grid._asdict().items())
+        raise InputError(
+            f'{path}: the layers of {sizes} take {needed / 1e9:,.1f} GB, and {folder} has {free / 1e9:,.1f} GB free; '
+            'name fewer contexts, perturbations or readouts, or make room.'
+        )
+
+
+def _write_names(path: os.PathLike, grid: Grid, uns: dict[str, Any]) -> None:
+    """The file without a row yet: all that anndata is to write, as its version writes it."""
+    obs = pd.DataFrame(
+        {
+            'context': pd.Categorical([], categories=_names(grid.contexts)),
+            'perturbation': pd.Categorical([], categories=_names(grid.perturbations)),
+        },
+        index=_names([]),
+    )
+    anndata.AnnData(obs=obs, var=pd.DataFrame(index=_names(grid.readouts)), uns=uns).write_h5ad(path)
+
+
+def _names(names: Sequence[str]) -> pd.Index:
+    return pd.Index(list(names), dtype=object)
+
+
+def _write_rows(obs: h5py.Group, grid: Grid) -> None:
+    contexts = np.array([f'{name}/' for name in grid.contexts], object)
+    perturbations = np.array(grid.perturbations, object)
+    index, context_codes, perturbation_codes = (
+        _lengthened(obs, name, grid.rows) for name in ('_index', 'context/codes', 'perturbation/codes')
+    )
+    with bar('rows', grid.rows, unit=' profiles', delay=_SOON) as progress:
+        for first in range(0, grid.rows, _ROWS):
+            rows = np.arange(first, min(first + _ROWS, grid.rows))
+            where = slice(first, first + len(rows))
+            context, perturbation = np.divmod(rows, len(perturbations))
+            index[where] = contexts[context] + perturbations[perturbation]
+            context_codes[where], perturbation_codes[where] = context, perturbation
+            progress.update(len(rows))
+
+
+def _lengthened(group: h5py.Group, name: str, rows: int) -> h5py.Dataset:
+    """The empty column of that name with room for so many rows, of the same type and encoding."""
+    dtype, encoding = group[name].dtype, dict(group[name].attrs)
+    del group[name]
+    column = group.create_dataset(name, (rows,), dtype)
+    column.attrs.update(encoding)
+    return column
+
+
+def _write_layer(layers: h5py.Group, layer: Layer, grid: Grid, vocabulary: Vocabulary) -> None:
+    context, perturbation, readout = _ids(vocabulary, grid)
+    shape = grid.rows, len(readout)
+    values = layers.create_dataset(layer.label, shape, np.float32, chunks=tuple(map(min, _CHUNK, shape)))
+    values.attrs.update({'encoding-type': 'array', 'encoding-version': '0.2.0'})
+
+    def ids(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return context[rows // len(perturbation)], perturbation[rows % len(perturbation)]
+
+    with bar(layer.label, grid.rows, unit=' profiles', delay=_SOON) as progress:
+        for where, part in stream(layer.predict, layer.params(), ids, grid.rows, readout):
+            values[where] = part
+            progress.update(len(part))

@@ -1,0 +1,121 @@
+"""GCT text files, versions 1.2 and 1.3: a line is a readout, a column a profile.
+
+The format: https://clue.io/connectopedia/gct_format.
+"""
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+import numpy as np
+import pandas as pd
+
+from perturbjax.errors import InputError, listed
+from perturbjax.readers.naming.columns import texts
+from perturbjax.readers.naming.fields import Fields, label_rows, readout_names, select
+from perturbjax.readers.table import finite, screen_name
+from perturbjax.screens.measurements import Measurements
+
+_SHAPES = {'#1.2': 2, '#1.3': 4}
+# How GCT, GCTX and the tables beside them say that there is no value.
+_NO_LABEL = ('NA', 'NaN', 'nan', '-666', '-666.0')
+_NO_NUMBER = ('', 'na', 'nan', 'n/a', '#n/a', 'null')
+
+Line = tuple[int, list[str]]  # its number in the file, and its cells
+
+
+def read_gct(path: str, fields: Fields) -> Measurements:
+    """The profiles of a .gct or .gct.gz file that `fields` choose.
+
+    Raises InputError where it is no GCT file, or a line does not fit the shape that line 2 declares.
+    """
+    opener = gzip.open if str(path).endswith('.gz') else open
+    try:
+        with opener(path, 'rt', encoding='utf-8', errors='replace') as file:
+            block, readouts, profiles = _parse(file, path)
+    except FileNotFoundError as error:
+        raise InputError(f'{path}: there is no such file.') from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f'{path}: cannot be read as GCT, it is damaged ({error}).') from error
+    rows = select(profiles, fields.where, path, 'data.fields.where')
+    columns = select(readouts, fields.readout_where, path, 'data.fields.readout_where')
+    contexts, perturbations = label_rows(profiles.iloc[rows], fields, path)
+    names = readout_names(readouts.iloc[columns], fields, path)
+    values = finite(np.ascontiguousarray(block[np.ix_(columns, rows)].T), path)
+    return Measurements(screen_name(path), values, contexts, perturbations, names)
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Metadata with numbers as numbers, and with -666 and the like as missing."""
+    return pd.DataFrame({name: _typed(table[name]) for name in table.columns}, index=table.index)
+
+
+def _typed(column: pd.Series) -> pd.Series:
+    column = column.mask(np.isin(texts(column).astype(str), _NO_LABEL))
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return column
+
+
+def _parse(file: TextIO, path: str) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
+    """Values `[M, N]`, and the tables of the M readouts and the N profiles."""
+    readouts, profiles, readout_fields, profile_fields = _shape(file.readline(), file.readline(), path)
+    lines = enumerate((line.rstrip('\r\n').split('\t') for line in file), start=3)
+    start = 1 + readout_fields
+    rows = _of_width(lines, start + profiles, path)
+    head = [cells for _, cells in itertools.islice(rows, 1 + profile_fields)]
+    labels, values = [], []
+    for number, cells in rows:
+        labels.append(cells[:start])
+        values.append(_numbers(cells[start:], number, path))
+    if len(values) != readouts or not values:
+        raise InputError(f'{path}: {len(values)} lines of values, but line 2 declares {readouts}; is it cut short?')
+    return np.array(values), *_tables(head, labels, start, path)
+
+
+def _of_width(lines: Iterable[Line], width: int, path: str) -> Iterator[Line]:
+    """The lines that are not blank; raises InputError on one of another width."""
+    for number, cells in lines:
+        if cells == ['']:
+            continue
+        if len(cells) != width:
+            raise InputError(f'{path}: line {number} has {len(cells)} cells, but by line 2 it should have {width}.')
+        yield number, cells
+
+
+def _tables(head: list[list[str]], labels: list[list[str]], start: int, path: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of the readouts, whose fields are columns, and of the profiles, whose fields are lines."""
+    readout_fields, profile_fields = head[0][1:start], [cells[0] for cells in head[1:]]
+    for fields in (readout_fields, profile_fields):
+        if len(set(fields)) < len(fields):
+            raise InputError(f'{path}: fields are named twice in {listed(fields, most=40)}; rename one of them.')
+    readouts = pd.DataFrame([cells[1:] for cells in labels], [cells[0] for cells in labels], readout_fields)
+    profiles = pd.DataFrame([cells[start:] for cells in head[1:]], profile_fields, head[0][start:]).T
+    return typed(readouts), typed(profiles)
+
+
+def _shape(version: str, declared: str, path: str) -> list[int]:
+    """Readouts, profiles, fields on each readout, fields on each profile: from the first two lines."""
+    version, numbers = version.strip(), declared.split()
+    if version not in _SHAPES:
+        raise InputError(f'{path}: is no GCT file; its first line is {version[:30]!r}, not #1.2 or #1.3.')
+    if len(numbers) != _SHAPES[version] or not all(number.isdecimal() for number in numbers):
+        raise InputError(
+            f'{path}: line 2 should declare the shape in {_SHAPES[version]} numbers, but is {declared.strip()[:30]!r}.'
+        )
+    # GCT 1.2 has one field on each readout, its description, and none on the profiles.
+    return [int(number) for number in [*numbers, '1', '0'][:4]]
+
+
+def _numbers(cells: list[str], number: int, path: str) -> np.ndarray:
+    try:
+        return np.array(cells, np.float64)
+    except ValueError:
+        cells = ['nan' if cell.strip().lower() in _NO_NUMBER else cell for cell in cells]
+    try:
+        return np.array(cells, np.float64)
+    except ValueError as error:
+        raise InputError(f'{path}: line {number} holds a value that is no number ({error}).') from error

@@ -1,0 +1,117 @@
+"""Matrices of pairs: one readout of every gene with every other, beside a table of the genes alone."""
+
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from perturbjax.errors import InputError, did_you_mean, listed
+from perturbjax.readers.naming.columns import find_column, texts
+from perturbjax.readers.naming.fields import Fields, label_rows, readout_names, select
+from perturbjax.readers.table import finite, read_matrix, screen_name
+from perturbjax.screens.measurements import Measurements
+from perturbjax.screens.vocabulary import token
+
+# What the two halves of a matrix may be to each other.
+_HALVES = ('mirrored', 'replicates')
+
+
+def read_pairs(
+    path: str, fields: Fields, singles: str, single: str = '', halves: str = 'mirrored', readout: str = 'value'
+) -> Measurements:
+    """The pairs of a square table, by gene names on both sides, and the genes alone: one row for each.
+
+    The diagonal, a gene with itself, is left out, and so are empty cells. `fields` find the names of
+    genes and pairs (`A`, `A+B`) in the column `perturbation`.
+
+    Args:
+      path: the matrix; its first column holds the names of the lines.
+      fields: which column says what; no column tells the context, so `context_name` is needed.
+      singles: a table of the genes alone, their names in its first column.
+      single: the column of their values there; `''` where there is no other.
+      halves: `mirrored`: the cells of A with B and of B with A are the same measurement, or one is
+        empty; `replicates`: each is a measurement, and a row, of its own.
+      readout: what was measured, by name.
+
+    Raises:
+      InputError: a matrix with other names on its lines than on its columns, or mirrored with two
+        values for a pair; no table of singles; values that are no numbers.
+    """
+    if halves not in _HALVES:
+        raise InputError(f'data.halves: no such choice {halves!r}; {did_you_mean(halves, _HALVES)}')
+    if not singles:
+        raise InputError(f'{path}: data.singles: name the table of the genes alone.')
+    matrix, alone = _square(_named(path), path), _singles(_named(singles), single, singles)
+    lacking = [name for name in matrix.index if name not in alone.index]
+    if lacking:
+        logging.warning('%s: %d genes of the pairs are not there alone: %s.', singles, len(lacking), listed(lacking))
+    values = pd.concat([alone, _pairs(matrix, halves, path)])
+    table, readouts = pd.DataFrame({'perturbation': values.index}), pd.DataFrame(index=[readout])
+    rows = select(table, fields.where, path, 'data.fields.where')
+    contexts, perturbations = label_rows(table.iloc[rows], fields, path)
+    block = finite(values.to_numpy()[rows, None], path)
+    return Measurements(screen_name(path), block, contexts, perturbations, readout_names(readouts, fields, path))
+
+
+def _named(path: str) -> pd.DataFrame:
+    """The table by the names in its first column."""
+    table = read_matrix(path)
+    table = table.set_index(table.columns[0]) if isinstance(table.index, pd.RangeIndex) else table
+    names = texts(table.index)
+    if '' in names:
+        raise InputError(f'{path}: the first column must name every line, but {(names == "").sum()} have no name.')
+    # A plus in a gene's own name would read as a pair.
+    table.index = pd.Index(map(token, names), dtype=object)
+    twice = table.index[table.index.duplicated()]
+    if len(twice):
+        raise InputError(f'{path}: lines are named twice: {listed(twice)}; rename or average them.')
+    return table
+
+
+def _square(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    """The matrix as float64, with its columns in the order of its lines."""
+    table = table.set_axis(pd.Index(map(token, texts(table.columns)), dtype=object), axis=1)
+    one_sided = set(table.index) ^ set(table.columns)
+    if one_sided:
+        raise InputError(
+            f'{path}: a matrix of pairs has the same names on lines and columns, but '
+            f'{listed(sorted(one_sided))} only on one side.'
+        )
+    return _numbers(table, path)[table.index]
+
+
+def _pairs(matrix: pd.DataFrame, halves: str, path: str) -> pd.Series:
+    """The filled cells off the diagonal, by the name of the pair; of mirrored halves one."""
+    names, values = matrix.index, matrix.to_numpy()
+    if halves == 'mirrored':
+        two = ~np.isclose(values, values.T) & ~np.isnan(values) & ~np.isnan(values.T)
+        if two.any():
+            first, second = (names[i] for i in np.argwhere(two)[0])
+            raise InputError(
+                f'{path}: {two.sum() // 2} pairs have two values, such as {first} with {second}; '
+                "if both were measured, set data.halves='replicates'."
+            )
+        values = np.where(np.isnan(values), values.T, values)
+    wanted = np.triu(np.ones(values.shape, bool), 1) if halves == 'mirrored' else ~np.eye(len(values), dtype=bool)
+    row, column = np.nonzero(wanted & ~np.isnan(values))
+    return pd.Series(values[row, column], names[row] + '+' + names[column])
+
+
+def _singles(table: pd.DataFrame, single: str, path: str) -> pd.Series:
+    """The value of each gene alone, where there is one."""
+    if not single and len(table.columns) != 1:
+        raise InputError(f'{path}: data.single: name the column of the values; there are {listed(table.columns)}.')
+    column = find_column(table, single or table.columns[0], path, 'data.single')
+    return _numbers(column.to_frame(), path).iloc[:, 0].dropna()
+
+
+def _numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    """The table as float64; raises InputError naming the first value that is no number."""
+    numbers = table.apply(pd.to_numeric, errors='coerce').astype(np.float64)
+    wrong = (numbers.isna() & table.notna()).to_numpy()
+    if wrong.any():
+        line, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f'{path}: {table.index[line]} has {table.iloc[line, column]!r} in the column '
+            f'{table.columns[column]!r}, which is no number; mend it.'
+        )
+    return numbers

@@ -1,0 +1,198 @@
+"""The parts of the report: each a list of elements, empty where there is nothing to say."""
+
+from collections.abc import Iterable
+from xml.etree.ElementTree import Element
+
+from matplotlib.axes import Axes
+
+from perturbjax.evaluation.results import Results
+from perturbjax.evaluation.scores import BASELINE
+from perturbjax.evaluation.summary import NEARLY_ALL
+from perturbjax.report.elements import picture, tag
+from perturbjax.report.results.examples import EXAMPLES, MOST_READOUTS, changes, judged
+from perturbjax.report.results.figures import MOST_RATIO, calibration, collapse, forest, strip
+from perturbjax.report.results.lines import grid_curve, interaction_curve, readout_curve, training_curve
+from perturbjax.report.results.tables import calibration_table, difference_tables, plain_table, score_tables
+
+# The models whose single predictions are drawn.
+_MOST_SHOWN = 3
+_STRIPS = ('l2', 'pearson_delta')
+
+
+def gallery(name: str, drawn: Iterable[tuple[Axes, str]], kind: str = 'figures') -> list[Element]:
+    """Figures with their captions, side by side where there is room; those without data are left out."""
+    figures = [
+        tag('figure', picture(axes, f'{name}-{place}', caption), tag('figcaption', caption))
+        for place, (axes, caption) in enumerate(drawn)
+        if axes.has_data()
+    ]
+    return [tag('div', *figures, class_=kind)] if figures else []
+
+
+def beside(tables: list[Element], figures: list[Element]) -> Element:
+    """Tables with their figures next to them, or below where there is no room."""
+    return tag('div', *tables, *(figure for each in figures for figure in each), class_='beside')
+
+
+def scores(results: Results) -> list[Element]:
+    """The tables of scores and how to read them."""
+    legend = (
+        'In brackets: 95% bootstrap interval over (context, perturbation); n is how many there are. Coverage: the '
+        'share of the measured held-out values that the model predicts. ★ and bold: the best value among the models '
+        f'that predict at least {NEARLY_ALL:.0%} of them; where intervals overlap, it may be so by chance. '
+    )
+    if len(results.calibration):
+        legend += (
+            'Grey: on these data the metric cannot tell a repeated measurement from an uninformative prediction, so '
+            'its differences say little.'
+        )
+    return [_hint(), *score_tables(results.summary, results.calibration), tag('p', legend)]
+
+
+def comparison(results: Results) -> list[Element]:
+    """The models beside the best simple rule, and all beside `mean`."""
+    tables = difference_tables(results.summary, results.calibration)
+    legend = (
+        'Each model minus the simple rule that does best in the metric, over the same profiles and readouts, with '
+        'the 95% interval; × is the ratio of the two where lower is better. p: paired Wilcoxon test over '
+        'perturbations, corrected by Holm for the number of models. Better or worse is said where the interval '
+        'leaves out 0 and p is below 0.05; all else is unclear.'
+    )
+    caption = (
+        f'Error as a ratio to that of the {BASELINE} rule (broken line at 1), with its 95% interval. Further left is '
+        'better; an interval that crosses the line is no clear difference. Hollow: simple rules and controls. '
+        f'An arrow: above {MOST_RATIO:g}.'
+    )
+    figures = gallery('forest', [(forest(results), caption)])
+    return [*([tag('p', legend), _hint()] if tables else []), beside(tables, figures)] if tables or figures else []
+
+
+def controls(results: Results) -> list[Element]:
+    """Whether the metrics could show anything on these data."""
+    if results.calibration.empty:
+        sentence = (
+            'The data has no replicates: no duplicate is possible, so calibration is not known. Whether the metrics '
+            'could tell a good prediction from an uninformative one on these data stays open.'
+        )
+        return [tag('p', sentence)]
+    legend = (
+        'A metric is worth reading only where it tells a repeated measurement (technical duplicate) from a '
+        'prediction that knows nothing of the perturbation (uninformative: the mean of the training perturbations in '
+        'the context). DRF, the dynamic range fraction, is how far the duplicate comes from uninformative (0) '
+        'towards perfect (1); BDS, bound discrimination, is the share of perturbations in which the duplicate beats '
+        'it. A metric is calibrated here where the interval of its DRF lies above 0 and BDS is above 0.5. Permuted: '
+        'the truth of another perturbation. Interpolated duplicate: the duplicate in readouts that respond, the mean '
+        'in the others.'
+    )
+    caption = (
+        'How far the technical duplicate comes from an uninformative prediction (broken line at 0) towards a perfect '
+        'one (dotted line at 1), with its 95% interval. Filled: calibrated here. Diamond: the interpolated duplicate. '
+        'A model cannot be expected to come much further than the duplicate.'
+    )
+    figures = gallery('calibration', [(calibration(results), caption)])
+    return [tag('p', legend), _hint(), beside([calibration_table(results.calibration)], figures)]
+
+
+def profiles(results: Results) -> list[Element]:
+    """One dot per held-out profile."""
+    caption = (
+        'Each dot is one held-out profile, the bar their median. Bold and blue: models; grey: simple rules and '
+        'controls. Look for a long tail: a few perturbations that go badly wrong. Arrow: beyond the axis.'
+    )
+    return gallery('strip', [(strip(results, metric=metric), f'{metric}. {caption}') for metric in _STRIPS])
+
+
+def predicted(results: Results) -> list[Element]:
+    """Single profiles of the models to be judged."""
+    models = judged(results)
+    parts = []
+    for place, model in enumerate(models[:_MOST_SHOWN]):
+        drawn = [(changes(results, model=model, which=which), f'{model}: {_EXAMPLES[which]}') for which in EXAMPLES]
+        shown = gallery(f'changes-{place}', drawn, 'figures three')
+        parts += [tag('h3', model), *shown] if shown else []
+    legend = (
+        f'Every dot is a readout (at most {MOST_READOUTS}, spread over all observed changes). On the broken line the '
+        f'prediction is right; dots along the horizontal are changes that it misses. Profiles are ordered by their l2 '
+        f'as a ratio to that of the {BASELINE} rule.'
+    )
+    left = f' {", ".join(models[_MOST_SHOWN:])}: report.changes draws them.' if models[_MOST_SHOWN:] else ''
+    return [tag('p', legend + left), *parts] if parts else []
+
+
+_EXAMPLES = {
+    'best': 'the profile that it predicts best.',
+    'median': 'the profile in the middle.',
+    'worst': 'the profile that it predicts worst.',
+}
+
+
+def readouts(results: Results) -> list[Element]:
+    """Curves over the number of readouts."""
+    ranked = {'control': 'the n readouts highest in control', 'delta': 'the n readouts whose true change is largest'}
+    how = {
+        'l2': 'Lower is better; it grows with n, so compare models at one n.',
+        'pearson_delta': 'Higher is better.',
+    }
+    drawn = [
+        (readout_curve(results, metric=metric, ranking=ranking), f'{metric} over {ranked[ranking]}. {said}')
+        for metric, said in how.items()
+        for ranking in ranked
+    ]
+    figures = gallery('readouts', drawn)
+    legend = f'Means over profiles, of the models that predict at least {NEARLY_ALL:.0%} of the values.'
+    return [tag('p', legend), *figures] if figures else []
+
+
+def alike(results: Results) -> list[Element]:
+    """The collapse check and how to read it."""
+    models = results.collapse[results.collapse['model'] != 'truth']
+    models = models.rename(columns={'correlation': 'predictions', 'truth': 'truths'})
+    legend = (
+        'Mean correlation between the changes from control of two different perturbations. A model far above '
+        'the truths (over the same pairs and readouts) says nearly the same of every perturbation; -: it says no '
+        'change at all.'
+    )
+    caption = 'Dot: the predictions. Bar: the truths; a good model lies near it.'
+    return [tag('p', legend), beside([plain_table(models)], gallery('collapse', [(collapse(results), caption)]))]
+
+
+def genetic_interactions(results: Results) -> list[Element]:
+    """What was called, and who foresees it."""
+    doubles = results.doubles
+    if doubles is None:
+        return []
+    notes = [tag('p', note) for note in doubles.notes]
+    if doubles.nulls.empty:
+        return notes
+    ranking = doubles.ranking.groupby(['model', 'screen'], sort=False)[['auprc', 'auroc']].mean().reset_index()
+    legend = (
+        'Observed minus additive, called against the empirical null at a local false discovery rate of 5%; a misfit '
+        'far above 1 says that the null does not describe the values. Models are ranked by how far they depart from '
+        'the additive prediction (mean over splits): AUPRC by chance is the share called, AUROC by chance 0.5.'
+    )
+    caption = (
+        'The share of the interactions called that a model ranks first, against the share of false ones among those '
+        'it ranks as high (mean over splits). Further up and left is better; chance is the broken line.'
+    )
+    drawn = [
+        (interaction_curve(results, screen=str(screen)), f'{screen}. {caption}')
+        for screen in doubles.curves['screen'].unique()
+    ]
+    figures = gallery('interactions', drawn)
+    return [tag('p', legend), plain_table(doubles.nulls), *notes, beside([plain_table(ranking)], figures)]
+
+
+def training(results: Results) -> list[Element]:
+    """The training curve."""
+    caption = 'Errors while training, mean over splits. Validation that rises while training falls is overfitting.'
+    return gallery('training', [(training_curve(results), caption)])
+
+
+def grid(results: Results) -> list[Element]:
+    """The linear model's ranks and ridges."""
+    caption = f'Mean over splits; below the broken line the linear model beats the {BASELINE} rule.'
+    return gallery('grid', [(grid_curve(results), caption)])
+
+
+def _hint() -> Element:
+    return tag('small', 'Wide tables scroll sideways.', class_='narrow')

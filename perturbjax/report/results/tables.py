@@ -1,0 +1,175 @@
+"""The tables of the report as HTML."""
+
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_string_dtype
+
+from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.summary import BASELINES, CONTROLS, UNCLEAR, outcome
+from perturbjax.evaluation.tables import best, number, span
+from perturbjax.report.elements import breakable, tag
+from perturbjax.report.page import scrolling
+
+# The columns of models in one table of differences.
+_MOST_MODELS = 6
+_CONTROLS = {
+    'bds': 'BDS',
+    'negative': 'uninformative',
+    'permuted': 'permuted',
+    'duplicate': 'duplicate',
+    'interpolated': 'interpolated duplicate',
+    'drf_interpolated': 'DRF, interpolated',
+}
+_GROUPS = ('simple rules', 'models', 'controls')
+
+
+def score_tables(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[Element]:
+    """A table of the metrics where lower is better, and one of the others: models down, metrics across.
+
+    Metrics without any value are named below.
+    """
+    can_be_best = summary[~summary['model'].isin(CONTROLS)]
+    summary = summary.assign(best=best(can_be_best).reindex(summary.index, fill_value=False))
+    known = list(summary['metric'][summary['value'].notna()].unique())
+    marks = {metric: _mark(metric, calibration) for metric in known}
+    tables = []
+    for lower, title in ((True, 'Errors: lower is better'), (False, 'Agreement: higher is better')):
+        names = [name for name in known if METRICS[name].lower_is_better == lower]
+        chosen = summary[summary['metric'].isin(names)]
+        if len(chosen):
+            tables.append(scrolling(_score_table(title, chosen, marks)))
+    missing = [name for name in summary['metric'].unique() if name not in known]
+    return tables + [tag('p', f'Not defined on these data: {", ".join(missing)}.')] * bool(missing)
+
+
+def _mark(metric: str, calibration: pd.DataFrame) -> tuple[str, str]:
+    """What the head of a metric's column says of its calibration, and its class."""
+    rows = calibration[calibration['metric'] == metric]
+    if rows.empty or not np.isfinite(rows['drf'].iloc[0]):
+        return 'calibration not known', ''
+    row = rows.iloc[0]
+    if row['calibrated']:
+        return '✓\u00a0calibrated here', ''
+    return f'✗\u00a0not calibrated here: DRF {number(row["drf"])} {span(row["drf_low"], row["drf_high"])}', 'off'
+
+
+def _score_table(title: str, summary: pd.DataFrame, marks: dict[str, tuple[str, str]]) -> Element:
+    head = [_head('model'), _head('coverage')]
+    for metric in summary['metric'].unique():
+        text, kind = marks[metric]
+        head.append(tag('th', *breakable(metric), tag('small', text), scope='col', class_=kind))
+    rows = [(str(model), list(each.itertuples())) for model, each in summary.groupby('model', sort=False)]
+    body = []
+    for group in _GROUPS:
+        members = [row for row in rows if _group(row[0]) == group]
+        if members:
+            body.append(tag('tr', tag('th', group, colspan=len(head), scope='rowgroup'), class_='group'))
+            body += [_score_row(model, metrics, marks) for model, metrics in members]
+    return tag('table', tag('caption', title), tag('thead', tag('tr', *head)), tag('tbody', *body))
+
+
+def _group(model: str) -> str:
+    return _GROUPS[0] if model in BASELINES else _GROUPS[2] if model in CONTROLS else _GROUPS[1]
+
+
+def _score_row(model: str, metrics: list[Any], marks: dict[str, tuple[str, str]]) -> Element:
+    cells = [
+        tag('th', *breakable(model), scope='row'),
+        tag('td', f'{metrics[0].coverage:.1%}', tag('small', f'n = {max(each.perturbations for each in metrics)}')),
+    ]
+    for each in metrics:
+        kinds = [marks[each.metric][1], 'best' if each.best else '']
+        interval = tag('small', span(each.low, each.high))
+        cells.append(tag('td', '★ ' * each.best, number(each.value), interval, class_=' '.join(filter(None, kinds))))
+    return tag('tr', *cells)
+
+
+def difference_tables(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[Element]:
+    """Metrics down, the models to be judged across: how far each is from the best simple rule."""
+    rows = summary[~summary['model'].isin(BASELINES + CONTROLS) & (summary['baseline'] != '')]
+    models = list(rows['model'].unique())
+    chunks = [models[start : start + _MOST_MODELS] for start in range(0, len(models), _MOST_MODELS)]
+    return [scrolling(_difference_table(rows[rows['model'].isin(chunk)], calibration)) for chunk in chunks]
+
+
+def _difference_table(rows: pd.DataFrame, calibration: pd.DataFrame) -> Element:
+    models = list(rows['model'].unique())
+    body = []
+    for metric, each in rows.groupby('metric', sort=False):
+        kind = _mark(str(metric), calibration)[1]
+        by_model = {row.model: row for row in each.itertuples()}
+        cells = [_difference(by_model.get(model), kind) for model in models]
+        rule = tag('small', 'minus ', *breakable(each['baseline'].iloc[0]))
+        body.append(tag('tr', tag('th', *breakable(str(metric)), rule, scope='row', class_=kind), *cells))
+    head = [_head('metric'), *map(_head, models)]
+    return tag('table', tag('thead', tag('tr', *head)), tag('tbody', *body))
+
+
+def _difference(row: Any, kind: str) -> Element:
+    """A model's difference from the best simple rule, what it amounts to, and the corrected p-value."""
+    if row is None or np.isnan(row.difference):
+        return tag('td', '-', class_=kind)
+    interval = f'[{_signed(row.difference_low)}, {_signed(row.difference_high)}]'
+    lines = [tag('small', interval if np.isfinite(row.difference_low) else '')]
+    if np.isfinite(row.baseline_ratio):
+        ratio = f'× {number(row.baseline_ratio)} {span(row.baseline_ratio_low, row.baseline_ratio_high)}'
+        lines.append(tag('small', ratio))
+    lines.append(tag('small', _p_value(row.p_value)))
+    word = outcome(row)
+    return tag('td', f'{_signed(row.difference)} ', word if word == UNCLEAR else tag('b', word), *lines, class_=kind)
+
+
+def _p_value(value: float) -> str:
+    if np.isnan(value):
+        return 'p not known'
+    return 'p < 0.001' if value < 0.001 else f'p = {number(value)}'
+
+
+def _signed(value: float) -> str:
+    return f'{"+" if value > 0 else ""}{number(value)}'
+
+
+def calibration_table(calibration: pd.DataFrame) -> Element:
+    """The controls of every metric."""
+    body = map(_calibration_row, calibration.itertuples())
+    heads = [_head('metric'), _head('calibrated', 'text'), _head('DRF'), *map(_head, _CONTROLS.values())]
+    return scrolling(tag('table', tag('thead', tag('tr', *heads)), tag('tbody', *body)))
+
+
+def _calibration_row(row: Any) -> Element:
+    known = 'not known' if np.isnan(row.drf) else '✓ yes' if row.calibrated else '✗ no'
+    drf = tag('td', number(row.drf), tag('small', span(row.drf_low, row.drf_high)))
+    cells = [tag('td', number(getattr(row, name))) for name in _CONTROLS]
+    return tag('tr', tag('th', *breakable(row.metric), scope='row'), tag('td', known, class_='text'), drf, *cells)
+
+
+def plain_table(table: pd.DataFrame) -> Element:
+    """Any table: its first column heads the rows, numbers to three digits."""
+    body = []
+    for first, *rest in table.to_numpy(object):
+        body.append(tag('tr', tag('th', *breakable(first), scope='row'), *map(_plain_cell, rest)))
+    heads = [_head(name, 'text' if is_string_dtype(table[name]) else '') for name in table]
+    return scrolling(tag('table', tag('thead', tag('tr', *heads)), tag('tbody', *body)))
+
+
+def _plain_cell(value: Any) -> Element:
+    if isinstance(value, str):
+        return tag('td', value, class_='text')
+    return tag('td', number(value) if isinstance(value, float) else f'{value:,}')
+
+
+def definitions() -> Element:
+    """What each metric means."""
+    items = []
+    for name, metric in METRICS.items():
+        better = 'Lower is better' if metric.lower_is_better else 'Higher is better'
+        about = tag('small', f'{better}; {metric.range}. Source: {metric.source}.')
+        items.append(tag('li', tag('b', *breakable(name)), f': {metric.definition}', about))
+    return tag('ul', *items, class_='apart')
+
+
+def _head(name: object, kind: str = '') -> Element:
+    return tag('th', *breakable(name), scope='col', class_=kind)

@@ -1,0 +1,109 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models_for_tests import one_unit
+from screens_for_tests import everything, query_of, two_contexts
+
+from perturbjax.models import MODELS, LearnedModel, Query
+from perturbjax.models.lpm import Fitted, lpm
+from perturbjax.prediction.stream import _tiling, predict_profiles, stream
+from perturbjax.screens.vocabulary import Vocabulary
+
+CONTEXTS, PERTURBATIONS = 3, 50
+ONE_UNIT = lpm(1, (1,))
+
+
+def small_lpm(readouts, members=()):
+    """An LPM of random weights, or an ensemble; the last perturbation had no training profile."""
+    model = lpm(4, (8, 8))
+    names = (tuple(f'{axis}{i}' for i in range(n)) for axis, n in (('c', CONTEXTS), ('g', 49), ('r', readouts)))
+    contexts, perturbations, panel = names
+    module, ids = model.module(Vocabulary(contexts, ('control', *perturbations), panel)), jnp.zeros(1, int)
+    weights = [module.init(jax.random.key(i), ids, ids[:, None], ids)['params'] for i in members or (0,)]
+    weights = jax.tree.map(lambda *each: jnp.stack(each), *weights) if members else weights[0]
+    trained = np.ones(PERTURBATIONS, int)
+    trained[-1] = 0
+    return model, Fitted(weights, np.ones(CONTEXTS, int), trained, np.ones(readouts, int))
+
+
+def grid_ids(rows):
+    return rows // PERTURBATIONS, rows[:, None] % PERTURBATIONS
+
+
+@pytest.mark.parametrize('devices', [1, 3])
+@pytest.mark.parametrize('profiles', [1, 5, 150])
+def test_a_stream_equals_one_call(devices, profiles):
+    model, params = small_lpm(900)
+    panel = np.arange(899, -1, -1)
+    parts = list(stream(model.predict, params, grid_ids, profiles, panel, jax.devices()[:devices]))
+    assert [where.start for where, _ in parts[1:]] == [where.stop for where, _ in parts[:-1]]
+    values = np.concatenate([each for _, each in parts])
+    expected = model.predict(params, Query(*grid_ids(np.arange(profiles)), panel))
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(np.isnan(values).all(axis=1), np.arange(profiles) % PERTURBATIONS == 49)
+
+
+def test_a_long_stream_has_many_parts():
+    """Of a model whose answers are known: max(0, context + perturbation + readout)."""
+    asked = []
+
+    def ids(rows):
+        asked.append(len(rows))
+        return rows % 2, rows[:, None] % 3
+
+    parts = list(stream(ONE_UNIT.predict, one_unit([0, 10, 20]), ids, 40_001, np.array([1, 0]), jax.devices()[:2]))
+    values = np.concatenate([each for _, each in parts])
+    assert len(parts) > 4
+    assert len(set(asked)) == 1
+    rows = np.arange(40_001)
+    np.testing.assert_array_equal(values[:, 0], 1 + rows % 2 + 10 * (rows % 3))
+    np.testing.assert_array_equal(values[:, 1], values[:, 0] + 1)
+
+
+@pytest.mark.parametrize('name', ['predict', 'spread'])
+def test_ensembles(name):
+    model, ensemble = small_lpm(7, members=(0, 1, 2))
+    query = Query(*grid_ids(np.arange(150)), np.arange(7))
+    members = [model.predict(small_lpm(7, members=(i,))[1], query) for i in range(3)]
+    expected = np.mean(members, axis=0) if name == 'predict' else np.std(members, axis=0)
+    np.testing.assert_allclose(predict_profiles(getattr(model, name), ensemble, query), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', sorted(set(MODELS) - {'lpm', 'linear_transfer'}))
+def test_closed_form_models(name):
+    compendium = two_contexts()
+    model, query = MODELS[name](), query_of(compendium.screens[0])
+    assert not isinstance(model, LearnedModel)
+    params = model.fit(compendium, everything(compendium))
+    np.testing.assert_allclose(
+        predict_profiles(jax.jit(model.predict), params, query), model.predict(params, query), rtol=1e-5
+    )
+
+
+def test_splits_of_about_one_size_share_a_compilation():
+    traced = []
+
+    def predict(params, query):
+        traced.append(query.context.shape)
+        return params + query.context[:, None] + query.readout[None, :]
+
+    for profiles in (0, 130, 150, 200, 256):
+        query = Query(np.arange(profiles), np.zeros((profiles, 1), int), np.array([0, 100]))
+        values = predict_profiles(predict, np.float32(0.5), query)
+        np.testing.assert_array_equal(values, 0.5 + np.arange(profiles)[:, None] + np.array([[0, 100]]))
+    assert len(traced) == 1
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**5), st.integers(1, 9), st.sampled_from([2**13, 2**18]))
+@settings(max_examples=200)
+def test_tiles_hold_what_they_may_and_no_more(profiles, readouts, devices, values):
+    tiles, tile = _tiling(profiles, readouts, devices, values)
+    assert tiles in (1, 2, 4, 8, 16)
+    assert tile == 1 or tile * readouts <= values
+    assert tile <= 256
+    # Less than half of a call is padding, but for one that gives every device a profile.
+    assert tiles * tile == 1 or (tiles * tile // 2) * devices < profiles
