@@ -1,4 +1,4 @@
-"""What a user can mend: bad files, fields and settings, each told in one sentence."""
+"""Errors that a user can fix: bad files, fields and settings, each explained in one sentence."""
 
 import difflib
 import inspect
@@ -9,14 +9,14 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used; the message names it and the mend.
+    """Something that the user gave cannot be used; the message names it and says how to fix it.
 
     `main` prints the message and exits with code 2, without a traceback.
     """
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint to end an error message with: the closest known name, or the known names."""
+    """A hint for the end of an error message: the closest known name, or else all known names."""
     known = [str(each) for each in known]
     close = difflib.get_close_matches(str(name), known, n=1)
     if close:
@@ -25,57 +25,64 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:
-    """Names for a sentence: `'a', 'b' and 12 more`."""
+    """Names as a sentence shows them: `'a', 'b' and 12 more`."""
     names = list(names)
     shown = ', '.join(repr(str(name)) for name in names[:most])
     return shown + (f' and {len(names) - most} more' if len(names) > most else '') if names else 'none'
 
 
 def pick(registry: Mapping[str, Callable], name: str, field: str) -> Callable:
-    """The registered function of that name, or an error naming the config field."""
+    """The registered function of that name; raises InputError, naming the config field, where there is none."""
     if name not in registry:
         raise InputError(f'{field}: no such choice {name!r}; {did_you_mean(name, registry)}')
     return registry[name]
 
 
 def check_settings(function: Callable, settings: Any, field: str, given: Iterable[str] = ()) -> None:
-    """Raises unless `settings` are a mapping to keyword arguments of `function`, each of the annotated type.
+    """Checks that `settings` can be the keyword arguments of `function`.
 
-    `given` names the arguments that the caller supplies itself, so a config may not set them.
+    Args:
+      function: whose parameters and type annotations say what is allowed.
+      settings: from a config.
+      field: where in the config they are, for messages.
+      given: arguments that the caller supplies itself, so that a config cannot set them.
+
+    Raises:
+      InputError: it is not a mapping, has an unknown setting or a wrong type, or lacks a setting.
     """
     if not isinstance(settings, Mapping):
-        raise InputError(f'{field}: {settings!r} is no settings; give names and values, or {{}}.')
+        raise InputError(f'{field}: expected a mapping of setting names to values, got {settings!r}.')
     parameters = inspect.signature(function).parameters
     allowed = [name for name in parameters if name not in set(given)]
     for name, value in settings.items():
         if name not in allowed:
             raise InputError(f'{field}: no such setting {name!r}; {did_you_mean(name, allowed)}')
         if not _is_of(value, parameters[name].annotation):
-            kinds = ' or '.join(kind.__name__ for kind in _kinds(parameters[name].annotation))
-            raise InputError(f'{field}.{name}: {value!r} is of the wrong type; it must be {kinds}.')
+            types = ' or '.join(each.__name__ for each in _types(parameters[name].annotation))
+            raise InputError(f'{field}.{name}: {value!r} is of the wrong type; it must be {types}.')
     missing = [name for name in allowed if parameters[name].default is inspect.Parameter.empty and name not in settings]
     if missing:
         raise InputError(f'{field}: the setting {missing[0]!r} is needed.')
 
 
-def _kinds(annotation: Any) -> list[type]:
-    """The classes of an annotation such as `int | Sequence[int]`; none where anything goes."""
+def _types(annotation: Any) -> list[type]:
+    """The classes of an annotation such as `int | Sequence[int]`; an empty list allows anything."""
     union = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    kinds = [typing.get_origin(each) or each for each in union]
-    return [] if Any in kinds or inspect.Parameter.empty in kinds else kinds
+    found = [typing.get_origin(each) or each for each in union]
+    return [] if Any in found or inspect.Parameter.empty in found else found
 
 
 def _is_of(value: Any, annotation: Any) -> bool:
-    kinds = _kinds(annotation)
-    if isinstance(value, list) and tuple in kinds:  # JSON knows lists only
+    allowed = _types(annotation)
+    if isinstance(value, list) and tuple in allowed:  # JSON has no tuples
         return True
-    if isinstance(value, bool | str):  # they are a number and a sequence too, but hardly meant so
-        return not kinds or type(value) in kinds
-    return not kinds or isinstance(value, (*kinds, int) if float in kinds else tuple(kinds))
+    if isinstance(value, bool | str):  # Python takes them for a number and a sequence, but a user does not
+        return not allowed or type(value) in allowed
+    return not allowed or isinstance(value, (*allowed, int) if float in allowed else tuple(allowed))
 
 
 def check_range(field: str, least: float, **values: Any) -> None:
-    """Raises unless every value is at least `least`; where that is 0.0, above it."""
+    """Raises InputError unless every value is at least `least`, or above 0 where `least` is the float 0.0."""
     for name, value in values.items():
         if value < least or (value == least == 0 and isinstance(least, float)):
             bound = 'above 0' if isinstance(least, float) and least == 0 else f'at least {least}'

@@ -1,0 +1,1 @@
+"""Public screens by name: the catalogue, and the downloads that fill its cache."""

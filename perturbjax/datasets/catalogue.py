@@ -1,11 +1,11 @@
-"""Public data sets: where they are, how to read them, and a command that fetches them.
+"""Public data sets by name: a command that lists and fetches them, and the settings that read them.
 
     python -m perturbjax.datasets.catalogue list [NAME]
     python -m perturbjax.datasets.catalogue fetch NAME [--cache=FOLDER] [--mirror=ADDRESS]
 
-The files go to the cache: `--cache`, or PERTURBJAX_CACHE, or the user's own. What is there is
-verified and not downloaded again, so a filled cache serves without a network, and one that a web
-server offers is a mirror. `settings` then gives the `data` part of an experiment's config.
+The files go to the cache: the folder `--cache`, or else PERTURBJAX_CACHE, or else the user's own cache.
+A file that is there is verified and not downloaded again, so a filled cache works without a network, and
+a cache on a web server is a mirror. `settings` then gives the `data` part of a config.
 """
 
 import argparse
@@ -15,12 +15,13 @@ import os
 import pathlib
 import pprint
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from perturbjax.datasets.download import obtain, pooch_library
 from perturbjax.datasets.public_data import CATALOGUE, Entry
 from perturbjax.errors import InputError, did_you_mean
+from perturbjax.renames import with_new_names
 
 _FILES = ('path', 'siginfo', 'geneinfo')
 
@@ -28,9 +29,14 @@ _FILES = ('path', 'siginfo', 'geneinfo')
 def settings(name: str = '', cache: str = '', **changes: Any) -> dict[str, Any]:
     """The `data` part of a config for a data set that was fetched: `config.data = settings('norman')`.
 
-    `changes` replace settings, and within `fields` each by itself: `fields={'where': {...}}` keeps
-    something else of the rows. Raises InputError where there is no such data set, or it is not in
-    the cache.
+    Args:
+      name: of the data set.
+      cache: the folder; see the command above.
+      changes: settings that replace those of the catalogue. Within `fields` only the given ones are
+        replaced, so `fields={'where': {...}}` chooses other rows and keeps the rest.
+
+    Raises:
+      InputError: there is no such data set, or it is not in the cache.
     """
     entry = _find(name)
     folder = _cache(cache) / entry.folder
@@ -38,24 +44,31 @@ def settings(name: str = '', cache: str = '', **changes: Any) -> dict[str, Any]:
         if not (folder / file.read).exists():
             command = f'python -m perturbjax.datasets.catalogue fetch {name}' + (f' --cache={cache}' if cache else '')
             raise InputError(f'{folder / file.read}: is not there; fetch it by {command}.')
-    known = copy.deepcopy(entry.settings)
+    changes, known = with_new_names(changes, 'data'), copy.deepcopy(entry.settings)
+    fields = changes.get('fields', {})
+    if not isinstance(fields, Mapping):
+        raise InputError(f'data.fields: expected a mapping of setting names to values, got {fields!r}.')
     known |= {key: str(folder / known[key]) for key in _FILES if key in known}
-    return known | changes | {'fields': known['fields'] | dict(changes.get('fields', {}))}
+    return known | changes | {'fields': known['fields'] | dict(fields)}
 
 
 def fetch(name: str, cache: str = '', mirror: str = '') -> dict[str, Any]:
-    """Downloads and verifies what of a data set is not in the cache, and gives its settings.
+    """Downloads and verifies the files of a data set that are not in the cache, and gives its settings.
 
     Args:
       name: of the data set.
-      cache: the folder; `''` for PERTURBJAX_CACHE, or else the user's own.
-      mirror: the address of a cache that a web server offers, to download from instead.
+      cache: the folder; `''` for PERTURBJAX_CACHE, or else the user's own cache.
+      mirror: the address of a cache on a web server, to download from instead.
 
-    Raises InputError where a file cannot be had whole and right; what came is kept to go on from.
+    Raises:
+      InputError: a file cannot be downloaded whole, or its checksum differs. What has been downloaded
+        is kept, and the next call continues from there.
     """
     entry = _find(name)
     if mirror and not mirror.startswith(('http://', 'https://')):
-        raise InputError(f'--mirror: {mirror!r} is no address, which begins with https://; a folder is a --cache.')
+        raise InputError(
+            f'--mirror: {mirror!r} is not an address, which begins with https://; give a folder as --cache.'
+        )
     for file in entry.files:
         address = f'{mirror.rstrip("/")}/{entry.folder}/{file.name}' if mirror else file.address
         obtain(file, _cache(cache) / entry.folder, address)
@@ -63,7 +76,7 @@ def fetch(name: str, cache: str = '', mirror: str = '') -> dict[str, Any]:
 
 
 def listing(name: str = '') -> str:
-    """The data sets, a line each, or all that is known of one."""
+    """The data sets, one per line, or everything that is known of one."""
     if name:
         return _describe(name)
     width = max(map(len, CATALOGUE))
@@ -93,8 +106,8 @@ def _describe(name: str) -> str:
 
 
 def _find(name: str) -> Entry:
-    if name not in CATALOGUE:
-        raise InputError(f'catalogue: there is no data set {name!r}; {did_you_mean(name, CATALOGUE)}')
+    if str(name) not in CATALOGUE:
+        raise InputError(f'catalogue: there is no data set {name!r}; {did_you_mean(str(name), CATALOGUE)}')
     return CATALOGUE[name]
 
 
@@ -105,15 +118,17 @@ def _cache(cache: str) -> pathlib.Path:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(f'{message}; say list [NAME] or fetch NAME.')
+        raise InputError(f'{message}; use list [NAME] or fetch NAME.')
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog='python -m perturbjax.datasets.catalogue', description='Lists and fetches public data sets.')
     parser.add_argument('action', choices=('list', 'fetch'))
     parser.add_argument('name', nargs='?', default='', help='a data set')
-    parser.add_argument('--cache', default='', help="the folder of the files; else PERTURBJAX_CACHE, or the user's own")
-    parser.add_argument('--mirror', default='', help='the address of a cache that a web server offers')
+    parser.add_argument(
+        '--cache', default='', help="folder of the files; else PERTURBJAX_CACHE, or the user's own cache"
+    )
+    parser.add_argument('--mirror', default='', help='address of a cache on a web server')
     return parser.parse_args(arguments)
 
 
@@ -132,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'perturbjax: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print('perturbjax: stopped; fetch again to go on from there.', file=sys.stderr)
+        print('perturbjax: stopped; fetch again to continue from there.', file=sys.stderr)
         return 130
 
 

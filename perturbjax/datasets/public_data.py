@@ -1,8 +1,8 @@
 """The public data sets of the catalogue: addresses, checksums, and the settings that read them.
 
-The addresses and checksums stand in the papers or in public code that uses them: GEARS and
-perturblib (addresses), Ahlmann-Eltze et al. 2025 (data availability), clue.io's table of files
-(checksums of LINCS). What a data set holds was not looked at here.
+The addresses and checksums are from the papers or from public code that uses them: GEARS and
+perturblib (addresses), Ahlmann-Eltze et al. 2025 (data availability), and clue.io's table of files
+(checksums of LINCS). The contents of the data sets were not checked here.
 """
 
 from typing import Any, NamedTuple
@@ -15,15 +15,15 @@ class Entry(NamedTuple):
     """A data set.
 
     Attributes:
-      title: what it is.
-      folder: of the cache.
-      files: what is downloaded.
-      settings: the `data` part of a config, with names of files for paths.
-      kept: what of it these settings keep.
+      title: a short description.
+      folder: its folder in the cache.
+      files: the files to download.
+      settings: the `data` part of a config, with names of files in place of paths.
+      kept: the part of the data that these settings keep.
       citation: the paper.
-      page: where the data are described.
+      page: a web page that describes the data.
       licence: of the data.
-      confirmed: whether the address stands in the paper or in public code that uses it.
+      confirmed: whether the address is in the paper or in public code that uses it.
     """
 
     title: str
@@ -49,11 +49,11 @@ _LINCS_2020 = 'https://s3.amazonaws.com/macchiato.clue.io/builds/LINCS2020'
 _SCFOUNDATION = 'gse133344_k562gi_oe_pert227_84986_19264_withtotalcount.h5ad'
 
 
-def _gears(title: str, archive: File, cell_line: str, kind: str, citation: str) -> Entry:
+def _gears(title: str, archive: File, cell_line: str, perturbation_type: str, citation: str) -> Entry:
     """A data set in a zip, as GEARS distributes it."""
     file = archive if archive.made else archive._replace(made='perturb_processed.h5ad')
-    # The column cell_type is not used: for Norman's K562 cells it says A549.
-    fields = {'context': '', 'context_name': cell_line, 'kind': kind}
+    # The column cell_type is not used, because it says A549 for Norman's K562 cells.
+    fields = {'context': '', 'context_name': cell_line, 'perturbation_type': perturbation_type}
     return Entry(
         title=title,
         folder=file.name.removesuffix('.zip'),
@@ -66,7 +66,7 @@ def _gears(title: str, archive: File, cell_line: str, kind: str, citation: str) 
 
 
 def _bulk(cell_line: str, file: File) -> Entry:
-    """Pseudobulk of Replogle et al., z-scores within gem groups."""
+    """Pseudobulk of Replogle et al. 2022, as z-scores within gem groups."""
     fields = {'context_name': cell_line}
     return Entry(
         title=f'Replogle 2022, {cell_line}, CRISPRi of essential genes, pseudobulk',
@@ -81,7 +81,7 @@ def _bulk(cell_line: str, file: File) -> Entry:
 
 
 def _lincs(title: str, file: File, kept: str, fields: dict[str, Any], where: dict[str, Any]) -> Entry:
-    """Level-5 signatures of LINCS 2020, filtered as Miladinovic et al. do."""
+    """Level-5 signatures of LINCS 2020, filtered as Miladinovic et al. 2025 filter them."""
     siginfo = File(
         'siginfo_beta.txt', f'{_LINCS_2020}/siginfo_beta.txt', 'md5:ab609fc04fab21180b07833119d1c7b6', '444 MB'
     )
@@ -169,7 +169,7 @@ CATALOGUE: dict[str, Entry] = {
             'source': 'long',
             'path': 'gi.csv',
             'scale': 'z-score',
-            'fields': {'context': 'context', 'perturbation': 'perturbation', 'kind': 'CRISPRi'},
+            'fields': {'context': 'context', 'perturbation': 'perturbation', 'perturbation_type': 'CRISPRi'},
         },
         kept='the average GI score of every pair; 0 is no interaction, and single genes have none',
         citation=_HORLBECK,
@@ -187,7 +187,7 @@ CATALOGUE: dict[str, Entry] = {
         {
             'context': '{cell_iname}_compounds',
             'perturbation': '{cmap_name}-{pert_idose: 0}{pert_idose: 1}',  # the dose 10 uM as 10uM
-            'kind': 'Compound',
+            'perturbation_type': 'Compound',
         },
         {'pert_type': 'trt_cp', 'pert_idose': '10 uM', 'pert_itime': '24 h'},
     ),
@@ -200,7 +200,7 @@ CATALOGUE: dict[str, Entry] = {
             '6 GiB',
         ),
         'all times together',
-        {'context': '{cell_iname}_crispr', 'perturbation': 'cmap_name', 'kind': 'CRISPR-KO'},
+        {'context': '{cell_iname}_crispr', 'perturbation': 'cmap_name', 'perturbation_type': 'CRISPR-KO'},
         {'pert_type': 'trt_xpr'},
     ),
 }

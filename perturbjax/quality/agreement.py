@@ -1,7 +1,7 @@
-"""How alike contexts answer to the same perturbations, before anything is trained.
+"""How similarly contexts respond to the same perturbations, before anything is trained.
 
-C contexts. What is compared is what sets a perturbation apart: its profile minus the mean of the
-perturbed profiles of its context, in one screen. So what every perturbation does counts for nothing.
+The effect of a perturbation is its profile minus the mean of the perturbed profiles of its context and
+screen, so what all perturbations have in common does not count. C is the number of contexts.
 """
 
 import itertools
@@ -13,17 +13,17 @@ import pandas as pd
 
 from perturbjax.screens.screen import Compendium
 
-_FEWEST = 3  # readouts to correlate over
+_FEWEST = 3  # a correlation needs at least this many readouts
 
 
 class Effects(NamedTuple):
-    """Of P perturbations on M readouts, in one context and one screen.
+    """The effects of P perturbations on M readouts, in one context and one screen.
 
     Attributes:
       perturbation: names `[P]`.
       readout: ids `[M]`.
       values: `[P, M]`, NaN = not measured.
-      halves: the same from each half of the rows, `[2, P, M]`, or None.
+      halves: the effects from each half of the rows, `[2, P, M]`, or None.
     """
 
     perturbation: pd.Index
@@ -33,21 +33,22 @@ class Effects(NamedTuple):
 
 
 def agreement(compendium: Compendium) -> pd.DataFrame:
-    """The median Pearson correlation, over shared readouts, of perturbations shared by two contexts, `[C, C]`.
+    """How well the effects in two contexts correlate, `[C, C]`.
 
-    On the diagonal what a repeat of the experiment would reach, as two halves of its rows tell by the
-    formula of Spearman and Brown; contexts can hardly agree better. NaN where nothing is shared, and on
-    the diagonal where there are no replicates.
+    An entry is the median, over the perturbations that both contexts have, of the Pearson correlation over
+    the readouts that both have. On the diagonal is the correlation that a repeat of the experiment would
+    reach, computed from two halves of its rows by the Spearman-Brown formula; contexts can hardly agree
+    better. NaN where nothing is shared, and on the diagonal where there are no replicates.
     """
-    contexts = compendium.vocabulary.contexts
-    effects = [list(_effects(compendium, context)) for context in range(len(contexts))]
-    table = np.full((len(contexts), len(contexts)), np.nan)
+    names = compendium.vocabulary.contexts
+    effects = [list(_effects(compendium, context)) for context in range(len(names))]
+    table = np.full((len(names), len(names)), np.nan)
     for i, here in enumerate(effects):
         table[i, i] = _of_whole(_median([_correlations(*each.halves) for each in here if each.halves is not None]))
         for j, there in enumerate(effects[:i]):
             pairs = itertools.product(here, there)
             table[i, j] = table[j, i] = _median([_correlations(*_aligned(one, other)) for one, other in pairs])
-    return pd.DataFrame(table, contexts, contexts)
+    return pd.DataFrame(table, names, names)
 
 
 def _effects(compendium: Compendium, context: int) -> Iterator[Effects]:
@@ -63,25 +64,25 @@ def _effects(compendium: Compendium, context: int) -> Iterator[Effects]:
 
 
 def _apart(values: np.ndarray) -> np.ndarray:
-    """Values `[..., P, M]` minus their mean over P."""
+    """The values `[..., P, M]` minus their mean over P."""
     known = ~np.isnan(values)
     total = np.sum(values, axis=-2, where=known, keepdims=True)
     return values - total / np.maximum(known.sum(axis=-2, keepdims=True), 1)
 
 
 def _aligned(here: Effects, there: Effects) -> tuple[np.ndarray, np.ndarray]:
-    """The values of both for what they share, `[shared perturbations, shared readouts]`."""
-    places = []
+    """The values of both on what they share, `[shared perturbations, shared readouts]` each."""
+    positions = []
     for axis in ('perturbation', 'readout'):
         one, other = getattr(here, axis), getattr(there, axis)
         found = other.get_indexer(one)
-        places.append((np.flatnonzero(found >= 0), found[found >= 0]))
-    (rows, other_rows), (columns, other_columns) = places
+        positions.append((np.flatnonzero(found >= 0), found[found >= 0]))
+    (rows, other_rows), (columns, other_columns) = positions
     return here.values[np.ix_(rows, columns)], there.values[np.ix_(other_rows, other_columns)]
 
 
 def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Pearson's, of each row of `[P, M]` over what is measured in both, `[P]`; NaN where that is too little."""
+    """The Pearson correlation of each row of `[P, M]`, `[P]`; NaN where both have too few readouts in common."""
     known = ~np.isnan(one) & ~np.isnan(other)
     n = known.sum(axis=1, keepdims=True)
     means = (np.sum(each, axis=1, where=known, keepdims=True) / np.maximum(n, 1) for each in (one, other))
@@ -92,7 +93,7 @@ def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _of_whole(r: float) -> float:
-    """The correlation of two whole experiments where that of two halves of one is r."""
+    """The correlation of two whole experiments, if two halves of one correlate at r (Spearman-Brown)."""
     return 2 * r / (1 + r) if r > 0 else r
 
 

@@ -1,4 +1,4 @@
-"""What a compendium holds, and whether one context can tell anything of another, before anything is trained."""
+"""What a compendium has, and whether one context can predict another, before anything is trained."""
 
 from typing import Any, NamedTuple
 
@@ -11,26 +11,27 @@ from perturbjax.quality.warnings import suspicions
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, Screen
 
-# The values whose quantiles stand for those of all.
+# Quantiles are computed on a sample of this many values.
 _SAMPLE = 1_000_000
 QUANTILES = {'lowest': 0.0, '1%': 0.01, 'median': 0.5, '99%': 0.99, 'highest': 1.0}
 _ORDERS = ('control', 'single', 'double', 'triple')
-# A correlation below which one context is taken to say next to nothing about another.
+# Below this correlation one context is said to tell next to nothing about another.
 _ALIKE = 0.1
 
 
 class Inspection(NamedTuple):
-    """What was found.
+    """What was found in a compendium.
 
     Attributes:
-      facts: how much there is of everything, for people.
+      facts: sizes and scales, as text by their names.
       screens: a row per screen: its scale and size, its combinations, rows per profile, range of values.
-      contexts: a row per context, by name: `overlap.transferable`; how many rows, and how many of them
-        control; `alike`, the median of `agreement` with other contexts, and `repeat`, that with itself.
-      perturbations, readouts: how many are shared, contexts x contexts; see `overlap`.
-      agreement: how alike contexts answer, contexts x contexts; see `agreement`.
+      contexts: a row per context, by name. Beside the columns of `overlap.transferable`: the number of
+        `rows` and of `control_rows`; `alike`, the median of `agreement` with other contexts; and
+        `repeat`, the agreement with a repeat of itself.
+      perturbations, readouts: how many two contexts share, `[C, C]`; see `overlap`.
+      agreement: how similarly two contexts respond, `[C, C]`; see `agreement`.
       verdict: sentences on whether there is anything to transfer.
-      suspicions: sentences on what is odd.
+      suspicions: sentences on what looks wrong; see `warnings`.
     """
 
     facts: dict[str, str]
@@ -44,7 +45,7 @@ class Inspection(NamedTuple):
 
 
 def inspect(compendium: Compendium) -> Inspection:
-    """All that is worth knowing of the compendium before training."""
+    """Everything that is worth knowing about the compendium before training."""
     alike = agreement(compendium)
     contexts = _contexts(compendium, alike)
     return Inspection(
@@ -70,7 +71,7 @@ def _facts(compendium: Compendium) -> dict[str, str]:
         'Perturbations': _orders((perturbed >= 0).sum(axis=1)),
         'Readouts': f'{len(names.readouts):,}',
         'Profiles': f'{sum(len(each.context) for each in screens):,}',
-        'Values': f'{size - missing:,}; {missing / size:.1%} of the places are empty',
+        'Values': f'{size - missing:,}; {missing / size:.1%} are missing',
         'Rows in a profile': _span(np.concatenate([_cells(each) for each in screens])),
         'Scale': ', '.join(f'{scale}: {find_scale(scale).unit}' for scale in dict.fromkeys(s.scale for s in screens)),
     }
@@ -81,7 +82,7 @@ def _screen(screen: Screen) -> dict[str, Any]:
     return {
         'screen': screen.name,
         'scale': screen.scale,
-        'contexts': len(screen.contexts),
+        'contexts': len(screen.present_contexts),
         'profiles': len(screen.context),
         'perturbations': len(perturbed),
         'orders': _orders((perturbed >= 0).sum(axis=1)),
@@ -99,7 +100,7 @@ def _orders(order: np.ndarray) -> str:
 
 
 def _span(cells: np.ndarray) -> str:
-    """The median of how many there are, from and to: `40 (12 to 2386)`."""
+    """The median, the smallest and the largest number, as `40 (12 to 2386)`."""
     low, middle, high = cells.min(), np.median(cells), cells.max()
     return f'{middle:g}' if low == high else f'{middle:g} ({low:g} to {high:g})'
 
@@ -109,7 +110,7 @@ def _cells(screen: Screen) -> np.ndarray:
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:
-    """The ends of all values, and the others of a sample."""
+    """The lowest and highest of all values, and the other quantiles of a sample."""
     sample = values.ravel()[:: max(1, values.size // _SAMPLE)]
     sample = sample[~np.isnan(sample)]
     if not len(sample):
@@ -135,13 +136,13 @@ def _contexts(compendium: Compendium, alike: pd.DataFrame) -> pd.DataFrame:
 
 
 def _median(values: pd.Series) -> float:
-    """Of the known ones; NaN where there are none."""
+    """The median of the known values; NaN where there are none."""
     known = values.dropna()
     return float(known.median()) if len(known) else np.nan
 
 
 def _verdict(contexts: pd.DataFrame) -> list[str]:
-    """Is there anything for one context to learn from another?"""
+    """Sentences that say whether one context can learn anything from another."""
     if len(contexts) == 1:
         return ['There is one context, so nothing can be transferred between contexts; LPM needs several.']
     sentences = []

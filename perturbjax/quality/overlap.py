@@ -1,6 +1,7 @@
-"""What contexts share, before anything is trained: what one context alone has seen cannot be transferred to another.
+"""What contexts share: only what several contexts have measured can be transferred from one to another.
 
-C contexts. A perturbation is a whole name, combinations too; control is none. What has no value at all is not measured.
+A perturbation is a whole name, so a combination counts as one; control is not counted. What has no value
+at all counts as not measured. C is the number of contexts.
 """
 
 import numpy as np
@@ -12,21 +13,21 @@ from perturbjax.screens.vocabulary import parts
 
 
 def shared_perturbations(compendium: Compendium) -> pd.DataFrame:
-    """How many perturbations are measured both here and there, `[C, C]`; on the diagonal, how many there are."""
+    """How many perturbations two contexts both measured, `[C, C]`; on the diagonal, how many the context has."""
     return _shared(measured_perturbations(compendium), compendium)
 
 
 def shared_readouts(compendium: Compendium) -> pd.DataFrame:
-    """How many readouts are measured both here and there, `[C, C]`; on the diagonal, how many there are."""
+    """How many readouts two contexts both measured, `[C, C]`; on the diagonal, how many the context has."""
     return _shared(measured_readouts(compendium), compendium)
 
 
 def transferable(compendium: Compendium) -> pd.DataFrame:
-    """How much each context measured, and how much of that another context did too: a row per context, of counts.
+    """Counts of what each context measured, and of how much of it other contexts measured too; a row per context.
 
-    Columns: `perturbations`; of them `elsewhere` (the same in another context) and `parts_elsewhere`
-    (each part in another context, alone or combined: what the split `unseen_in_context` can hold out);
-    `readouts` and of them `readouts_elsewhere`.
+    The columns are: `perturbations`; `elsewhere`, those that another context has too; `parts_elsewhere`,
+    those of which each part is in another context, alone or combined, which is what the split
+    `unseen_in_context` can hold out; `readouts`; and `readouts_elsewhere`.
     """
     named, readouts = measured_perturbations(compendium), measured_readouts(compendium)
     pieces = named.assign(name=named['name'].map(parts)).explode('name')
@@ -42,7 +43,7 @@ def transferable(compendium: Compendium) -> pd.DataFrame:
 
 
 def measured_perturbations(compendium: Compendium) -> pd.DataFrame:
-    """Each context with each perturbation measured there: the columns `context` and `name`."""
+    """A row for each context and each perturbation measured there; columns `context` and `name`."""
     table = compendium.table()
     measured = np.concatenate([~np.isnan(screen.values).all(axis=1) for screen in compendium.screens])
     chosen = table.loc[measured & (table['order'] > 0).to_numpy(), ['context', 'perturbation']]
@@ -50,11 +51,11 @@ def measured_perturbations(compendium: Compendium) -> pd.DataFrame:
 
 
 def measured_readouts(compendium: Compendium) -> pd.DataFrame:
-    """Each context with each readout measured there, in control or not: the columns `context` and `name`."""
+    """A row for each context and each readout measured there, control included; columns `context` and `name`."""
     names = compendium.vocabulary
     found = []
     for screen in compendium.screens:
-        for context in screen.contexts:
+        for context in screen.present_contexts:
             measured = ~np.isnan(screen.values[screen.context == context]).all(axis=0)
             readouts = np.array(names.readouts, object)[screen.readout[measured]]
             found.append(pd.DataFrame({'context': names.contexts[context], 'name': readouts}))
@@ -62,12 +63,12 @@ def measured_readouts(compendium: Compendium) -> pd.DataFrame:
 
 
 def _in_several(measured: pd.DataFrame) -> pd.Series:
-    """Which rows name what more than one context has."""
+    """Which rows have a name that more than one context has."""
     return measured.groupby('name')['context'].transform('nunique') > 1
 
 
 def _shared(measured: pd.DataFrame, compendium: Compendium) -> pd.DataFrame:
-    contexts = compendium.vocabulary.contexts
+    names = compendium.vocabulary.contexts
     context, name = compendium.vocabulary.context_ids(measured['context']), pd.factorize(measured['name'])[0]
-    has = scipy.sparse.csr_matrix((np.ones(len(name), int), (context, name)), (len(contexts), max(name, default=0) + 1))
-    return pd.DataFrame((has @ has.T).toarray(), contexts, contexts)
+    has = scipy.sparse.csr_matrix((np.ones(len(name), int), (context, name)), (len(names), max(name, default=0) + 1))
+    return pd.DataFrame((has @ has.T).toarray(), names, names)

@@ -1,4 +1,4 @@
-"""What is odd about screens and worth a look before training: sentences, each with a count and an example."""
+"""Warnings about screens, to be looked at before training: sentences, each with a count and an example."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from perturbjax.screens.vocabulary import Vocabulary
 
 Sentences = Iterator[str]
 
-# What values on a scale hardly ever exceed; log1p is that of 0 to a million counts.
+# The range that values on a scale hardly ever leave; that of log1p is for 0 to a million counts.
 _LIMITS = {
     'log1p': (0, np.log1p(1e6)),
     'log2': (-40, 40),
@@ -25,13 +25,13 @@ _LIMITS = {
     'fitness': (-40, 40),
 }
 _CHANGES = ('log2-ratio', 'log-fold-change', 'z-score', 'fitness')
-# Where most profiles are of many rows, those of few are told.
+# Profiles of few rows are reported only where the usual profile has many rows.
 _FEW_ROWS, _MANY_ROWS = 10, 30
 _DOSE = re.compile(r'-[0-9.]+ ?[a-zµ%]+(?=\+|$)')
 
 
 def suspicions(compendium: Compendium) -> list[str]:
-    """All of them, screen by screen, then those of all screens together; none is sure to be wrong."""
+    """All warnings, screen by screen, then those about all screens together; none of them proves an error."""
     names = compendium.vocabulary
     checks: tuple[Callable[[Screen, Vocabulary], Sentences], ...] = (_missing, _constant, _range, _control, _rows)
     found = [
@@ -60,10 +60,10 @@ def _constant(screen: Screen, names: Vocabulary) -> Sentences:
     low = np.min(screen.values, axis=0, where=known, initial=np.inf)
     constant = (high == low) & (known.sum(axis=0) > 2)
     if constant.any():
-        yield f'{_of(constant, "readouts")} are the same in all profiles: {_readouts(screen, constant, names)}.'
+        yield f'{_of(constant, "readouts")} have the same value in all profiles: {_readouts(screen, constant, names)}.'
     zero = ((screen.values == 0) | ~known).all(axis=1) & known.any(axis=1) & ~screen.is_control
     if zero.any():
-        yield f'{_of(zero, "profiles")} are perturbed and yet 0 throughout: {_profiles(screen, zero, names)}.'
+        yield f'{_of(zero, "profiles")} are perturbed, but all their values are 0: {_profiles(screen, zero, names)}.'
 
 
 def _range(screen: Screen, _: Vocabulary) -> Sentences:
@@ -76,21 +76,23 @@ def _range(screen: Screen, _: Vocabulary) -> Sentences:
     if outside.any():
         counts = ' Are these raw counts, which need data.counts=True?' if screen.scale == 'log1p' and least >= 0 else ''
         yield (
-            f'{_of(outside, "values")} are outside {low:.3g} to {high:.3g}, where the scale {screen.scale} lies; '
-            f'they reach from {least:.3g} to {most:.3g}.{counts}'
+            f'{_of(outside, "values")} are outside {low:.3g} to {high:.3g}, the usual range of the scale '
+            f'{screen.scale}; they reach from {least:.3g} to {most:.3g}.{counts}'
         )
     if screen.scale in _CHANGES and len(known) > 100 and least >= 0:
         yield f'no value is below 0, which is rare on the scale {screen.scale}; are these levels?'
     lowest = known == least
     if lowest.sum() > max(20, len(known) / 1000) and least:
-        yield f'{_of(lowest, "values")} are {least:.6g}, the lowest; if it means "not measured", set data.missing.'
+        lowest_values = f'{_of(lowest, "values")} are {least:.6g}, the lowest'
+        yield f'{lowest_values}; if it means "not measured", set data.missing_values.'
 
 
 def _control(screen: Screen, names: Vocabulary) -> Sentences:
-    without = np.setdiff1d(screen.contexts, screen.context[screen.is_control])
+    without = np.setdiff1d(screen.present_contexts, screen.context[screen.is_control])
     if len(without):
-        contexts = listed([names.contexts[i] for i in without], most=3)
-        yield f'{len(without)} of {len(screen.contexts)} contexts have no control, so 0 is taken for it: {contexts}.'
+        named = listed([names.contexts[i] for i in without], most=3)
+        present = len(screen.present_contexts)
+        yield f'{len(without)} of {present} contexts have no control, so 0 is taken for it: {named}.'
     known = ~np.isnan(screen.values)
     size = np.sqrt((np.nan_to_num(screen.values) ** 2).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
     control, perturbed = (
@@ -132,7 +134,7 @@ def _alone(compendium: Compendium) -> Sentences:
 
 
 def _nearly_alike(compendium: Compendium) -> Sentences:
-    """Perturbations of one context alone that another has with another dose, or in other capitals."""
+    """Perturbations that only one context has, while another has them with another dose or other capitals."""
     found = measured_perturbations(compendium)
     found['key'] = found['name'].str.casefold().str.replace(_DOSE, '', regex=True)
     alone = found.groupby('name')['context'].transform('nunique') == 1
@@ -148,7 +150,7 @@ def _nearly_alike(compendium: Compendium) -> Sentences:
 
 
 def _named_otherwise(compendium: Compendium) -> Sentences:
-    """Readouts that would be the same under `data.harmonise`."""
+    """Readouts that would get the same name by `data.harmonise`."""
     names = np.array(compendium.vocabulary.readouts, object)
     is_id = np.array([bool(ensembl_id(name)) for name in names])
     by_id = [screen.name for screen in compendium.screens if is_id[screen.readout].mean() > 0.5]

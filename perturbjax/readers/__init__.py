@@ -1,1 +1,1 @@
-"""File formats: one module each, every reader returning Measurements. Nothing else knows a format."""
+"""Readers of files, one module per format. Each returns Measurements; no other room knows a format."""

@@ -1,4 +1,4 @@
-"""Tables that lie beside a file and say more of its rows or readouts, by their ids: LINCS' siginfo and geneinfo."""
+"""Tables beside a file that describe its rows or readouts by their ids, such as LINCS' siginfo and geneinfo."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,18 @@ from perturbjax.readers.table import column_names, read_matrix
 def look_up(
     ids: np.ndarray, used: Sequence[str], tables: str | Sequence[str], keys: Sequence[str], path: str
 ) -> pd.DataFrame:
-    """The used columns `[n, used]` of the ids, in their order.
+    """Looks up some columns for the ids of a file; gives a line for each id, in their order.
 
     Args:
-      ids: `[n]`, of the file.
-      used: columns, of which each may be in any of the tables; as `find_column` takes them.
-      tables: one or several; their lines in any order, for more ids than these.
-      keys: the column of the ids; the first that a table has.
+      ids: of the file, `[n]`.
+      used: names of columns, as `find_column` takes them; each may be in any of the tables.
+      tables: one table or several, with lines in any order; they may have more ids.
+      keys: possible names of the column of ids; the first that a table has is used.
       path: of the file, for messages.
 
     Raises:
-      InputError: a column is in none of the tables; a table has no key, lacks an id or has one twice.
+      InputError: a column is in none of the tables, or a table has no column of ids, lacks an id or
+        has one twice.
     """
     tables = [tables] if isinstance(tables, str) else list(tables)
     there = {table: column_names(table) for table in tables}
@@ -50,10 +51,10 @@ def _one(
     lines = lines[lines.index.isin(ids)]
     twice, missing = lines.index[lines.index.duplicated()], pd.Index(ids).difference(lines.index)
     if len(twice):
-        raise InputError(f'{table}: {key} is there twice: {listed(twice)}; keep one line of each.')
+        raise InputError(f'{table}: ids in {key} are repeated: {listed(twice)}; keep one line of each.')
     if len(missing):
         raise InputError(
             f'{table}: {len(missing)} of the {len(ids)} ids of {path} are not in the column {key}, such as '
-            f'{listed(missing, most=3)}; give the table of the same release.'
+            f'{listed(missing, most=3)}; give the table of the same release as the file.'
         )
     return lines.loc[ids]

@@ -1,4 +1,4 @@
-"""GCT text files, versions 1.2 and 1.3: a line is a readout, a column a profile.
+"""Reader of GCT text files, versions 1.2 and 1.3, in which a line is a readout and a column is a profile.
 
 The format: https://clue.io/connectopedia/gct_format.
 """
@@ -19,17 +19,17 @@ from perturbjax.readers.table import finite, screen_name
 from perturbjax.screens.measurements import Measurements
 
 _SHAPES = {'#1.2': 2, '#1.3': 4}
-# How GCT, GCTX and the tables beside them say that there is no value.
+# Words for a missing value in GCT, in GCTX and in the tables beside them.
 _NO_LABEL = ('NA', 'NaN', 'nan', '-666', '-666.0')
 _NO_NUMBER = ('', 'na', 'nan', 'n/a', '#n/a', 'null')
 
-Line = tuple[int, list[str]]  # its number in the file, and its cells
+Line = tuple[int, list[str]]  # the number of the line in the file, and its cells
 
 
 def read_gct(path: str, fields: Fields) -> Measurements:
     """The profiles of a .gct or .gct.gz file that `fields` choose.
 
-    Raises InputError where it is no GCT file, or a line does not fit the shape that line 2 declares.
+    Raises InputError where the file is not GCT, or a line does not fit the shape that line 2 declares.
     """
     opener = gzip.open if str(path).endswith('.gz') else open
     try:
@@ -38,7 +38,7 @@ def read_gct(path: str, fields: Fields) -> Measurements:
     except FileNotFoundError as error:
         raise InputError(f'{path}: there is no such file.') from error
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f'{path}: cannot be read as GCT, it is damaged ({error}).') from error
+        raise InputError(f'{path}: cannot be read as GCT, because it is damaged ({error}).') from error
     rows = select(profiles, fields.where, path, 'data.fields.where')
     columns = select(readouts, fields.readout_where, path, 'data.fields.readout_where')
     contexts, perturbations = label_rows(profiles.iloc[rows], fields, path)
@@ -48,7 +48,7 @@ def read_gct(path: str, fields: Fields) -> Measurements:
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Metadata with numbers as numbers, and with -666 and the like as missing."""
+    """Metadata in which text that is a number becomes one, and -666 and the like become missing."""
     return pd.DataFrame({name: _typed(table[name]) for name in table.columns}, index=table.index)
 
 
@@ -61,7 +61,7 @@ def _typed(column: pd.Series) -> pd.Series:
 
 
 def _parse(file: TextIO, path: str) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
-    """Values `[M, N]`, and the tables of the M readouts and the N profiles."""
+    """The values `[M, N]`, and the tables of the M readouts and the N profiles."""
     readouts, profiles, readout_fields, profile_fields = _shape(file.readline(), file.readline(), path)
     lines = enumerate((line.rstrip('\r\n').split('\t') for line in file), start=3)
     start = 1 + readout_fields
@@ -77,7 +77,7 @@ def _parse(file: TextIO, path: str) -> tuple[np.ndarray, pd.DataFrame, pd.DataFr
 
 
 def _of_width(lines: Iterable[Line], width: int, path: str) -> Iterator[Line]:
-    """The lines that are not blank; raises InputError on one of another width."""
+    """The lines that are not blank; raises InputError on a line with another number of cells."""
     for number, cells in lines:
         if cells == ['']:
             continue
@@ -87,7 +87,7 @@ def _of_width(lines: Iterable[Line], width: int, path: str) -> Iterator[Line]:
 
 
 def _tables(head: list[list[str]], labels: list[list[str]], start: int, path: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of the readouts, whose fields are columns, and of the profiles, whose fields are lines."""
+    """The table of the readouts, whose fields are columns, and that of the profiles, whose fields are lines."""
     readout_fields, profile_fields = head[0][1:start], [cells[0] for cells in head[1:]]
     for fields in (readout_fields, profile_fields):
         if len(set(fields)) < len(fields):
@@ -98,15 +98,15 @@ def _tables(head: list[list[str]], labels: list[list[str]], start: int, path: st
 
 
 def _shape(version: str, declared: str, path: str) -> list[int]:
-    """Readouts, profiles, fields on each readout, fields on each profile: from the first two lines."""
+    """The numbers of readouts, profiles, fields of a readout and fields of a profile, from the first two lines."""
     version, numbers = version.strip(), declared.split()
     if version not in _SHAPES:
-        raise InputError(f'{path}: is no GCT file; its first line is {version[:30]!r}, not #1.2 or #1.3.')
+        raise InputError(f'{path}: this is not a GCT file; its first line is {version[:30]!r}, not #1.2 or #1.3.')
     if len(numbers) != _SHAPES[version] or not all(number.isdecimal() for number in numbers):
         raise InputError(
             f'{path}: line 2 should declare the shape in {_SHAPES[version]} numbers, but is {declared.strip()[:30]!r}.'
         )
-    # GCT 1.2 has one field on each readout, its description, and none on the profiles.
+    # In GCT 1.2 a readout has one field, its description, and a profile has none.
     return [int(number) for number in [*numbers, '1', '0'][:4]]
 
 
@@ -118,4 +118,4 @@ def _numbers(cells: list[str], number: int, path: str) -> np.ndarray:
     try:
         return np.array(cells, np.float64)
     except ValueError as error:
-        raise InputError(f'{path}: line {number} holds a value that is no number ({error}).') from error
+        raise InputError(f'{path}: line {number} has a value that is not a number ({error}).') from error

@@ -1,4 +1,4 @@
-"""GCTX files: GCT in HDF5, as LINCS publishes its signatures; only what is chosen is read.
+"""Reader of GCTX files, which are GCT in HDF5, as LINCS publishes its signatures; only what is chosen is read.
 
 The format: https://clue.io/connectopedia/gctx_format. The matrix is stored `[profiles, readouts]`.
 """
@@ -23,21 +23,21 @@ _MATRIX, _PROFILES, _READOUTS = '0/DATA/0/matrix', '0/META/COL', '0/META/ROW'
 def read_gctx(
     path: str, fields: Fields, siginfo: str | Sequence[str] = '', geneinfo: str | Sequence[str] = ''
 ) -> Measurements:
-    """The profiles of a GCTX file that `fields` choose, from metadata read before any value; large ones stay there.
+    """The profiles of a GCTX file that `fields` choose; large ones stay in the file until they are averaged.
 
     Args:
       path: the file.
-      fields: which column of the metadata says what.
-      siginfo: a table of the profiles, or several, by `sig_id`, instead of the file's own metadata.
-      geneinfo: a table of the readouts, or several, by `gene_id` or `pr_gene_id`, likewise.
+      fields: which columns of the metadata give the names.
+      siginfo: tables of the profiles by `sig_id`, one or several, used instead of the file's metadata.
+      geneinfo: tables of the readouts by `gene_id` or `pr_gene_id`, likewise.
 
     Raises:
-      InputError: it is no GCTX file, lacks a column, or has ids that siginfo or geneinfo lacks.
+      InputError: the file is not GCTX, lacks a column, or has ids that siginfo or geneinfo lacks.
     """
     with open_hdf5(path, 'GCTX') as file:
-        places = {_MATRIX: 2, f'{_PROFILES}/id': 1, f'{_READOUTS}/id': 1}
-        if not all(getattr(file.get(place), 'ndim', 0) == dimensions for place, dimensions in places.items()):
-            raise InputError(f'{path}: is no GCTX file, it has no /{_MATRIX} with ids; there are {listed(file)}.')
+        dimensions = {_MATRIX: 2, f'{_PROFILES}/id': 1, f'{_READOUTS}/id': 1}
+        if not all(getattr(file.get(key), 'ndim', 0) == number for key, number in dimensions.items()):
+            raise InputError(f'{path}: this is not a GCTX file; it has no /{_MATRIX} with ids, but {listed(file)}.')
         profiles = _metadata(file[_PROFILES], row_columns(fields), siginfo, ('sig_id',), path)
         readouts = _metadata(file[_READOUTS], readout_columns(fields), geneinfo, ('gene_id', 'pr_gene_id'), path)
         matrix = file[_MATRIX]
@@ -57,7 +57,7 @@ def read_gctx(
 def _metadata(
     group: h5py.Group, used: Sequence[str], tables: str | Sequence[str], keys: Sequence[str], path: str
 ) -> pd.DataFrame:
-    """The used columns on each of the file's ids, from the file or the tables."""
+    """The columns that are used, a line for each id of the file, from the file itself or from the tables."""
     ids = texts(pd.Index(group['id'][:]))
     if tables:
         return typed(look_up(ids, [name for name in used if name not in ('index', *keys)], tables, keys, path))

@@ -1,4 +1,4 @@
-"""AnnData's h5ad files, of anndata 0.5 to 0.13; only the parts that are needed are read."""
+"""Reader of AnnData's h5ad files, as anndata 0.5 to 0.13 writes them; only the parts that are needed are read."""
 
 import warnings
 from typing import Any
@@ -15,20 +15,22 @@ from perturbjax.readers.table import screen_name
 from perturbjax.screens.measurements import Measurements
 
 
-def read_h5ad(path: str, fields: Fields, layer: str = '') -> Measurements:
-    """The rows of an h5ad file that `fields` choose; sparse values stay sparse, and large ones in the file.
+def read_h5ad_screen(path: str, fields: Fields, layer: str = '') -> Measurements:
+    """The rows of an h5ad file that `fields` choose.
+
+    Sparse values stay sparse, and large values stay in the file until they are averaged.
 
     Args:
       path: the file.
-      fields: which column of obs and var says what.
-      layer: `''` for X, `'raw'` for raw.X with its own var, else the layer of that name.
+      fields: which columns of obs and var give the names.
+      layer: `''` for X, `'raw'` for raw.X with its own var, or the name of a layer.
 
     Raises:
-      InputError: it is no h5ad file, or lacks the layer or a column; values that are no numbers.
+      InputError: the file is not h5ad, it lacks the layer or a column, or the values are not numbers.
     """
     with open_hdf5(path, 'h5ad') as file, warnings.catch_warnings():
         warnings.simplefilter('ignore', anndata.OldFormatWarning)
-        values, var = _places(file, path, layer)
+        values, var = _keys(file, path, layer)
         obs_table, var_table = _read_table(file, 'obs', path), _read_table(file, var, path)
         rows = select(obs_table, fields.where, path, 'data.fields.where')
         columns = select(var_table, fields.readout_where, path, 'data.fields.readout_where')
@@ -47,10 +49,10 @@ def read_var(path: str) -> pd.DataFrame:
         return _read_table(file, 'var', path)
 
 
-def _places(file: h5py.File, path: str, layer: str) -> tuple[str, str]:
-    """Where the values stand, and the table of their readouts; anndata 0.5 wrote raw/X as `raw.X`."""
+def _keys(file: h5py.File, path: str, layer: str) -> tuple[str, str]:
+    """The keys of the values and of the table of their readouts in the file; anndata 0.5 wrote raw/X as `raw.X`."""
     if 'obs' not in file or 'var' not in file:
-        raise InputError(f'{path}: is no h5ad file, it has no obs and var; there are {listed(file)}.')
+        raise InputError(f'{path}: this is not an h5ad file; it has no obs and var, but {listed(file)}.')
     candidates = [(f'layers/{layer}', 'var')] if layer else [('X', 'var')]
     if layer == 'raw':
         candidates = [('raw/X', 'raw/var'), ('raw.X', 'raw.var'), *candidates]
@@ -71,11 +73,11 @@ def _read_element(file: h5py.File, key: str, path: str) -> Any:
 
 
 def _read_table(file: h5py.File, key: str, path: str) -> pd.DataFrame:
-    """obs or var; anndata 0.5 wrote them as records, with the categories in uns."""
+    """The table obs or var; anndata 0.5 wrote them as records, with the categories in uns."""
     if isinstance(file[key], h5py.Group):
         return _read_element(file, key, path)
     if file[key].dtype.names is None:
-        raise InputError(f'{path}: {key} is no table, as an h5ad file has it, but {file[key].dtype} values.')
+        raise InputError(f'{path}: {key} should be a table in an h5ad file, but has {file[key].dtype} values.')
     table = pd.DataFrame.from_records(file[key][:])
     table = table.set_index(table.columns[0])
     for name in table.columns:

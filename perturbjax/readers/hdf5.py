@@ -1,4 +1,4 @@
-"""Values in HDF5 files, dense or compressed sparse: only what is chosen is read, a block at a time."""
+"""Values in HDF5 files, dense or compressed sparse; only what is chosen is read, block by block."""
 
 import contextlib
 import functools
@@ -16,16 +16,16 @@ from perturbjax.readers.naming.columns import text
 from perturbjax.readers.table import finite, screen_name
 from perturbjax.screens.blocks import ENTRIES, Block, Stored, Values, edges, whole
 
-# What takes less memory is read at once, in bytes; all else stays in its file.
+# Values that need less memory than this, in bytes, are read at once; others stay in their file.
 AT_ONCE = 2**28
-# Values of a dense matrix that are read to choose from, at most.
+# How many values of a dense matrix are read at most, before the chosen ones are taken from them.
 _SLAB = 2**25
 _BY_ROWS, _BY_COLUMNS = 'csr', 'csc'
 
 
 @contextlib.contextmanager
 def open_hdf5(path: str, kind: str) -> Iterator[h5py.File]:
-    """The open HDF5 file; what h5py has to complain of, then or later, becomes an InputError."""
+    """Opens an HDF5 file; an error of h5py, on opening or later, becomes an InputError that names the format `kind`."""
     if not pathlib.Path(path).is_file():
         raise InputError(f'{path}: there is no such file.')
     try:
@@ -37,24 +37,29 @@ def open_hdf5(path: str, kind: str) -> Iterator[h5py.File]:
 
 
 def compression(values: h5py.Dataset | h5py.Group) -> str:
-    """`csr` or `csc` where the values are sparse, as anndata writes them since 0.5; `''` for all else."""
+    """`csr` or `csc` where the values are sparse, as anndata has written them since 0.5; `''` for anything else."""
     encoding = values.attrs.get('h5sparse_format', values.attrs.get('encoding-type', ''))
     form = text(encoding).removesuffix('_matrix')
     return form if isinstance(values, h5py.Group) and form in (_BY_ROWS, _BY_COLUMNS) else ''
 
 
 def shape(values: h5py.Dataset | h5py.Group) -> tuple[int, ...]:
-    """The shape of a data set or of a compressed sparse matrix; `()` for all else."""
+    """The shape of a data set or of a compressed sparse matrix; `()` for anything else."""
     if compression(values):
         return tuple(map(int, values.attrs.get('h5sparse_shape', values.attrs.get('shape', ()))))
     return getattr(values, 'shape', None) or ()
 
 
 def choose(values: h5py.Dataset | h5py.Group, path: str, kind: str, rows: np.ndarray, columns: np.ndarray) -> Values:
-    """`values[rows][:, columns]` as float32, for sorted positions: in memory, or where that is much, `Stored`.
+    """`values[rows][:, columns]` as float32, in memory, or as `Stored` where they are large.
 
-    Infinities of a dense block are taken as not measured, with a warning. Raises InputError, when the
-    values are read, where a sparse block holds NaN or an infinity.
+    Infinite values of a dense block are taken as not measured, with a warning. When the values are read,
+    NaN or infinite values in a sparse block raise InputError.
+
+    Args:
+      values: an array or a compressed sparse matrix in a file.
+      path, kind: of the file and its format.
+      rows, columns: sorted positions.
     """
     read = functools.partial(_read, path, kind, values.name, rows, columns)
     stored = Stored((len(rows), len(columns)), read, compression(values) == _BY_COLUMNS)
@@ -62,7 +67,7 @@ def choose(values: h5py.Dataset | h5py.Group, path: str, kind: str, rows: np.nda
 
 
 def _size(values: h5py.Dataset | h5py.Group, rows: np.ndarray, columns: np.ndarray) -> int:
-    """Memory for what is chosen, in bytes, at most."""
+    """An upper bound of the memory for what is chosen, in bytes."""
     if not compression(values):
         return 4 * len(rows) * len(columns)
     chosen = columns if compression(values) == _BY_COLUMNS else rows
@@ -85,46 +90,48 @@ def _read(path: str, kind: str, key: str, rows: np.ndarray, columns: np.ndarray)
 
 
 def _dense(matrix: h5py.Dataset, rows: np.ndarray, columns: np.ndarray) -> Iterator[Block]:
-    """Blocks of rows, read from the first chosen column to the last."""
+    """Blocks of rows; all columns from the first chosen one to the last are read."""
     left, right = int(columns[0]), int(columns[-1]) + 1
     step = _step(matrix, len(columns), right - left)
-    for place, start, stop in _spans(rows, np.arange(0, matrix.shape[0] + step, step)):
+    for chosen, start, stop in _spans(rows, np.arange(0, matrix.shape[0] + step, step)):
         slab = matrix[start:stop, left:right]
-        yield Block(place, slice(0, len(columns)), slab[np.ix_(rows[place] - start, columns - left)])
+        yield Block(chosen, slice(0, len(columns)), slab[np.ix_(rows[chosen] - start, columns - left)])
 
 
 def _step(matrix: h5py.Dataset, chosen: int, width: int) -> int:
-    """The rows of a block; whole chunks if they fit in memory, for each part of a chunk costs as much as all of it."""
+    """How many rows a block has. They make whole chunks if those fit in memory, because a part costs as much."""
     chunk = matrix.chunks[0] if matrix.chunks else 1
     step = max(1, min(ENTRIES // chosen, _SLAB // width))
     return step - step % chunk if step > chunk else chunk if chunk * width <= _SLAB else step
 
 
 def _sparse(group: h5py.Group, rows: np.ndarray, columns: np.ndarray) -> Iterator[Block]:
-    """Blocks of rows of CSR, or of columns of CSC, which is the CSR of the transposed matrix."""
+    """Blocks of rows of CSR, or of columns of CSC, which is CSR of the transposed matrix."""
     by_columns, indptr = compression(group) == _BY_COLUMNS, group['indptr'][:]
     rises = len(indptr) and indptr[0] == 0 and (np.diff(indptr) >= 0).all()
     if not rises or not indptr[-1] == len(group['data']) == len(group['indices']):
         raise OSError(f'{group.name}: the parts of the sparse block do not fit')
     major, minor = (columns, rows) if by_columns else (rows, columns)
     width = shape(group)[0 if by_columns else 1]
-    for place, start, stop in _spans(major, edges(indptr)):
+    for chosen, start, stop in _spans(major, edges(indptr)):
         first, last = indptr[start], indptr[stop]
         arrays = group['data'][first:last], group['indices'][first:last], indptr[start : stop + 1] - first
         try:
             block = scipy.sparse.csr_matrix(arrays, shape=(stop - start, width))
-            block.check_format(full_check=True)  # scipy's own code would read and write outside its arrays
+            block.check_format(full_check=True)  # without it scipy would read and write outside its arrays
         except ValueError as error:
-            raise OSError(error) from error  # the arrays do not fit together: damage, as h5py would call it
+            raise OSError(error) from error  # the arrays do not fit together: the file is damaged, as h5py reports it
         block = block if len(minor) == width else block[:, minor]
-        block = block[major[place] - start] if place.stop - place.start < stop - start else block
+        block = block[major[chosen] - start] if chosen.stop - chosen.start < stop - start else block
         whole_minor = slice(0, len(minor))
-        yield Block(whole_minor, place, block.T) if by_columns else Block(place, whole_minor, block)
+        yield Block(whole_minor, chosen, block.T) if by_columns else Block(chosen, whole_minor, block)
 
 
 def _spans(chosen: np.ndarray, cuts: np.ndarray) -> Iterator[tuple[slice, int, int]]:
-    """Between each two cuts: which of the sorted `chosen` positions lie there, and from where to where they reach."""
-    places = np.searchsorted(chosen, cuts)
-    for first, last in itertools.pairwise(places):
+    """For each two neighbouring cuts that have chosen positions between them, those positions.
+
+    Yields the slice of `chosen` that lies there, its first position, and its last position + 1.
+    """
+    for first, last in itertools.pairwise(np.searchsorted(chosen, cuts)):
         if first < last:
             yield slice(int(first), int(last)), int(chosen[first]), int(chosen[last - 1]) + 1

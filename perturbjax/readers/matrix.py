@@ -1,4 +1,4 @@
-"""Matrices of pairs: one readout of every gene with every other, beside a table of the genes alone."""
+"""Reader of a matrix of gene pairs: one readout of every gene with every other, with a table of single genes."""
 
 import numpy as np
 import pandas as pd
@@ -11,39 +11,41 @@ from perturbjax.readers.table import finite, read_matrix, screen_name
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.vocabulary import token
 
-# What the two halves of a matrix may be to each other.
+# What the halves above and below the diagonal are to each other.
 _HALVES = ('mirrored', 'replicates')
 
 
-def read_pairs(
+def read_pair_matrix(
     path: str, fields: Fields, singles: str, single: str = '', halves: str = 'mirrored', readout: str = 'value'
 ) -> Measurements:
-    """The pairs of a square table, by gene names on both sides, and the genes alone: one row for each.
+    """The gene pairs in a square table, and the single genes in another one: a row for each.
 
-    The diagonal, a gene with itself, is left out, and so are empty cells. `fields` find the names of
+    The diagonal, which is a gene with itself, and empty cells are left out. `fields` finds the names of
     genes and pairs (`A`, `A+B`) in the column `perturbation`.
 
     Args:
-      path: the matrix; its first column holds the names of the lines.
-      fields: which column says what; no column tells the context, so `context_name` is needed.
-      singles: a table of the genes alone, their names in its first column.
-      single: the column of their values there; `''` where there is no other.
-      halves: `mirrored`: the cells of A with B and of B with A are the same measurement, or one is
-        empty; `replicates`: each is a measurement, and a row, of its own.
-      readout: what was measured, by name.
+      path: the matrix; its first column names the lines.
+      fields: which columns give the names. No column gives the context, so `context_name` is needed.
+      singles: the table of single genes; its first column names them.
+      single: the column of their values; `''` where the table has only one.
+      halves: with `mirrored`, the cells (A, B) and (B, A) are the same measurement, or one of them is
+        empty; with `replicates`, each cell is a measurement and a row of its own.
+      readout: the name of what was measured.
 
     Raises:
-      InputError: a matrix with other names on its lines than on its columns, or mirrored with two
-        values for a pair; no table of singles; values that are no numbers.
+      InputError: lines and columns have different names, a mirrored pair has two values, the table of
+        singles is missing, or a value is not a number.
     """
     if halves not in _HALVES:
         raise InputError(f'data.halves: no such choice {halves!r}; {did_you_mean(halves, _HALVES)}')
     if not singles:
-        raise InputError(f'{path}: data.singles: name the table of the genes alone.')
+        raise InputError(f'{path}: data.singles: name the table of the single genes.')
     matrix, alone = _square(_named(path), path), _singles(_named(singles), single, singles)
     lacking = [name for name in matrix.index if name not in alone.index]
     if lacking:
-        logging.warning('%s: %d genes of the pairs are not there alone: %s.', singles, len(lacking), listed(lacking))
+        logging.warning(
+            '%s: %d genes of the pairs are not among the single genes: %s.', singles, len(lacking), listed(lacking)
+        )
     values = pd.concat([alone, _pairs(matrix, halves, path)])
     table, readouts = pd.DataFrame({'perturbation': values.index}), pd.DataFrame(index=[readout])
     rows = select(table, fields.where, path, 'data.fields.where')
@@ -53,13 +55,15 @@ def read_pairs(
 
 
 def _named(path: str) -> pd.DataFrame:
-    """The table by the names in its first column."""
+    """The table, with the names in its first column as its index."""
     table = read_matrix(path)
     table = table.set_index(table.columns[0]) if isinstance(table.index, pd.RangeIndex) else table
     names = texts(table.index)
     if '' in names:
-        raise InputError(f'{path}: the first column must name every line, but {(names == "").sum()} have no name.')
-    # A plus in a gene's own name would read as a pair.
+        raise InputError(
+            f'{path}: the first column must name every line, but {(names == "").sum()} lines have no name.'
+        )
+    # A plus in the name of a gene would be read as a pair.
     table.index = pd.Index(map(token, names), dtype=object)
     twice = table.index[table.index.duplicated()]
     if len(twice):
@@ -73,14 +77,14 @@ def _square(table: pd.DataFrame, path: str) -> pd.DataFrame:
     one_sided = set(table.index) ^ set(table.columns)
     if one_sided:
         raise InputError(
-            f'{path}: a matrix of pairs has the same names on lines and columns, but '
-            f'{listed(sorted(one_sided))} only on one side.'
+            f'{path}: lines and columns of a matrix of pairs must have the same names, but '
+            f'{listed(sorted(one_sided))} are only on one side.'
         )
     return _numbers(table, path)[table.index]
 
 
 def _pairs(matrix: pd.DataFrame, halves: str, path: str) -> pd.Series:
-    """The filled cells off the diagonal, by the name of the pair; of mirrored halves one."""
+    """The filled cells off the diagonal, by the name of the pair; each pair once if the halves are mirrored."""
     names, values = matrix.index, matrix.to_numpy()
     if halves == 'mirrored':
         two = ~np.isclose(values, values.T) & ~np.isnan(values) & ~np.isnan(values.T)
@@ -97,7 +101,7 @@ def _pairs(matrix: pd.DataFrame, halves: str, path: str) -> pd.Series:
 
 
 def _singles(table: pd.DataFrame, single: str, path: str) -> pd.Series:
-    """The value of each gene alone, where there is one."""
+    """The value of each single gene, where there is one."""
     if not single and len(table.columns) != 1:
         raise InputError(f'{path}: data.single: name the column of the values; there are {listed(table.columns)}.')
     column = find_column(table, single or table.columns[0], path, 'data.single')
@@ -105,13 +109,13 @@ def _singles(table: pd.DataFrame, single: str, path: str) -> pd.Series:
 
 
 def _numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    """The table as float64; raises InputError naming the first value that is no number."""
+    """The table as float64; raises InputError, naming the first value that is not a number."""
     numbers = table.apply(pd.to_numeric, errors='coerce').astype(np.float64)
     wrong = (numbers.isna() & table.notna()).to_numpy()
     if wrong.any():
         line, column = np.argwhere(wrong)[0]
         raise InputError(
             f'{path}: {table.index[line]} has {table.iloc[line, column]!r} in the column '
-            f'{table.columns[column]!r}, which is no number; mend it.'
+            f'{table.columns[column]!r}, which is not a number; correct it.'
         )
     return numbers

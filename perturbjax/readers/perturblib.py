@@ -1,8 +1,7 @@
-"""perturblib's long tables, and its names of perturbations and readouts, there and back.
+"""Reader of perturblib's long tables, and the conversion of its names to ours and back.
 
-The form: `perturb_lib.data.access`. A context is a folder with `shard_000000.parquet` and so on
-beside `metadata.parquet` and `info.json`; the columns are context, perturbation, readout and value,
-with a row for every cell.
+Their form is defined in `perturb_lib.data.access`. A context is a folder with `shard_000000.parquet` and
+so on, `metadata.parquet` and `info.json`. The columns are context, perturbation, readout and value.
 """
 
 import dataclasses
@@ -11,10 +10,11 @@ import re
 
 import numpy as np
 
+from perturbjax.readers.long import arrange
 from perturbjax.readers.naming.fields import COMPOUND, Fields
-from perturbjax.readers.table import arrange, read_shards
+from perturbjax.readers.table import read_shards
 from perturbjax.screens.measurements import Measurements
-from perturbjax.screens.vocabulary import CONTROL, combine, parts, perturbation_type, target, token
+from perturbjax.screens.vocabulary import CONTROL, combine, parts, perturbation_type, target_gene, token
 
 CONTROL_SYMBOL = 'Control'
 TRANSCRIPT = 'Transcriptome_'
@@ -23,16 +23,17 @@ _DOSED = re.compile(r'.+-\d+(\.\d+)?[pnuµm]?M')
 
 
 def read_perturblib(path: str, fields: Fields, value: str = 'value') -> Measurements:
-    """A table of perturblib's, or a folder of its shards, with our names.
+    """A table of perturblib, or a folder of its shards, with our names.
 
     `Control` becomes `control`, the compound `NAME-10uM` becomes `Compound_NAME-10uM`, and the readout
     `Transcriptome_GENE` becomes `GENE`.
 
     Args:
-      path: a .parquet (or text) file, or a folder, of which the files `shard_*` count if there are any.
-      fields, value: as of `table.read_long`.
+      path: a .parquet (or text) file, or a folder. Where a folder has files `shard_*`, only they are read.
+      fields, value: as in `long.read_long`.
 
-    Raises InputError as `read_long` does.
+    Raises:
+      InputError: as `long.read_long` does.
     """
     rows = arrange(
         read_shards(path, 'shard_*' if any(pathlib.Path(path).glob('shard_*')) else '*'), fields, value, path
@@ -46,7 +47,7 @@ def read_perturblib(path: str, fields: Fields, value: str = 'value') -> Measurem
 
 
 def our_perturbation(symbol: str) -> str:
-    """Our name for one part of perturblib's."""
+    """Our name for one part of a perturbation in perturblib."""
     if symbol == CONTROL_SYMBOL:
         return CONTROL
     is_compound = not perturbation_type(symbol) and _DOSED.fullmatch(symbol)
@@ -54,8 +55,8 @@ def our_perturbation(symbol: str) -> str:
 
 
 def their_perturbation(name: str) -> str:
-    """perturblib's name for one part of ours; perturblib splits at every `+`, so that is `%2B` there."""
+    """perturblib's name for one part of ours. It splits at every `+`, so a `+` in a name becomes `%2B`."""
     if name == CONTROL:
         return CONTROL_SYMBOL
     is_compound = perturbation_type(name) == COMPOUND and _DOSED.fullmatch(name)
-    return (target(name) if is_compound else name).replace('+', '%2B')
+    return (target_gene(name) if is_compound else name).replace('+', '%2B')

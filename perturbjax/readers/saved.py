@@ -1,4 +1,4 @@
-"""Screens that `interop.screens` wrote: profiles as they are, not averaged again, with all that is known of them."""
+"""Reader of screens that `interop.screens` wrote: complete profiles, which are not averaged again."""
 
 import warnings
 
@@ -12,7 +12,7 @@ from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.vocabulary import combine, parts
 
-# What a file holds beside X, context and perturbation.
+# What a file has besides X, context and perturbation.
 CELLS = 'cells'
 ERROR = 'standard_error'
 HALVES = ('first_half', 'second_half')
@@ -20,9 +20,9 @@ ABOUT = ('screen', 'scale')
 
 
 def read_saved(path: str) -> tuple[Measurements, str]:
-    """The profiles of a saved screen, equal to the bit, and their scale.
+    """The profiles of a saved screen, equal to the bit to those written, and their scale.
 
-    Raises InputError where it is no such file, is damaged, or was changed so that its parts do not fit.
+    Raises InputError where the file is something else or damaged, or was changed so that its parts do not fit.
     """
     data = _read(path)
     lacking = [f'uns[{name!r}]' for name in ABOUT if name not in data.uns]
@@ -46,24 +46,24 @@ def read_saved(path: str) -> tuple[Measurements, str]:
 
 def _read(path: str) -> anndata.AnnData:
     with open_hdf5(path, 'a saved screen'), warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of names that a changed file may hold twice
+        warnings.simplefilter('ignore')  # anndata warns of repeated names
         try:
             return anndata.read_h5ad(path)
         except Exception as error:  # anndata's own errors have no public base class
             reason = str(error).partition('\n')[0]
-            raise InputError(f'{path}: cannot be read as a saved screen, it is damaged ({reason}).') from error
+            raise InputError(f'{path}: cannot be read as a saved screen, because it is damaged ({reason}).') from error
 
 
 def _block(data: anndata.AnnData, layer: str | None, path: str) -> np.ndarray:
-    """X, or a layer, `[N, M]`."""
+    """X, or that layer, `[N, M]`."""
     values = data.X if layer is None else data.layers[layer]
     if not isinstance(values, np.ndarray) or values.dtype.kind != 'f':
-        raise InputError(f'{path}: {layer or "X"} of a saved screen must be dense numbers; save it anew.')
+        raise InputError(f'{path}: {layer or "X"} of a saved screen must be dense numbers; save the screen again.')
     return values
 
 
 def _cells(data: anndata.AnnData, path: str) -> np.ndarray:
     cells = data.obs[CELLS].to_numpy()
     if cells.dtype.kind not in 'iu' or (cells < 1).any():
-        raise InputError(f'{path}: {CELLS!r} of a saved screen must be whole numbers from 1; save it anew.')
+        raise InputError(f'{path}: {CELLS!r} of a saved screen must be whole numbers from 1; save the screen again.')
     return cells.astype(np.int32)

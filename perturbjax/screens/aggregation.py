@@ -1,6 +1,6 @@
-"""Rows to profiles: normalise counts, then average the rows of each (context, perturbation).
+"""From rows to profiles: normalise counts, then average the rows of each (context, perturbation).
 
-Sums run over blocks of rows, so the memory needed is that of the profiles, not of the rows.
+Sums run over blocks of rows, so the memory needed grows with the profiles and not with the rows.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from perturbjax.screens.measurements import Measurements
 
 
 class Entries(NamedTuple):
-    """Values of N rows by M readouts with their places, each `[E]`; where a sparse block has none, it is 0."""
+    """E values of N rows by M readouts, with their row and column, each `[E]`; what a sparse block leaves out is 0."""
 
     row: np.ndarray
     column: np.ndarray
@@ -26,13 +26,13 @@ class Entries(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums over the rows in both halves of P profiles by M readouts.
+    """Sums over the rows behind P profiles by M readouts, for each half of the rows.
 
     Attributes:
-      rows: their number, `[2, P, 1]`.
+      rows: the number of rows, `[2, P, 1]`.
       missing: how many of them were not measured, `[2, P, M]`.
-      total: of the values, `[2, P, M]`.
-      squares: of the values squared, both halves together, `[P, M]`.
+      total: the sum of the values, `[2, P, M]`.
+      squares: the sum of the squared values, over both halves, `[P, M]`.
     """
 
     rows: np.ndarray
@@ -45,29 +45,30 @@ def average(
     measurements: Measurements,
     counts: bool = False,
     target_sum: float = 1e4,
-    missing: tuple[float, ...] = (),
+    missing_values: tuple[float, ...] = (),
     duplicate_seed: int = 0,
 ) -> Measurements:
-    """One profile per (context, perturbation): the mean over its rows, with what is known of its error.
+    """One profile per (context, perturbation): the mean over its rows, and its error.
 
     Args:
-      measurements: N rows; a sparse block is never made dense, one that stays in its file never read whole.
-      counts: the values are raw counts: each row is scaled to `target_sum`, then ln(1 + x).
-      missing: values that stand for "not measured", such as a floor.
-      duplicate_seed: which rows make which half.
+      measurements: N rows. Sparse values are never made dense, and values in a file are never read whole.
+      counts: the values are raw counts; each row is scaled to the sum `target_sum`, then ln(1 + x) is taken.
+      target_sum: see `counts`.
+      missing_values: values that stand for "not measured", such as a floor.
+      duplicate_seed: of the random choice of the rows that make each half.
 
     Returns:
-      Measurements with `cells`, and with `standard_error` and `halves` where a profile has
-      more than one row (None where none has). Sorted by context, then perturbation.
+      Measurements with `cells`, and with `standard_error` and `halves` unless every profile has only
+      one row. Sorted by context, then by perturbation.
 
     Raises:
-      InputError: counts are expected, but negative values or fractions found.
+      InputError: `counts` is set, but there are negative values or fractions.
     """
     rows = pd.DataFrame({'context': measurements.context, 'perturbation': measurements.perturbation})
     groups = rows.groupby(['context', 'perturbation'], sort=True, observed=True)
     profile, names = groups.ngroup().to_numpy(), groups.size()
     cells = names.to_numpy()
-    entries = _entries(measurements, missing)
+    entries = _entries(measurements, missing_values)
     if counts:
         entries = _log_normalised(entries, measurements, target_sum)
     sums = _sum(entries, profile, _second_half(profile, duplicate_seed), (len(cells), len(measurements.readout)))
@@ -84,14 +85,17 @@ def average(
     )
 
 
-def _entries(measurements: Measurements, missing: tuple[float, ...] = ()) -> Iterator[Entries]:
-    """All values block by block; NaN where one of the `missing` stands (to 5 digits: files and users round them)."""
+def _entries(measurements: Measurements, missing_values: tuple[float, ...] = ()) -> Iterator[Entries]:
+    """All values, block by block; the `missing_values` become NaN.
+
+    They are compared to 5 digits, because files and users round them.
+    """
     for block in blocks(measurements.values, measurements.name):
         row, column, value = _listed(block)
-        if missing and scipy.sparse.issparse(block.values):
-            raise InputError('data.missing: a sparse block has no missing values; leave it empty.')
-        if missing:
-            value[np.isclose(value[:, None], np.array(missing), rtol=1e-5).any(axis=1)] = np.nan
+        if missing_values and scipy.sparse.issparse(block.values):
+            raise InputError('data.missing_values: a sparse block cannot have missing values; leave the setting empty.')
+        if missing_values:
+            value[np.isclose(value[:, None], np.array(missing_values), rtol=1e-5).any(axis=1)] = np.nan
         yield Entries(row, column, value)
 
 
@@ -108,7 +112,7 @@ def _listed(block: Block) -> Entries:
 
 
 def _log_normalised(entries: Iterator[Entries], measurements: Measurements, target_sum: float) -> Iterator[Entries]:
-    """ln(1 + target_sum * count / total of the row); a row without any count stays 0."""
+    """ln(1 + target_sum * count / total of the row); a row without counts stays 0."""
     name, rows = measurements.name, len(measurements.context)
     stored = measurements.values
     totals = _totals(measurements) if isinstance(stored, Stored) and stored.by_columns else None
@@ -123,7 +127,7 @@ def _log_normalised(entries: Iterator[Entries], measurements: Measurements, targ
 
 
 def _totals(measurements: Measurements) -> np.ndarray:
-    """The sum of each row `[N]`, for blocks that do not have whole rows."""
+    """The sum of each row `[N]`; needed where a block does not have whole rows."""
     rows = len(measurements.context)
     return sum((np.bincount(each.row, each.value, rows) for each in _entries(measurements)), np.zeros(rows))
 
@@ -133,12 +137,12 @@ def _check_counts(values: np.ndarray, name: str) -> None:
     if wrong.size:
         raise InputError(
             f'{name}: data.counts is set, but {wrong.size} values are no counts, such as {wrong[0]:g}; '
-            'give the raw counts, or set data.counts=False for values that are normalised already.'
+            'give the raw counts, or set data.counts=False for values that are already normalised.'
         )
 
 
 def _second_half(profile: np.ndarray, seed: int) -> np.ndarray:
-    """A random half (the smaller, where odd) of each profile's rows, bool `[rows]`."""
+    """A random half of each profile's rows, the smaller one where their number is odd, bool `[N]`."""
     shuffled = np.random.default_rng(seed).permutation(len(profile))
     ordered = shuffled[np.argsort(profile[shuffled], kind='stable')]
     rank = pd.Series(profile[ordered]).groupby(profile[ordered]).cumcount().to_numpy()
@@ -148,24 +152,31 @@ def _second_half(profile: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _sum(entries: Iterator[Entries], profile: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> Sums:
-    """Sums for `shape` profiles x readouts; `profile` and `second` tell of each row its profile and its half."""
+    """The sums of all entries, by profile and half.
+
+    Args:
+      entries: all values.
+      profile: of each row `[N]`.
+      second: whether a row is in the second half, bool `[N]`.
+      shape: P and M.
+    """
     half = np.where(second, shape[0], 0) + profile
     rows = np.bincount(half, minlength=2 * shape[0]).reshape(2, shape[0], 1)
     sums = Sums(rows, np.zeros((2, *shape), np.int32), np.zeros((2, *shape)), np.zeros(shape))
     missing, total, squares = (each.reshape(-1) for each in sums[1:])
     for row, column, value in entries:
-        place = half[row] * shape[1] + column
+        index = half[row] * shape[1] + column  # into the flattened [2, P, M]
         known = ~np.isnan(value)
         if not known.all():
-            np.add.at(missing, place[~known], 1)
-            place, value = place[known], value[known]
-        np.add.at(total, place, value)
-        np.add.at(squares, np.where(place < squares.size, place, place - squares.size), value**2)
+            np.add.at(missing, index[~known], 1)
+            index, value = index[known], value[known]
+        np.add.at(total, index, value)
+        np.add.at(squares, np.where(index < squares.size, index, index - squares.size), value**2)
     return sums
 
 
 def _means(sums: Sums) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and its standard error over each profile's measured rows `[P, M]`, and both halves' `[2, P, M]`; float32."""
+    """The mean of each profile's measured rows and its error `[P, M]`, and both halves' means `[2, P, M]`; float32."""
     profiles, readouts = sums.squares.shape
     mean, error = (np.empty(sums.squares.shape, np.float32) for _ in range(2))
     halves = np.empty(sums.total.shape, np.float32)

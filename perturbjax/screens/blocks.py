@@ -1,4 +1,4 @@
-"""Values too large for memory stay in their file; whether they do or not, they are worked on a block at a time."""
+"""Values block by block, whether they are in memory or, where they are too large for it, still in their file."""
 
 import dataclasses
 import itertools
@@ -10,9 +10,9 @@ import scipy.sparse
 
 from perturbjax.progress import bar
 
-# The entries of a block: some 100 MB, with all that is computed from them.
+# Entries of a block. With all that is computed from them they take about 100 MB.
 ENTRIES = 2**21
-# Less than this is not worth a progress bar, in seconds.
+# A progress bar is shown only for what takes longer, in seconds.
 _SOON = 3
 
 
@@ -20,7 +20,7 @@ class Block(NamedTuple):
     """Some rows by some columns of a larger `[N, M]`.
 
     Attributes:
-      rows, columns: where the block lies; one of the two is all of them.
+      rows, columns: the position of the block; it has either all rows or all columns.
       values: dense (NaN = not measured) or scipy sparse (zeros are measured).
     """
 
@@ -31,12 +31,12 @@ class Block(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """Values `[N, M]` that stay in a file, in place of an array in `Measurements`.
+    """Values `[N, M]` that stay in a file; `Measurements` can hold them in place of an array.
 
     Attributes:
       shape: N and M.
-      read: gives all blocks in order, from the file, each time it is called.
-      by_columns: a block has all rows of some columns, not all columns of some rows.
+      read: reads all blocks from the file, in order, each time it is called.
+      by_columns: whether a block has all rows of some columns, instead of all columns of some rows.
     """
 
     shape: tuple[int, int]
@@ -48,7 +48,7 @@ Values: TypeAlias = Any  # np.ndarray, scipy.sparse.csr_matrix or Stored
 
 
 def blocks(values: Values, title: str) -> Iterator[Block]:
-    """The values block by block, with a progress bar of that title where it takes long."""
+    """The values block by block, with a progress bar of that title if it takes long."""
     rows, columns = values.shape
     with bar(title, rows * columns, unit=' values', delay=_SOON) as progress:
         for block in values.read() if isinstance(values, Stored) else _cut(values):
@@ -57,7 +57,7 @@ def blocks(values: Values, title: str) -> Iterator[Block]:
 
 
 def whole(values: Values, title: str = 'reading') -> np.ndarray | scipy.sparse.csr_matrix:
-    """The values in memory, dense or CSR as they are stored; with a progress bar as `blocks`."""
+    """The values in memory, dense or CSR as they are stored; with a progress bar as in `blocks`."""
     if not isinstance(values, Stored):
         return values
     found = blocks(values, title)
@@ -72,7 +72,11 @@ def whole(values: Values, title: str = 'reading') -> np.ndarray | scipy.sparse.c
 
 
 def edges(indptr: np.ndarray) -> np.ndarray:
-    """Where to cut rows, of which row i has the entries `indptr[i]:indptr[i + 1]`, into blocks: first 0, last N."""
+    """Where to cut N rows into blocks: row numbers, the first 0 and the last N.
+
+    Args:
+      indptr: row i has the entries `indptr[i]:indptr[i + 1]`, as in CSR, `[N + 1]`.
+    """
     inside = np.searchsorted(indptr, np.arange(ENTRIES, indptr[-1], ENTRIES))
     return np.unique(np.concatenate([[0], inside, [len(indptr) - 1]]))
 

@@ -1,4 +1,4 @@
-"""Named rows, as a file holds them: what every reader returns and what becomes a Screen."""
+"""Rows with names, as a file holds them: what every reader returns, and what a Screen is made of."""
 
 import dataclasses
 
@@ -10,18 +10,18 @@ from perturbjax.screens.blocks import Values
 
 @dataclasses.dataclass(frozen=True)
 class Measurements:
-    """N rows (cells, wells, signatures or profiles) by M readouts, with names on every axis.
+    """N rows (cells, wells, signatures or profiles) by M readouts, with names on all axes.
 
     Attributes:
-      name: of the screen; also names it in outputs.
-      values: `[N, M]`, dense (NaN = not measured), scipy CSR (zeros are measured), or `blocks.Stored`, which
-        stays in its file until rows are averaged to profiles; `blocks.whole` reads it.
+      name: of the screen, also in outputs.
+      values: `[N, M]`: dense (NaN = not measured), scipy CSR (zeros are measured), or `blocks.Stored`, which
+        leaves the values in their file until rows are averaged to profiles. `blocks.whole` loads them.
       context: names `[N]`.
       perturbation: names `[N]` as `vocabulary.combine` writes them; control is `control`.
-      readout: names `[M]`, each once.
+      readout: names `[M]`, all different.
       cells: how many rows were averaged into each profile, `[N]`.
-      standard_error: of the mean over those rows, `[N, M]`; NaN where there is one row.
-      halves: the means of two random halves of those rows, `[2, N, M]`; NaN where there is one row.
+      standard_error: of the mean over those rows, `[N, M]`; NaN where there is only one row.
+      halves: the means of two random halves of those rows, `[2, N, M]`; NaN where there is only one row.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Measurements:
                 f'{len(self.perturbation)} perturbations and {len(self.readout)} readout names.'
             )
         if not rows or not columns:
-            raise InputError(f'{self.name}: no values: {rows} rows x {columns} readouts.')
+            raise InputError(f'{self.name}: there are no values, but {rows} rows x {columns} readouts.')
         names, counts = np.unique(self.readout.astype(str), return_counts=True)
         if (counts > 1).any():
             raise InputError(
                 f'{self.name}: readouts are named twice: {listed(names[counts > 1])}; '
-                'give each its own name, or choose another column for data.fields.readout.'
+                'give each a name of its own, or choose another column for data.fields.readout.'
             )

@@ -1,6 +1,6 @@
-"""What the rows behind profiles tell: their spread, how the rest of the context lies, and two halves.
+"""What is known from the rows behind profiles: their spread, the rest of the context, and two halves.
 
-It is all that is needed to say which readouts respond to a perturbation, and how well a repeat of
+This is all that is needed to say which readouts respond to a perturbation, and how well a repeat of
 the experiment would have predicted it.
 """
 
@@ -12,15 +12,16 @@ from perturbjax.screens.screen import Screen
 
 
 class Replicates(NamedTuple):
-    """Of N profiles by M readouts; NaN where it cannot be known.
+    """What is known from the rows behind N profiles by M readouts; NaN where something cannot be known.
 
-    The rest of a profile are all other rows of its context, control among them. `cells` counts a
-    profile's rows, whether or not they were measured in a readout.
+    The rest of a profile is all other rows of its context, including control.
 
     Attributes:
-      cells, control_cells: rows behind the profile and behind its context's control, `[N]`.
-      variance, control_variance: between those rows, `[N, M]`; NaN where there is one row.
-      rest_cells: `[N, M]`, rows of the rest that were measured.
+      cells: the number of rows behind the profile, measured in a readout or not, `[N]`.
+      control_cells: the number of rows behind the control of its context, `[N]`.
+      variance: between the rows of the profile, `[N, M]`; NaN where there is only one row.
+      control_variance: between the rows of control, `[N, M]`; NaN where there is only one row.
+      rest_cells: the number of measured rows in the rest, `[N, M]`.
       rest_mean, rest_variance: over those rows, `[N, M]`; NaN where there are fewer than two.
       first_half, second_half: the means of two random halves of the profile's rows, `[N, M]`.
     """
@@ -37,7 +38,7 @@ class Replicates(NamedTuple):
 
 
 def replicates(screen: Screen, rows: np.ndarray) -> Replicates:
-    """What is known of the profiles `rows` `[N]`, given as places in the screen."""
+    """What is known of some profiles of the screen; `rows` `[N]` are their positions in it."""
     own = screen.context[rows]
     of_context = [_of_context(screen, context, rows[own == context]) for context in np.unique(own)]
     back = np.argsort(np.argsort(own, kind='stable'), kind='stable')
@@ -49,14 +50,14 @@ def replicates(screen: Screen, rows: np.ndarray) -> Replicates:
 def _of_context(screen: Screen, context: int, rows: np.ndarray) -> tuple[np.ndarray, ...]:
     """All fields of `Replicates` but the halves, for rows of one context."""
     here = np.flatnonzero(screen.context == context)
-    place = np.searchsorted(here, rows)
+    position = np.searchsorted(here, rows)
     cells, variance = _cells(screen)[here], _variance(screen, here)
     rest = _rest(screen.values[here].astype(float), variance, cells[:, None])
-    # A context has one control profile, or none where the scale defines it.
+    # A context has one control profile, or none where control is 0 by definition.
     control = np.flatnonzero(screen.is_control[here])
     control_variance = variance[control[0]] if len(control) else np.full(variance.shape[1], np.nan)
     of_control = np.full(len(rows), cells[control].sum()), np.tile(control_variance, (len(rows), 1))
-    return cells[place], of_control[0], variance[place], of_control[1], *(each[place] for each in rest)
+    return cells[position], of_control[0], variance[position], of_control[1], *(each[position] for each in rest)
 
 
 def _cells(screen: Screen) -> np.ndarray:
@@ -64,17 +65,23 @@ def _cells(screen: Screen) -> np.ndarray:
 
 
 def _variance(screen: Screen, rows: np.ndarray) -> np.ndarray:
-    """Between the rows of each profile, `[rows, M]`; NaN where there is one."""
+    """The variance between the rows behind each profile, `[N, M]`; NaN where there is only one row."""
     if screen.standard_error is None:
         return np.full((len(rows), screen.values.shape[1]), np.nan)
     return screen.standard_error[rows].astype(float) ** 2 * _cells(screen)[rows, None]
 
 
 def _rest(values: np.ndarray, variance: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number, mean and variance of the rows of all other profiles, each `[N, M]`, from those of each profile."""
+    """The number, mean and variance of the rows of all other profiles, each `[N, M]`.
+
+    Args:
+      values: the means of the profiles of one context, `[N, M]`.
+      variance: between the rows of each profile, `[N, M]`.
+      cells: the number of rows of each profile, `[N, 1]`.
+    """
     measured = ~np.isnan(values)
     number = measured * cells
-    # Sums of squares lose digits away from 0.
+    # Sums of squares of values far from 0 lose digits.
     centre = np.sum(values, axis=0, where=measured) / np.maximum(measured.sum(axis=0), 1)
     shifted = np.where(measured, values - centre, 0)
     total = number * shifted

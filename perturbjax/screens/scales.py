@@ -1,4 +1,4 @@
-"""What the numbers of a screen mean. Declared by the user, written in every output, never guessed."""
+"""What the values of a screen mean. The user declares the scale; every output names it; it is never guessed."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,12 @@ from perturbjax.errors import InputError, did_you_mean
 
 
 class Scale(NamedTuple):
-    """A scale's unit, and what is known of control on it.
+    """A scale, and what it says about control.
 
-    `control_is_zero`: an unperturbed profile is 0 by definition, so control needs no row.
-    `control_has_level`: readouts can be ranked by their level in control (L2 over the top n).
+    Attributes:
+      unit: of the values.
+      control_is_zero: an unperturbed profile is 0 by definition, so a context needs no control row.
+      control_has_level: readouts can be ranked by their level in control (for the L2 over the top n).
     """
 
     unit: str
@@ -29,7 +31,7 @@ SCALES = {
 
 
 def find_scale(name: str) -> Scale:
-    """The scale of that name; raises InputError on an unknown one."""
+    """The scale of that name; raises InputError on an unknown name."""
     if name not in SCALES:
         raise InputError(f'data.scale: no such scale {name!r}; {did_you_mean(name, SCALES)}')
     return SCALES[name]

@@ -14,7 +14,7 @@ from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
 
-# jax.Array or np.ndarray: pytrees hold either, and the checker cannot follow one into the other.
+# jax.Array or np.ndarray: pytrees hold either, and the type checker cannot tell which.
 Array: TypeAlias = Any
 
 ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'halves')
@@ -24,7 +24,7 @@ ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_err
 class Screen:
     """One dense block of N profiles by M readouts; ids are those of the compendium's vocabulary.
 
-    A pytree: the arrays are its leaves; name, scale and the contexts present are static.
+    A pytree: the arrays are its leaves; name, scale and `present_contexts` are static.
 
     Attributes:
       values: `[N, M]` on the declared scale, NaN = not measured.
@@ -32,9 +32,9 @@ class Screen:
       perturbation: ids `[N, K]`, padded with -1; control is `[0, -1, ...]`.
       readout: ids `[M]`, the panel.
       cells, standard_error, halves: as in `Measurements`, or None.
-      name: as in outputs.
+      name: the screen's name in outputs.
       scale: a name in `scales.SCALES`.
-      contexts: the context ids that occur, sorted.
+      present_contexts: the ids of the contexts that the screen has, sorted.
     """
 
     values: np.ndarray
@@ -46,7 +46,7 @@ class Screen:
     halves: np.ndarray | None
     name: str
     scale: str
-    contexts: tuple[int, ...]
+    present_contexts: tuple[int, ...]
 
     @property
     def is_control(self) -> np.ndarray:
@@ -70,7 +70,7 @@ class Compendium:
     vocabulary: Vocabulary
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
-        """Of each screen its size, scale and a hash of its values, to know the same data again."""
+        """The size, the scale and a hash of the values of each screen, to recognise the same data later."""
         return {
             screen.name: {
                 'profiles': screen.values.shape[0],
@@ -82,7 +82,7 @@ class Compendium:
         }
 
     def table(self) -> pd.DataFrame:
-        """One row per profile: screen, context, perturbation, order, row (its place in the screen)."""
+        """One row per profile: screen, context, perturbation, order, row (its position in the screen)."""
         frames = [
             pd.DataFrame(
                 {
@@ -98,19 +98,20 @@ class Compendium:
         return pd.concat(frames, ignore_index=True)
 
 
-jax.tree_util.register_dataclass(Screen, ARRAYS, ('name', 'scale', 'contexts'))
+jax.tree_util.register_dataclass(Screen, ARRAYS, ('name', 'scale', 'present_contexts'))
 jax.tree_util.register_dataclass(Compendium, ('screens',), ('vocabulary',))
 
 
 def assemble(measurements: Sequence[Measurements], scales: Sequence[str]) -> Compendium:
-    """Profiles of one or more screens, each with its scale, as a compendium over a shared vocabulary.
+    """Puts the profiles of one or more screens, each with its scale, into a compendium with a shared vocabulary.
 
-    Raises InputError where a (context, perturbation) stands in a screen twice, where two screens
-    have one name or one readout on two scales, or where a context has no control although its scale needs one.
+    Raises:
+      InputError: a screen has a (context, perturbation) twice, two screens have the same name, a
+        readout is on two scales, or a context has no control although its scale needs one.
     """
     names = [each.name for each in measurements]
     if len(set(names)) < len(names):
-        raise InputError(f'two screens have one name: {listed(sorted(names))}; name each file differently.')
+        raise InputError(f'two screens have the same name: {listed(sorted(names))}; give each file another name.')
     for each, scale in zip(measurements, scales, strict=True):
         _check_profiles(each, scale)
     _check_scales(measurements, scales)
@@ -133,7 +134,7 @@ def _check_profiles(measurements: Measurements, scale: str) -> None:
     if len(twice):
         example = ' in '.join(twice.iloc[0][['perturbation', 'context']])
         raise InputError(
-            f'{measurements.name}: {len(twice)} profiles stand there twice, such as {example}; average them.'
+            f'{measurements.name}: {len(twice)} profiles are given twice, such as {example}; average them.'
         )
     controlled = set(profiles.context[profiles.perturbation == CONTROL])
     without = sorted(set(profiles.context) - controlled)
@@ -146,14 +147,14 @@ def _check_profiles(measurements: Measurements, scale: str) -> None:
 
 
 def _check_scales(measurements: Sequence[Measurements], scales: Sequence[str]) -> None:
-    """A readout means one thing: models pool it over screens."""
+    """Raises where a readout is on two scales: models pool a readout over screens."""
     scale_of: dict[str, str] = {}
     for each, scale in zip(measurements, scales, strict=True):
         other = [name for name in map(str, each.readout) if scale_of.setdefault(name, scale) != scale]
         if other:
             raise InputError(
                 f'{each.name}: {len(other)} readouts, such as {other[0]!r}, are on the scale {scale} here and on '
-                f'{scale_of[other[0]]} in another screen; name them apart by data.fields.readout, or give one scale.'
+                f'{scale_of[other[0]]} in another screen; rename them by data.fields.readout, or use one scale.'
             )
 
 
@@ -169,5 +170,5 @@ def _encode(measurements: Measurements, scale: str, vocabulary: Vocabulary, orde
         halves=measurements.halves,
         name=measurements.name,
         scale=scale,
-        contexts=tuple(int(i) for i in np.unique(context)),
+        present_contexts=tuple(int(i) for i in np.unique(context)),
     )

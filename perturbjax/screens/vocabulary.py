@@ -1,4 +1,4 @@
-"""Names and ids on the three axes: contexts, perturbations, readouts."""
+"""Names and ids on the three axes: contexts, perturbations and readouts."""
 
 import dataclasses
 import functools
@@ -18,15 +18,15 @@ CONTROL_ID = 0
 PADDING = -1
 TYPES = ('CRISPRi', 'CRISPRa', 'CRISPR-KO', 'RNAi', 'Overexpression', 'Compound')
 
-# A plus inside parentheses belongs to a name, as in '(+)-JQ1'; any other joins two parts.
 # A list, an array or a column of names.
 Names: TypeAlias = Any
 
+# A plus inside parentheses belongs to a name, as in '(+)-JQ1'; any other plus joins two parts.
 _JOIN = re.compile(r'\+(?![^(]*\))')
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """The sorted parts of a perturbation's name; control parts are left out.
+    """The sorted parts of a perturbation's name, without control.
 
     `'B+A'` and `'A+control+B'` both give `('A', 'B')`; control alone gives `()`.
     """
@@ -34,34 +34,39 @@ def parts(name: str) -> tuple[str, ...]:
 
 
 def combine(names: Iterable[str]) -> str:
-    """The one name of a combination: its sorted parts joined by `+`; control if there are none."""
+    """The name of a combination: its sorted parts joined by `+`; control if there are none."""
     return '+'.join(sorted(name for name in names if name != CONTROL)) or CONTROL
 
 
-def token(name: str, kind: str = '') -> str:
-    """One part's name with its type in front, as `CRISPRi_STAT1`; a `+` in it is put in parentheses."""
+def token(name: str, type_name: str = '') -> str:
+    """The name of one part with its type in front, as `CRISPRi_STAT1`; a `+` in the name becomes `(+)`."""
     name = _JOIN.sub('(+)', name)
-    return f'{kind}_{name}' if kind else name
+    return f'{type_name}_{name}' if type_name else name
 
 
-def target(name: str) -> str:
-    """A part's name without its type: `CRISPRi_STAT1` gives `STAT1`."""
-    kind, _, rest = name.partition('_')
-    return rest if kind in TYPES and rest else name
+def target_gene(name: str) -> str:
+    """The gene or compound that a part aims at, its name without its type: `CRISPRi_STAT1` gives `STAT1`."""
+    prefix, _, rest = name.partition('_')
+    return rest if prefix in TYPES and rest else name
 
 
 def perturbation_type(name: str) -> str:
-    """The type a part's name carries, `''` where it carries none."""
-    kind, _, rest = name.partition('_')
-    return kind if kind in TYPES and rest else ''
+    """The type in front of a part's name, `''` where there is none: `CRISPRi_STAT1` gives `CRISPRi`."""
+    prefix, _, rest = name.partition('_')
+    return prefix if prefix in TYPES and rest else ''
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
     """The names of C contexts, P single perturbations (control first) and M readouts.
 
-    An id is a place in one of the three tuples. A combination of order K is a row of K
+    An id is the index of a name in one of the three tuples. A combination of order K is a row of K
     perturbation ids, sorted by name and padded with -1; control is `[0, -1, ...]`.
+
+    Attributes:
+      contexts: names `[C]`.
+      perturbations: names `[P]` of single perturbations; the first is `control`.
+      readouts: names `[M]`.
     """
 
     contexts: tuple[str, ...]
@@ -73,7 +78,9 @@ class Vocabulary:
             names = getattr(self, axis)
             if len(set(names)) < len(names):
                 repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-                raise InputError(f'vocabulary: {axis} are named twice: {listed(repeated)}; give each its own name.')
+                raise InputError(
+                    f'vocabulary: {axis} are named twice: {listed(repeated)}; give each a name of its own.'
+                )
         if not self.perturbations or self.perturbations[CONTROL_ID] != CONTROL:
             raise InputError(f'vocabulary: the first perturbation must be {CONTROL!r}.')
 
@@ -91,15 +98,15 @@ class Vocabulary:
         return ids.astype(np.int32)
 
     def context_ids(self, names: Names) -> np.ndarray:
-        """Ids `[N]` of context names; raises InputError on an unknown one."""
+        """The ids `[N]` of context names; raises InputError on an unknown name."""
         return self._ids('contexts', names)
 
     def readout_ids(self, names: Names) -> np.ndarray:
-        """Ids `[M]` of readout names; raises InputError on an unknown one."""
+        """The ids `[M]` of readout names; raises InputError on an unknown name."""
         return self._ids('readouts', names)
 
     def perturbation_ids(self, names: Names, order: int = 1) -> np.ndarray:
-        """Ids `[N, K]` of perturbations and combinations, padded with -1; K is at least `order`.
+        """The ids `[N, K]` of perturbations and combinations, padded with -1; K is at least `order`.
 
         Raises InputError on a part that is not in the vocabulary.
         """
@@ -117,23 +124,25 @@ class Vocabulary:
         return np.array([known.issuperset(parts(name)) for name in names], bool)
 
     def perturbation_names(self, ids: np.ndarray) -> list[str]:
-        """Names of rows of ids `[N, K]`, combinations joined by `+`."""
+        """The names `[N]` of rows of ids `[N, K]`; the parts of a combination are joined by `+`."""
         rows, codes = np.unique(ids, axis=0, return_inverse=True)
         names = [combine(self.perturbations[i] for i in row if i != PADDING) for row in rows]
         return [names[code] for code in codes.ravel()]
 
     def to_json(self) -> str:
+        """The names as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> 'Vocabulary':
+        """The vocabulary that `to_json` wrote; raises KeyError, TypeError or ValueError where it is something else."""
         fields = json.loads(text)
         return cls(**{axis: tuple(fields[axis]) for axis in ('contexts', 'perturbations', 'readouts')})
 
 
 def read_vocabulary(path: str) -> Vocabulary:
-    """The vocabulary saved at `path`; raises InputError where it is not one."""
+    """The vocabulary saved at `path`; raises InputError where the file is missing or is something else."""
     try:
         return Vocabulary.from_json(pathlib.Path(path).read_text())
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f'{path}: not a saved vocabulary ({error}).') from error
+        raise InputError(f'{path}: this is not a saved vocabulary ({error}).') from error

@@ -18,12 +18,14 @@ import pandas as pd
 import pytest
 from anndata.io import write_elem
 
-from perturbjax.datasets import catalogue, download
+from perturbjax.datasets import catalogue, transfer
 from perturbjax.datasets.download import File, obtain
 from perturbjax.datasets.unpacking import gi_scores, take_out
 from perturbjax.errors import InputError, check_settings
-from perturbjax.readers.loading import READERS, load, with_preset
+from perturbjax.readers.loading import load
 from perturbjax.readers.naming.fields import Fields
+from perturbjax.readers.naming.presets import with_preset
+from perturbjax.readers.sources import READERS
 from perturbjax.screens.scales import find_scale
 
 DATA = np.random.default_rng(0).bytes(50_000)
@@ -87,8 +89,8 @@ class Server(http.server.ThreadingHTTPServer):
 @pytest.fixture
 def server(monkeypatch):
     pytest.importorskip('pooch')
-    monkeypatch.setattr(download, '_WAIT', 0.0)
-    monkeypatch.setattr(download, '_CHUNK', 1000)
+    monkeypatch.setattr(transfer, '_WAIT', 0.0)
+    monkeypatch.setattr(transfer, 'CHUNK', 1000)
     monkeypatch.setenv('NO_PROXY', '*')
     with Server() as started:
         thread = threading.Thread(target=started.serve_forever, kwargs={'poll_interval': 0.01})
@@ -140,8 +142,8 @@ def test_a_broken_download_goes_on(server, tmp_path):
 
 
 def test_the_next_command_goes_on_too(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, '_ATTEMPTS', 1)
-    with pytest.raises(InputError, match=r'the download broke off \(\w+\); fetch it again to go on from there'):
+    monkeypatch.setattr(transfer, '_ATTEMPTS', 1)
+    with pytest.raises(InputError, match=r'the download broke off \(\w+\); fetch it again to continue from there'):
         get(server, tmp_path, breaks=[20_000, 0])
     assert names(tmp_path) == ['file.bin.part']
     assert get(server, tmp_path).read_bytes() == DATA
@@ -162,7 +164,7 @@ def test_it_starts_again_where_ranges_are_not_honoured(server, tmp_path):
 def test_it_gives_up_where_nothing_comes(server, tmp_path):
     with pytest.raises(InputError, match='broke off'):
         get(server, tmp_path, breaks=[20_000] + [0] * 10)
-    assert len(server.requests) == 1 + download._ATTEMPTS
+    assert len(server.requests) == 1 + transfer._ATTEMPTS
     assert names(tmp_path) == ['file.bin.part']
 
 
@@ -183,7 +185,9 @@ def test_a_length_that_is_not_told(server, tmp_path):
 
 
 def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
-    with pytest.raises(InputError, match=f'not the file that has the checksum {md5(DATA)}; fetch it again or from a'):
+    with pytest.raises(
+        InputError, match=f'the downloaded file does not have the checksum {md5(DATA)}; fetch it again or from a'
+    ):
         get(server, tmp_path, md5(DATA), content=DATA + b'!')
     assert names(tmp_path) == []
     server.pages['/file.bin'].content = DATA
@@ -193,7 +197,9 @@ def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
 def test_a_recorded_checksum_holds_ever_after(server, tmp_path):
     get(server, tmp_path).unlink()
     server.pages['/file.bin'].content = DATA + b'!'
-    with pytest.raises(InputError, match=r'has the checksum sha256:\w+; delete .*file.bin.sha256 if it was to change'):
+    with pytest.raises(
+        InputError, match=r'does not have the checksum sha256:\w+; delete .*file.bin.sha256 if a change is expected'
+    ):
         get(server, tmp_path)
     assert names(tmp_path) == ['file.bin.sha256']
     (tmp_path / 'file.bin.sha256').unlink()
@@ -204,7 +210,7 @@ def test_a_recorded_checksum_holds_ever_after(server, tmp_path):
 def test_a_file_damaged_on_the_disk_comes_again(server, tmp_path, checksum, caplog):
     get(server, tmp_path, checksum).write_bytes(b'damaged')
     assert get(server, tmp_path, checksum).read_bytes() == DATA
-    assert f'{tmp_path}/file.bin: has not the checksum' in caplog.text
+    assert f'{tmp_path}/file.bin: does not have the checksum' in caplog.text
 
 
 def test_a_redirect_is_followed(server, tmp_path):
@@ -214,7 +220,9 @@ def test_a_redirect_is_followed(server, tmp_path):
 
 
 def test_a_file_that_is_gone_is_told(server, tmp_path):
-    with pytest.raises(InputError, match='the server answers 404, so it has moved; give a mirror, or save it as'):
+    with pytest.raises(
+        InputError, match='the server answers 404, so the file may have moved; give a mirror, or save it as'
+    ):
         obtain(File('file.bin', f'{server.address}/none'), tmp_path)
     assert names(tmp_path) == []
     assert len(server.requests) == 1
@@ -226,7 +234,9 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 
 @pytest.mark.parametrize('status', [202, 401, 403])
 def test_a_server_that_wants_a_browser(server, tmp_path, status):
-    with pytest.raises(InputError, match=f'a page comes .* save it from a browser as {tmp_path}/file.bin and fetch'):
+    with pytest.raises(
+        InputError, match=f'a web page came .* save the file from a browser as {tmp_path}/file.bin and fetch'
+    ):
         get(server, tmp_path, statuses=[status])
     (tmp_path / 'file.bin').write_bytes(DATA)  # as told
     assert get(server, tmp_path, md5(DATA)).read_bytes() == DATA
@@ -235,24 +245,24 @@ def test_a_server_that_wants_a_browser(server, tmp_path, status):
 
 @pytest.mark.parametrize('page', [b'<!DOCTYPE html><p>Sorry', b'\n <html>', b'{"status": "ERROR"}', b''])
 def test_a_page_instead_of_the_file_is_refused(server, tmp_path, page):
-    with pytest.raises(InputError, match='a page comes instead of the data'):
+    with pytest.raises(InputError, match='a web page came instead of the data'):
         get(server, tmp_path, content=page)
     assert names(tmp_path) == []
     (tmp_path / 'file.bin').write_bytes(page)  # saved by hand, but the wrong thing
-    with pytest.raises(InputError, match='a page comes instead of the data'):
+    with pytest.raises(InputError, match='a web page came instead of the data'):
         get(server, tmp_path)
 
 
 def test_a_page_does_not_take_the_place_of_what_came(server, tmp_path):
     (tmp_path / 'file.bin.part').write_bytes(DATA[:20_000])
-    with pytest.raises(InputError, match='a page comes'):
+    with pytest.raises(InputError, match='a web page came'):
         get(server, tmp_path, content=b'<html>' + DATA, ranges=False)
     assert (tmp_path / 'file.bin.part').read_bytes() == DATA[:20_000]
 
 
 def test_a_full_disk_is_told_before(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download.shutil, 'disk_usage', lambda _: types.SimpleNamespace(free=100))
-    with pytest.raises(InputError, match='50000 bytes are to come and 100 are free; give another --cache'):
+    monkeypatch.setattr(transfer.shutil, 'disk_usage', lambda _: types.SimpleNamespace(free=100))
+    with pytest.raises(InputError, match='50000 bytes are needed and 100 are free; give another --cache'):
         get(server, tmp_path)
     assert names(tmp_path) == []
 
@@ -323,9 +333,9 @@ def damaged(archive):
         (zipped(**{'b/a.h5ad': DATA, 'c/a.h5ad': DATA}), '2 files in it are named a.h5ad'),
         (tarred(('a.h5ad', b'', tarfile.SYMTYPE)), '0 files in it are named a.h5ad'),
         (damaged(zipped(**{'a.h5ad': DATA})), 'cannot be unpacked .*; delete it and fetch again'),
-        (tarred(('a.h5ad', DATA, tarfile.REGTYPE))[:20_000], 'cannot be unpacked|no zip or tar'),
-        (zipped(**{'a.h5ad': DATA})[:20_000], 'is no zip or tar archive'),
-        (DATA, 'is no zip or tar archive; delete it and fetch again'),
+        (tarred(('a.h5ad', DATA, tarfile.REGTYPE))[:20_000], 'cannot be unpacked|not a zip or tar'),
+        (zipped(**{'a.h5ad': DATA})[:20_000], 'this is not a zip or tar archive'),
+        (DATA, 'this is not a zip or tar archive; delete it and fetch again'),
     ],
     ids=range(7),  # archives hold the time
 )
@@ -392,6 +402,21 @@ def test_norman_from_its_zip_to_a_compendium(server, tmp_path, monkeypatch, gear
     assert by_name.fingerprint() == compendium.fingerprint()
     with pytest.raises(InputError, match='fetch adamson'):
         load({'source': 'catalogue', 'name': 'adamson', 'cache': cache})
+
+
+def test_genes_get_one_name_from_the_files_of_the_catalogue(tmp_path):
+    """The h5ad file gives symbol and id of a gene; no other table does."""
+    obs = pd.DataFrame({'condition': ['ctrl', 'KLF1+ctrl'], 'cell_type': 'A549'}, index=['c0', 'c1'])
+    var = pd.DataFrame({'gene_name': ['KLF1', 'HBG1']}, index=['ENSG00000000001', 'ENSG00000000002'])
+    folder = tmp_path / 'norman'
+    folder.mkdir()
+    (folder / 'perturb_processed.h5ad').write_bytes(h5ad(tmp_path, np.eye(2, dtype=np.float32), obs, var))
+    source = {'source': 'catalogue', 'name': 'norman', 'cache': str(tmp_path)}
+    assert load(source).vocabulary.readouts == ('KLF1', 'HBG1')
+    for data in (source, {'screens': {'norman': source}}):
+        harmonised = load(data | {'harmonise': {'genes': 'ensembl'}}).vocabulary
+        assert harmonised.readouts == tuple(var.index)
+        assert harmonised.perturbations == ('control', 'CRISPRa_ENSG00000000001')
 
 
 def test_a_filled_cache_serves_offline_and_mends_itself(server, tmp_path, monkeypatch, gears):
@@ -556,9 +581,14 @@ def test_settings_can_be_changed_and_are_ones_own(tmp_path):
     path.touch()
     found = catalogue.settings('norman', str(tmp_path), duplicate_seed=3, fields={'context_name': 'K562_a'})
     assert (found['duplicate_seed'], found['path']) == (3, str(path))
-    assert found['fields'] == {'context': '', 'context_name': 'K562_a', 'kind': 'CRISPRa'}
-    catalogue.settings('norman', str(tmp_path))['fields']['kind'] = 'CRISPRi'
-    assert catalogue.settings('norman', str(tmp_path))['fields']['kind'] == 'CRISPRa'
+    assert found['fields'] == {'context': '', 'context_name': 'K562_a', 'perturbation_type': 'CRISPRa'}
+    catalogue.settings('norman', str(tmp_path))['fields']['perturbation_type'] = 'CRISPRi'
+    assert catalogue.settings('norman', str(tmp_path))['fields']['perturbation_type'] == 'CRISPRa'
+    assert catalogue.settings('norman', str(tmp_path), fields={'kind': 'RNAi'})['fields'] == {
+        'context': '', 'context_name': 'K562', 'perturbation_type': 'RNAi'
+    }  # fmt: skip
+    with pytest.raises(InputError, match='data.fields: expected a mapping of setting names to values, got 3'):
+        catalogue.settings('norman', str(tmp_path), fields=3)
 
 
 def test_the_cache_may_be_named_by_the_environment(tmp_path, monkeypatch):
@@ -608,10 +638,10 @@ def test_the_command_fetches(server, tmp_path, monkeypatch, gears, capsys):
         (['fetch', 'normann'], "catalogue: there is no data set 'normann'; did you mean 'norman'?"),
         (['fetch'], "catalogue: there is no data set ''"),
         (['list', 'nothing'], "catalogue: there is no data set 'nothing'"),
-        (['get', 'norman'], 'say list [NAME] or fetch NAME.'),
-        ([], 'say list [NAME] or fetch NAME.'),
-        (['fetch', 'norman', '--mirrors=x', '--cache=/x'], 'say list [NAME] or fetch NAME.'),
-        (['fetch', 'norman', '--mirror=/mnt/data', '--cache=/x'], "--mirror: '/mnt/data' is no address"),
+        (['get', 'norman'], 'use list [NAME] or fetch NAME.'),
+        ([], 'use list [NAME] or fetch NAME.'),
+        (['fetch', 'norman', '--mirrors=x', '--cache=/x'], 'use list [NAME] or fetch NAME.'),
+        (['fetch', 'norman', '--mirror=/mnt/data', '--cache=/x'], "--mirror: '/mnt/data' is not an address"),
     ],
 )
 def test_a_bad_command_gives_one_sentence_and_2(arguments, told, capsys):
@@ -635,7 +665,7 @@ def test_ctrl_c_says_how_to_go_on(server, monkeypatch, capsys):
 
     monkeypatch.setattr(catalogue, 'fetch', stop)
     assert catalogue.main(['fetch', 'norman']) == 130
-    assert capsys.readouterr().err == 'perturbjax: stopped; fetch again to go on from there.\n'
+    assert capsys.readouterr().err == 'perturbjax: stopped; fetch again to continue from there.\n'
 
 
 def test_the_module_is_a_command(monkeypatch, capsys):

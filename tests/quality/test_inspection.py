@@ -21,7 +21,7 @@ def test_facts_and_screens(small):
         'Perturbations': '2 single, 1 double',
         'Readouts': '2',
         'Profiles': '6',
-        'Values': '11; 8.3% of the places are empty',
+        'Values': '11; 8.3% are missing',
         'Rows in a profile': '1',
         'Scale': 'log1p: ln(1 + counts per 10,000)',
     }

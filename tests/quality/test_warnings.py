@@ -52,18 +52,19 @@ def change(row=None, column=None, value=0.0, **settings):
         (change(column=3, value=NAN), 'log1p', "screen: 1 of 40 readouts have no value at all: 'r3'."),
         (change(row='h', value=NAN), 'log1p', "screen: 1 of 10 profiles have no value at all: 'h in a'."),
         (change(column=slice(0, 30), value=NAN), 'log1p', 'screen: 75% of the values are missing.'),
-        (change(column=5, value=1.5), 'log1p', "screen: 1 of 40 readouts are the same in all profiles: 'r5'."),
-        (change(row='g'), 'log1p', "screen: 1 of 10 profiles are perturbed and yet 0 throughout: 'g in a'."),
+        (change(column=5, value=1.5), 'log1p', "screen: 1 of 40 readouts have the same value in all profiles: 'r5'."),
+        (change(row='g'), 'log1p', "screen: 1 of 10 profiles are perturbed, but all their values are 0: 'g in a'."),
         (
             change(row='g', column=0, value=-0.5),
             'log1p',
-            'screen: 1 of 400 values are outside 0 to 13.8, where the scale log1p lies; they reach from -0.5 to 2.99.',
+            'screen: 1 of 400 values are outside 0 to 13.8, the usual range of the scale log1p; '
+            'they reach from -0.5 to 2.99.',
         ),
         (
             change(row='g', column=0, value=50),
             'log1p',
-            'screen: 1 of 400 values are outside 0 to 13.8, where the scale log1p lies; they reach from 0.501 to 50. '
-            'Are these raw counts, which need data.counts=True?',
+            'screen: 1 of 400 values are outside 0 to 13.8, the usual range of the scale log1p; '
+            'they reach from 0.501 to 50. Are these raw counts, which need data.counts=True?',
         ),
         (
             change(),
@@ -73,7 +74,7 @@ def change(row=None, column=None, value=0.0, **settings):
         (
             change(column=slice(0, 40, 10), value=-13.2877),
             'log2-ratio',
-            'screen: 40 of 400 values are -13.2877, the lowest; if it means "not measured", set data.missing.',
+            'screen: 40 of 400 values are -13.2877, the lowest; if it means "not measured", set data.missing_values.',
         ),
         (
             screen(profiles(low=-3)),

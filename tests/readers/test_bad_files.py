@@ -83,7 +83,8 @@ def test_damaged_hdf5(tmp_path):
     found, died, start = collections.Counter(), [], 0
     while True:
         command = [sys.executable, __file__, str(tmp_path), str(start)]
-        helpers = os.environ | {'PYTHONPATH': str(pathlib.Path(__file__).parents[1])}
+        here = pathlib.Path(__file__).parents
+        helpers = os.environ | {'PYTHONPATH': os.pathsep.join((str(here[1]), str(here[2])))}
         run = subprocess.run(command, capture_output=True, text=True, timeout=300, env=helpers)
         said = [json.loads(line) for line in run.stdout.splitlines() if line.startswith('{')]
         found.update(each['became'] for each in said if each['became'] != 'begun')

@@ -63,5 +63,5 @@ def test_what_does_not_fit(tables, ids, used, keys, message):
 def test_an_id_that_is_there_twice(tables):
     table = pd.read_csv(tables[0], sep='\t')
     table.iloc[[0, 0, 1, 2]].to_csv(tables[0], sep='\t', index=False)
-    with pytest.raises(InputError, match="info.txt: sig_id is there twice: 'S0'"):
+    with pytest.raises(InputError, match="info.txt: ids in sig_id are repeated: 'S0'"):
         look_up(IDS, ['cell'], tables, ('sig_id',), 'f')

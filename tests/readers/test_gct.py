@@ -29,7 +29,7 @@ LINCS = Fields(
     control=('ctrl_vehicle',),
     control_column='pert_type',
     separator='',
-    kind='Compound',
+    perturbation_type='Compound',
 )
 
 
@@ -72,14 +72,14 @@ def test_gct_2_has_names_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
-        (GCT3, '', "is no GCT file; its first line is ''"),
+        (GCT3, '', "this is not a GCT file; its first line is ''"),
         ('#1.3', 'gene,x', "its first line is 'gene,x', not #1.2 or #1.3"),
         ('3\t2\t1\t3', '3\t2', r'line 2 should declare the shape in 4 numbers'),
         ('3\t2\t1\t3', '3\t2\t1\tx', r'line 2 should declare the shape in 4 numbers'),
         ('3\t2\t1\t3', '4\t2\t1\t3', r'3 lines of values, but line 2 declares 4; is it cut short\?'),
         ('3\t2\t1\t3', '3\t5\t1\t3', r'line 3 has 4 cells, but by line 2 it should have 7'),
         ('3e0', '3e0\t1', 'line 8 has 5 cells, but by line 2 it should have 4'),
-        ('-2.5', 'low', r"line 8 holds a value that is no number \(could not convert string to float: 'low'\)"),
+        ('-2.5', 'low', r"line 8 has a value that is not a number \(could not convert string to float: 'low'\)"),
         ('time\t', 'cell\t', "fields are named twice in 'cell', 'drug', 'cell'"),
         ('r2', 'r1', "readouts are named twice: 'r1'"),
         ('r3\tS2\t\t0\n', 'r3\tS2', r'line 9 has 2 cells'),
@@ -93,10 +93,10 @@ def test_malformed_gct(tmp_path, old, new, message):
 def test_what_is_no_gct(tmp_path):
     with pytest.raises(InputError, match='there is no such file'):
         read_gct(str(tmp_path / 'none.gct'), FIELDS)
-    with pytest.raises(InputError, match='cannot be read as GCT, it is damaged'):
+    with pytest.raises(InputError, match='cannot be read as GCT, because it is damaged'):
         read_gct(written(tmp_path, GCT3, 'plain.gct.gz'), FIELDS)
     (tmp_path / 'binary.gct').write_bytes(bytes(range(256)))
-    with pytest.raises(InputError, match='is no GCT file'):
+    with pytest.raises(InputError, match='this is not a GCT file'):
         read_gct(str(tmp_path / 'binary.gct'), FIELDS)
 
 
@@ -174,7 +174,7 @@ def test_siginfo_of_another_release_is_refused(compounds):
 def test_what_is_no_gctx(tmp_path):
     with h5py.File(tmp_path / 'x.gctx', 'w') as file:
         file['X'] = [1.0]
-    with pytest.raises(InputError, match=r"is no GCTX file, it has no /0/DATA/0/matrix with ids; there are 'X'"):
+    with pytest.raises(InputError, match=r"this is not a GCTX file; it has no /0/DATA/0/matrix with ids, but 'X'"):
         read_gctx(str(tmp_path / 'x.gctx'), FIELDS)
     with h5py.File(tmp_path / 'x.gctx', 'w') as file:
         file['0/DATA/0/matrix'] = np.zeros((2, 3))
@@ -211,7 +211,7 @@ def test_real_gctx(shared):
     assert screen.values.shape == (757, 978)
     assert set(screen.context) == {'PC3_96h'}
     assert list(screen.readout[:2]) == ['PSME1', 'CISD1']
-    viability = Fields(context_name='24h', perturbation='pert_iname', kind='Compound', readout='ccle_name')
+    viability = Fields(context_name='24h', perturbation='pert_iname', perturbation_type='Compound', readout='ccle_name')
     prism = read_gctx(str(shared / 'readers' / 'cell_viability_log2auc_n10x489.gctx'), viability)
     assert (prism.values.shape, prism.readout[0]) == ((10, 489), 'KYSE510_OESOPHAGUS')
     bare = Fields(context='{index:_1}', perturbation='{index::1}', separator='')

@@ -6,7 +6,7 @@ from perturbjax.errors import InputError
 from perturbjax.readers.loading import load
 from perturbjax.screens import store
 
-FIELDS = {'context': 'cell', 'perturbation': 'drug', 'kind': 'Compound'}
+FIELDS = {'context': 'cell', 'perturbation': 'drug', 'perturbation_type': 'Compound'}
 
 
 @pytest.fixture
@@ -67,6 +67,29 @@ def test_genes_are_named_alike_where_it_is_asked_for(folder):
         load(source | {'harmonise': {'gene': 'symbol'}})
 
 
+def test_old_names_of_settings_are_read_with_a_warning(folder, caplog):
+    old = {'context': 'cell', 'perturbation': 'drug', 'kind': 'Compound'}
+    source = settings(folder / 'a.csv')
+    for data in (
+        source | {'fields': old, 'missing': [3]},
+        {'screens': {'a': source | {'fields': old, 'missing': [3]}}},
+    ):
+        caplog.clear()
+        found = load(data)
+        assert found.fingerprint() == load(source | {'missing_values': [3]}).fingerprint()
+        assert found.vocabulary.perturbations == ('control', 'Compound_d1')
+        assert "fields.kind is called 'perturbation_type' now" in caplog.text
+        assert "missing is called 'missing_values' now" in caplog.text
+    with pytest.raises(InputError, match="data.missing: it is called 'missing_values' now, and both are given"):
+        load(source | {'missing': [3], 'missing_values': [3]})
+
+
+@pytest.mark.parametrize('data', [3, {'screens': {}}, {'screens': {'a': 3}}])
+def test_data_that_are_no_settings_are_told(data):
+    with pytest.raises(InputError, match='^data.*: expected a mapping of'):
+        load(data)
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
@@ -77,7 +100,7 @@ def test_genes_are_named_alike_where_it_is_asked_for(folder):
         ({'preset': 'geers', 'source': 'h5ad'}, "did you mean 'gears'"),
         ({'cuonts': True}, "no such setting 'cuonts'; did you mean 'counts'"),
         ({'fields': {**FIELDS, 'contxt': 'cell'}}, "data.fields: no such setting 'contxt'; did you mean 'context'"),
-        ({'fields': {**FIELDS, 'kind': 'Compuond'}}, "did you mean 'Compound'"),
+        ({'fields': {**FIELDS, 'perturbation_type': 'Compuond'}}, "did you mean 'Compound'"),
         ({'fields': {**FIELDS, 'context': 'cel'}}, "'cel'"),
         ({'counts': True}, 'values are no counts'),
         ({'siginfo': 'x'}, "no such setting 'siginfo'"),

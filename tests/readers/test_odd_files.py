@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
 from perturbjax.readers.loading import load
-from perturbjax.readers.naming.combinations import canonical
+from perturbjax.readers.naming.combinations import vocabulary_names
 
 # anndata 0.13 asks pandas 3.1 for an option that is about to go.
 pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
@@ -394,7 +394,9 @@ def check_means(found, table, separator):
     """Every row is counted, and every profile is the mean over its rows."""
     (screen,) = found.screens
     assert screen.cells.sum() == len(table)
-    names = canonical([(name, '') for name in map(str, table['gene'])], {'control', 'ctrl'}, separator, '', 'any')
+    names = vocabulary_names(
+        [(name, '') for name in map(str, table['gene'])], {'control', 'ctrl'}, separator, '', 'any'
+    )
     with np.errstate(over='ignore'):
         values = table[['e0', 'e1']].to_numpy().astype(np.float32).astype(float)
     values[np.isinf(values)] = NAN
@@ -438,12 +440,12 @@ def test_any_types_of_columns(tmp_path_factory, kind, data):
         *[{'path': value} for value in (None, 3, [3], [], {'a': 1}, '\x00', 'a[')],
         *[{'fields': value} for value in (None, 3, 'cell', [], {})],
         *[{'scale': value} for value in (None, 3, [])],
-        *[{'missing': value} for value in (None, 3, ['x'], [None], [True])],
+        *[{'missing_values': value} for value in (None, 3, ['x'], [None], [True])],
         *[{'counts': value} for value in (None, 'yes', 3)],
         *[{'target_sum': value} for value in (None, 'x', -1)],
         *[{'fields': {**FIELDS, 'where': value}} for value in ([1], {'cell': {}}, {'cell': {'at_least': []}}, {3: 1})],
         *[{'fields': {**FIELDS, 'where': {'cell': value}}} for value in (None, [], [[1]], {'not': [[1]]})],
-        *[{'fields': {**FIELDS, name: 3}} for name in ('context', 'control', 'separator', 'kind', 'dose')],
+        *[{'fields': {**FIELDS, name: 3}} for name in ('context', 'control', 'separator', 'perturbation_type', 'dose')],
     ],
     ids=str,
 )

@@ -36,7 +36,7 @@ def test_a_name_with_its_type_comes_back(kind, name):
 
 def test_a_folder_without_shards(tmp_path):
     (tmp_path / 'info.json').write_text('{}')
-    with pytest.raises(InputError, match='the folder has no table in it'):
+    with pytest.raises(InputError, match='the folder has no table, which is'):
         read_perturblib(str(tmp_path), FIELDS)
 
 

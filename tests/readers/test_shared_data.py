@@ -15,13 +15,13 @@ WELLS = {'context': '{cell_id}_{pert_time}h', 'perturbation': '{pert_iname}-{per
 PLATE = {
     'source': 'gct',
     'scale': 'log2-ratio',
-    'missing': [-13.2877],
+    'missing_values': [-13.2877],
     'fields': {
         **WELLS,
         'separator': '',
         'control': ['ctrl_vehicle'],
         'control_column': 'pert_type',
-        'kind': 'Compound',
+        'perturbation_type': 'Compound',
     },
 }
 LEVEL_3 = {'context_name': '42MGBA', 'perturbation': '{pert_iname}-{pert_dose}uM', 'readout': 'pr_gene_symbol'}
@@ -34,25 +34,25 @@ SCREENS = {
         {
             'counts': True,
             'scale': 'log1p',
-            'fields': {'context': 'cell_line', 'control': ['non-targeting'], 'kind': 'CRISPR-KO'},
+            'fields': {'context': 'cell_line', 'control': ['non-targeting'], 'perturbation_type': 'CRISPR-KO'},
         },
         (26, 299, 20729, 1, 26),
     ),
     'korkut_2015_skmel133.h5ad': (
         {
             'scale': 'log-fold-change',
-            'fields': {'context': 'cell_line', 'perturbation': 'condition', 'kind': 'Compound'},
+            'fields': {'context': 'cell_line', 'perturbation': 'condition', 'perturbation_type': 'Compound'},
         },
         (89, 87, 89, 1, 23),
     ),
     'fly_mapk_2011.h5ad': (
-        {'scale': 'as-measured', 'fields': {'context_name': 'S2', 'kind': 'RNAi'}},
+        {'scale': 'as-measured', 'fields': {'context_name': 'S2', 'perturbation_type': 'RNAi'}},
         (4372, 3, 69194, 1, 94),
     ),
     'morphic_ko_log2fc.h5ad': (
         {
             'scale': 'log-fold-change',
-            'fields': {'context': 'context', 'readout': 'gene_name', 'kind': 'CRISPR-KO'},
+            'fields': {'context': 'context', 'readout': 'gene_name', 'perturbation_type': 'CRISPR-KO'},
         },
         (70, 14584, 137, 17, 54),
     ),
@@ -69,7 +69,7 @@ SCREENS = {
             'scale': 'fitness',
             'singles': 'norman_2019_fitness/single_fitness.csv',
             'single': 'average_fitness',
-            'fields': {'context_name': 'K562', 'kind': 'CRISPRa'},
+            'fields': {'context_name': 'K562', 'perturbation_type': 'CRISPRa'},
         },
         (113 + 113 * 112 // 2, 1, 113 + 113 * 112 // 2, 1, 113),
     ),
@@ -86,7 +86,8 @@ SCREENS = {
         {
             'scale': 'z-score',
             'fields': {
-                'context_name': '24h', 'perturbation': 'pert_iname', 'kind': 'Compound', 'readout': 'ccle_name'
+                'context_name': '24h', 'perturbation': 'pert_iname',
+                'perturbation_type': 'Compound', 'readout': 'ccle_name',
             },
         },
         (10, 489, 10, 1, 10),
@@ -133,7 +134,7 @@ def test_every_screen_is_read_and_comes_back_when_saved(shared, name, tmp_path):
         (
             *screen.values.shape,
             screen.cells.sum(),
-            len(screen.contexts),
+            len(screen.present_contexts),
             len(np.unique(screen.perturbation[screen.perturbation >= 0])),
         )
         for screen in compendium.screens

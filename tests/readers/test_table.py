@@ -9,8 +9,10 @@ from hypothesis.extra import numpy as hnp
 
 from perturbjax.errors import InputError
 from perturbjax.readers import table as tables
+from perturbjax.readers.long import read_long
 from perturbjax.readers.naming.fields import Fields
-from perturbjax.readers.table import finite, read_embedding, read_long, read_matrix, read_wide, screen_name
+from perturbjax.readers.table import finite, read_embedding, read_matrix, screen_name
+from perturbjax.readers.wide import read_wide
 
 LONG = Fields(context='context')
 WIDE = Fields(context='cell', perturbation='drug', control=('DMSO',))
@@ -76,10 +78,12 @@ def test_a_folder_of_shards_is_one_table(tmp_path):
     TABLE.to_csv(whole, index=False)
     assert lines(read_long(str(tmp_path), LONG)) == lines(read_long(str(whole), LONG))
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(InputError, match='the folder has no table in it'):
+    with pytest.raises(InputError, match='the folder has no table, which is'):
         read_long(str(tmp_path / 'empty'), LONG)
     TABLE.drop(columns='value').to_csv(tmp_path / '2.csv', index=False)
-    with pytest.raises(InputError, match=r"2.csv: the columns are .* but in .*0.tsv 'value'.*; make them the same"):
+    with pytest.raises(
+        InputError, match=r"2.csv: the columns are .* but in .*0.tsv they are 'value'.*; make them the same"
+    ):
         read_long(str(tmp_path), LONG)
 
 
@@ -98,7 +102,7 @@ def test_long_tables_with_holes_or_text(tmp_path):
     start = 'context,perturbation,readout,value\n'
     with pytest.raises(InputError, match=r'data.fields.readout: 1 of 2 rows have no value'):
         read_long(written(tmp_path, start + 'a,g,,1\na,g,x,1\n'), LONG)
-    with pytest.raises(InputError, match=r"the column 'value' holds 'low', which is no number.*data.value"):
+    with pytest.raises(InputError, match=r"the column 'value' holds 'low', which is not a number.*data.value"):
         read_long(written(tmp_path, start + 'a,g,x,1\na,g,y,low\n'), LONG)
 
 
@@ -114,7 +118,7 @@ def test_every_column_of_a_wide_table_that_no_field_uses_is_a_readout(tmp_path, 
 def test_readouts_of_a_wide_table_can_be_chosen(tmp_path):
     text = 'drug,cell,plate,S1,S2,ok\nDMSO,A,P1,1,2,yes\nx,A,P1,3,4,no\n'
     path = written(tmp_path, text)
-    with pytest.raises(InputError, match=r"the column 'plate' holds 'P1', which is no number; .*_where=\{'index'"):
+    with pytest.raises(InputError, match=r"the column 'plate' holds 'P1', which is not a number; .*_where=\{'index'"):
         read_wide(path, WIDE)
     fields = Fields(context='cell', perturbation='drug', where={'ok': 'no'}, readout_where={'index': ['S2', 'S1']})
     screen = read_wide(path, fields)
@@ -141,7 +145,7 @@ def test_a_table_of_named_columns_only(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'content', 'message'),
     [
-        ('t.xlsx', b'', r"is no table by its name, which should end in '.csv', '.tsv', '.txt', '.parquet'"),
+        ('t.xlsx', b'', r"this is not a table by its name, which should end in '.csv', '.tsv', '.txt', '.parquet'"),
         ('t.csv', b'', r'cannot be read as a .csv table \(No columns to parse'),
         ('t.csv', b'a,b\n', r'the table has 0 lines and 2 columns'),
         ('t.csv', b'a,b,a\n1,2,3\n', "columns are named twice: 'a'"),
@@ -174,7 +178,7 @@ def test_parquet_without_its_library(tmp_path, monkeypatch):
         raise ImportError('no pyarrow')
 
     monkeypatch.setattr(tables.pd, 'read_parquet', missing)
-    with pytest.raises(InputError, match=r"parquet needs pyarrow; pip install 'perturbjax\[parquet\]'"):
+    with pytest.raises(InputError, match=r"parquet files need pyarrow; pip install 'perturbjax\[parquet\]'"):
         read_matrix(str(tmp_path / 't.parquet'))
 
 
@@ -184,7 +188,7 @@ def test_embeddings_have_one_column_per_name(golden, tmp_path):
     assert vectors.dtype == np.float64
     expected = np.loadtxt(golden / 'gene_embedding.tsv', skiprows=1).T
     np.testing.assert_allclose(vectors, expected, rtol=1e-12)
-    with pytest.raises(InputError, match="the column 'gene' holds 'G1', which is no number; an embedding file has"):
+    with pytest.raises(InputError, match="the column 'gene' holds 'G1', which is not a number; an embedding file has"):
         read_embedding(written(tmp_path, 'gene,d1\nG1,0.5\n'))
     with pytest.raises(InputError, match="the vectors of 'B' are not complete"):
         read_embedding(written(tmp_path, 'A,B\n1,\n2,3\n'))

@@ -109,7 +109,7 @@ def _triples(n):
 
 def test_missing_values_are_left_out_of_the_mean():
     rows = [('a', 'g', (1, np.nan)), ('a', 'g', (3, -13.2877123)), ('a', 'g', (5, 4))]
-    profiles = average(measurements(rows, ['x', 'y']), missing=(-13.2877,))
+    profiles = average(measurements(rows, ['x', 'y']), missing_values=(-13.2877,))
     np.testing.assert_allclose(profiles.values, [[3, 4]])
     np.testing.assert_allclose(profiles.standard_error, [[2 / np.sqrt(3), np.nan]])
 
@@ -139,5 +139,5 @@ def test_counts_are_checked(counts, wrong, form):
 
 def test_a_sparse_block_has_nothing_missing(counts):
     rows = dataclasses.replace(cells(counts, NAMES), values=scipy.sparse.csr_matrix(counts))
-    with pytest.raises(InputError, match=r'data.missing: a sparse block has no missing values; leave it empty'):
-        average(rows, missing=(0.0,))
+    with pytest.raises(InputError, match=r'data.missing_values: a sparse block cannot have missing values'):
+        average(rows, missing_values=(0.0,))

@@ -31,12 +31,12 @@ def test_control_is_needed_unless_the_scale_defines_it():
     rows = measurements([('a', 'g', (1,))], ['x'])
     with pytest.raises(InputError, match=r"no control in the context 'a'.*perturbations there are 'g'"):
         assemble([rows], ['log1p'])
-    assert assemble([rows], ['log-fold-change']).screens[0].contexts == (0,)
+    assert assemble([rows], ['log-fold-change']).screens[0].present_contexts == (0,)
 
 
 def test_profiles_stand_once():
     rows = measurements([('a', 'g', (1,)), ('a', 'g', (2,))], ['x'])
-    with pytest.raises(InputError, match='1 profiles stand there twice, such as g in a'):
+    with pytest.raises(InputError, match='1 profiles are given twice, such as g in a'):
         assemble([rows], ['fitness'])
 
 

@@ -8,7 +8,7 @@ import scipy.sparse
 from perturbjax.errors import InputError
 from perturbjax.screens.aggregation import average
 from perturbjax.screens.simulation import simulate
-from perturbjax.screens.vocabulary import CONTROL, parts, perturbation_type, target
+from perturbjax.screens.vocabulary import CONTROL, parts, perturbation_type, target_gene
 
 SMALL = {'contexts': 3, 'targets': 8, 'compounds': 5, 'doubles': 10, 'readouts': 30, 'programs': 4, 'cells': 6}
 
@@ -74,7 +74,7 @@ def test_shapes_and_names_of_the_truth(truth):
     assert truth.activity.index[40] == 'Compound_compound01-10uM'
     assert truth.membership.index.tolist() == readouts
     assert truth.membership.value_counts().tolist() == [15] * 8
-    assert truth.pathway.index.tolist() == [target(name) for name in truth.activity.index[:40]]
+    assert truth.pathway.index.tolist() == [target_gene(name) for name in truth.activity.index[:40]]
     assert truth.pathway.index.isin(readouts).sum() == 32
     assert truth.activity.index.is_unique
 
@@ -171,7 +171,7 @@ def test_doubles_add_up_but_for_their_interaction(truth, change):
             continue
         kind, strength = truth.interactions[name]
         assert kind == ('buffering' if strength < 0 else 'synergistic')
-        own = [target(first), target(second)]
+        own = [target_gene(first), target_gene(second)]
         others = change.columns.difference(own)
         np.testing.assert_allclose(change.xs(name, level=1)[others], (1 + strength) * summed[others], atol=1e-5)
         single = truth.activity.loc[[first, second]].sum()

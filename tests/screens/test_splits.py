@@ -1,6 +1,4 @@
 import itertools
-import json
-import pickle
 
 import numpy as np
 import pytest
@@ -38,7 +36,7 @@ def test_the_same_seed_holds_out_the_same(compendium, seed):
 @given(seed=st.integers(0, 100))
 @settings(max_examples=20, deadline=None)
 def test_unseen_in_context(compendium, seed):
-    split = make_split(compendium, 'unseen_in_context', seed, target='b')
+    split = make_split(compendium, 'unseen_in_context', seed, context='b')
     for role in (VALIDATION, TEST):
         held_out = names(compendium, split, role)
         assert set(held_out['context']) == {'b'}
@@ -48,7 +46,7 @@ def test_unseen_in_context(compendium, seed):
 
 
 def test_a_pattern_holds_a_perturbation_out_of_every_matching_context(compendium):
-    held_out = names(compendium, make_split(compendium, 'unseen_in_context', 0, target='[ab]'), TEST)
+    held_out = names(compendium, make_split(compendium, 'unseen_in_context', 0, context='[ab]'), TEST)
     assert set(held_out['context']) == {'a', 'b'}
     assert set(held_out[held_out['context'] == 'a']['perturbation']) == set(
         held_out[held_out['context'] == 'b']['perturbation']
@@ -56,7 +54,7 @@ def test_a_pattern_holds_a_perturbation_out_of_every_matching_context(compendium
 
 
 def test_what_no_other_context_saw_is_not_held_out():
-    split = make_split(two_contexts(), 'unseen_in_context', 0, target='a', test=1.0, validation=0.0)
+    split = make_split(two_contexts(), 'unseen_in_context', 0, context='a', test=1.0, validation=0.0)
     assert list(names(two_contexts(), split, TEST)['perturbation']) == ['g']
 
 
@@ -152,68 +150,43 @@ def test_an_unseen_gene_is_so_under_every_type():
 
 def test_gears_simulation_in_one_context_leaves_the_others_whole():
     compendium = screen_of(GENES, 'xyz')
-    split = make_split(compendium, 'gears_simulation', 0, target='y', validation=0.2)
+    split = make_split(compendium, 'gears_simulation', 0, context='y', validation=0.2)
     for role, number in ((TEST, 2), (VALIDATION, 2), (UNUSED, 0)):
         held_out = names(compendium, split, role)
         assert set(held_out['context']) <= {'y'}
         assert len(held_out) == number
 
 
-@pytest.mark.parametrize('form', ['json', 'pkl'])
-def test_custom_reads_the_lists_of_gears(compendium, tmp_path, form):
-    path = tmp_path / f'split.{form}'
+def test_custom_takes_the_lists_of_gears(compendium):
     lists = {'train': ['ctrl', 'g1+ctrl', 'ctrl+g2'], 'val': ['g3+ctrl'], 'test': ['g6+g5', 'g4+ctrl']}
-    path.write_bytes(pickle.dumps(lists) if form == 'pkl' else json.dumps(lists).encode())
-    split = make_split(compendium, 'custom', 0, path=str(path))
+    split = make_split(compendium, 'custom', 0, lists=lists)
     found = {role: set(names(compendium, split, role)['perturbation']) for role in range(4)}
     assert found[TRAIN] == {'control', 'CRISPRi_g1', 'CRISPRi_g2'}
     assert found[VALIDATION] == {'CRISPRi_g3'}
     assert found[TEST] == {'CRISPRi_g5+CRISPRi_g6', 'CRISPRi_g4'}
     assert 'CRISPRi_g7' in found[UNUSED]
     assert [len(split.describe(compendium)[word]) for word in ('validation', 'test')] == [3, 6]
+    again = make_split(compendium, 'custom', 1, lists=lists)
+    np.testing.assert_array_equal(again.roles[0], split.roles[0])
 
 
-def test_lists_that_overlap_or_that_nothing_reads_are_told(compendium, tmp_path):
-    path = tmp_path / 'split.json'
-    path.write_text(json.dumps({'train': ['g1+ctrl'], 'test': ['ctrl+g1']}))
-    with pytest.raises(InputError, match="in two lists: 'g1'"):
-        make_split(compendium, 'custom', 0, path=str(path))
-    path.write_text(json.dumps({'train': ['g1'], 'test': ['g2'], 'validation': ['g3']}))
-    with pytest.raises(InputError, match="the list 'validation' is not read"):
-        make_split(compendium, 'custom', 0, path=str(path))
+@pytest.mark.parametrize(
+    ('lists', 'message'),
+    [
+        ({'train': ['g1+ctrl'], 'test': ['ctrl+g1']}, "in two lists: 'g1'"),
+        ({'train': ['g1'], 'test': ['g2'], 'validation': ['g3']}, "the list 'validation' is not read"),
+        ({'train': ['g1']}, "it needs the lists train and test; there are 'train'"),
+        ({}, 'it needs the lists train and test; there are none'),
+    ],
+)
+def test_lists_that_cannot_be_used_are_told(compendium, lists, message):
+    with pytest.raises(InputError, match=f'^s.json: .*{message}'):
+        make_split(compendium, 'custom', 0, lists=lists, source='s.json')
 
 
-def test_conditions_that_the_screens_lack_are_told(compendium, tmp_path, caplog):
-    path = tmp_path / 'split.json'
-    path.write_text(json.dumps({'train': ['g1', 'ctrl'], 'test': ['g2', 'nobody']}))
-    make_split(compendium, 'custom', 0, path=str(path))
-    assert "1 conditions are not in the screens: 'nobody'" in caplog.text
-
-
-def test_a_pickle_that_would_run_code_is_refused(compendium, tmp_path):
-    path, made = tmp_path / 'split.pkl', tmp_path / 'made'
-    path.write_bytes(pickle.dumps(Opens(made)))
-    with pytest.raises(InputError, match='split.pkl: '):
-        make_split(compendium, 'custom', 0, path=str(path))
-    assert not made.exists()
-
-
-class Opens:
-    """Pickled, it is a call that makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), 'w')
-
-
-@pytest.mark.parametrize('text', ['', '[]', '{"train": []}', '{"train": 3, "test": []}'])
-def test_a_bad_split_file_is_told(compendium, tmp_path, text):
-    path = tmp_path / 'split.json'
-    path.write_text(text)
-    with pytest.raises(InputError, match=r'split.json: not a split: it needs the lists train and test'):
-        make_split(compendium, 'custom', 0, path=str(path))
+def test_conditions_that_the_screens_lack_are_told(compendium, caplog):
+    make_split(compendium, 'custom', 0, lists={'train': ['g1', 'ctrl'], 'test': ['g2', 'nobody']})
+    assert "split.lists: 1 conditions are not in the screens: 'nobody'" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -221,14 +194,14 @@ def test_a_bad_split_file_is_told(compendium, tmp_path, text):
     [
         ('unseen_singel', {}, "did you mean 'unseen_single'"),
         ('unseen_single', {'tst': 0.2}, "did you mean 'test'"),
-        ('unseen_in_context', {}, "'target' is needed"),
-        ('unseen_in_context', {'target': 'z'}, r"no context matches 'z'; there are 'a', 'b', 'c'"),
-        ('unseen_single', {'test': 0.9, 'validation': 0.2}, 'no shares'),
+        ('unseen_in_context', {}, "'context' is needed"),
+        ('unseen_in_context', {'context': 'z'}, r"no context matches 'z'; there are 'a', 'b', 'c'"),
+        ('unseen_single', {'test': 0.9, 'validation': 0.2}, 'not shares'),
         ('unseen_single', {'test': 0.0}, 'leaves no perturbation to test'),
         ('unseen_single', {'test': 1.0}, 'leaves no perturbation to train on'),
-        ('gears_simulation', {'genes': 1.5}, 'split.genes: 1.5 is no share'),
-        ('gears_simulation', {'validation': -0.1}, 'split.validation: -0.1 is no share'),
-        ('gears_simulation', {'target': 'z'}, "no context matches 'z'"),
+        ('gears_simulation', {'genes': 1.5}, 'split.genes: 1.5 is not a share'),
+        ('gears_simulation', {'validation': -0.1}, 'split.validation: -0.1 is not a share'),
+        ('gears_simulation', {'context': 'z'}, "no context matches 'z'"),
         ('gears_simulation', {'genes': 1.0, 'combinations': 1.0}, 'leaves no perturbation to test'),
         ('gears_simulation', {'genes': 0.0}, 'leaves no perturbation to train on'),
     ],

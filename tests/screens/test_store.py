@@ -29,7 +29,11 @@ def compendium():
 def assert_same(one: Compendium, other: Compendium):
     assert one.vocabulary == other.vocabulary
     for first, second in zip(one.screens, other.screens, strict=True):
-        assert (first.name, first.scale, first.contexts) == (second.name, second.scale, second.contexts)
+        assert (first.name, first.scale, first.present_contexts) == (
+            second.name,
+            second.scale,
+            second.present_contexts,
+        )
         for name in ARRAYS:
             here, there = getattr(first, name), getattr(second, name)
             assert (here is None) == (there is None)
@@ -42,12 +46,19 @@ def files(folder):
 
 
 def test_it_comes_back_to_the_bit(tmp_path, compendium):
-    settings = {'source': 'wide', 'path': ['ä.csv'], 'missing': [-13.2877]}
+    settings = {'source': 'wide', 'path': ['ä.csv'], 'missing_values': [-13.2877]}
     store.write(compendium, tmp_path / 'prepared', settings)
     assert_same(store.read(tmp_path / 'prepared'), compendium)
     assert store.read(str(tmp_path / 'prepared')).fingerprint() == compendium.fingerprint()
     assert store.made_from(tmp_path / 'prepared') == settings
     assert [path.name for path in tmp_path.iterdir()] == ['prepared']
+
+
+def test_settings_come_back_under_their_new_names(tmp_path, compendium, caplog):
+    store.write(compendium, tmp_path / 'prepared', {'missing': [0], 'fields': {'kind': 'RNAi', 'context': 'c'}})
+    new = {'missing_values': [0], 'fields': {'perturbation_type': 'RNAi', 'context': 'c'}}
+    assert store.made_from(tmp_path / 'prepared') == new
+    assert not caplog.records
 
 
 def test_its_arrays_are_mapped_and_models_take_them(tmp_path):
@@ -127,14 +138,14 @@ def newer(path):
 @pytest.mark.parametrize(
     ('file', 'change', 'message'),
     [
-        ('compendium.json', lambda path: path.unlink(), 'no prepared compendium is there, or not a whole one'),
-        ('compendium.json', cut, 'compendium.json: .* cannot be used, it is damaged'),
-        ('compendium.json', restate, 'compendium.json: .* cannot be used, it was altered'),
-        ('compendium.json', newer, 'compendium.json: .* cannot be used, it is of format 99, not 1'),
-        ('vocabulary.json', flip, 'vocabulary.json: .* cannot be used, it was altered'),
-        ('1/values.npy', flip, 'values.npy: .* cannot be used, it was altered'),
-        ('0/halves.npy', cut, r'halves.npy: .* cannot be used, it has \d+ bytes, not \d+'),
-        ('0/cells.npy', lambda path: path.unlink(), 'cells.npy: .* cannot be used, it is not there'),
+        ('compendium.json', lambda path: path.unlink(), 'there is no complete prepared compendium here'),
+        ('compendium.json', cut, 'compendium.json: .* cannot be used, because it is damaged'),
+        ('compendium.json', restate, 'compendium.json: .* cannot be used, because it was changed'),
+        ('compendium.json', newer, 'compendium.json: .* cannot be used, because it has format 99, not 1'),
+        ('vocabulary.json', flip, 'vocabulary.json: .* cannot be used, because it was changed'),
+        ('1/values.npy', flip, 'values.npy: .* cannot be used, because it was changed'),
+        ('0/halves.npy', cut, r'halves.npy: .* cannot be used, because it has \d+ bytes, not \d+'),
+        ('0/cells.npy', lambda path: path.unlink(), 'cells.npy: .* cannot be used, because it is missing'),
     ],
 )
 def test_one_that_is_not_as_it_was_written_is_refused(tmp_path, compendium, file, change, message):
@@ -147,5 +158,5 @@ def test_one_that_is_not_as_it_was_written_is_refused(tmp_path, compendium, file
 
 
 def test_no_store_in_a_bucket(compendium):
-    with pytest.raises(InputError, match='it must lie on a local disk'):
+    with pytest.raises(InputError, match='it must be on a local disk'):
         store.write(compendium, 'gs://bucket/prepared')

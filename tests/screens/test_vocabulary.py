@@ -4,7 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
-from perturbjax.screens.vocabulary import Vocabulary, combine, parts, perturbation_type, read_vocabulary, target, token
+from perturbjax.screens.vocabulary import (
+    Vocabulary,
+    combine,
+    parts,
+    perturbation_type,
+    read_vocabulary,
+    target_gene,
+    token,
+)
 
 NAMES = Vocabulary(('a', 'b'), ('control', 'CRISPRi_G', 'CRISPRi_H', 'Compound_(+)-JQ1'), ('x', 'y', 'z'))
 
@@ -28,8 +36,8 @@ def test_combine_and_parts_are_inverse(names):
 
 
 def test_types_are_told_from_underscores_in_names():
-    assert (target('CRISPR-KO_STAT1'), perturbation_type('CRISPR-KO_STAT1')) == ('STAT1', 'CRISPR-KO')
-    assert (target('MT_CO1'), perturbation_type('MT_CO1')) == ('MT_CO1', '')
+    assert (target_gene('CRISPR-KO_STAT1'), perturbation_type('CRISPR-KO_STAT1')) == ('STAT1', 'CRISPR-KO')
+    assert (target_gene('MT_CO1'), perturbation_type('MT_CO1')) == ('MT_CO1', '')
 
 
 def test_ids_are_padded_and_come_back_as_names():

@@ -1,4 +1,4 @@
-"""One column of a file's table: found, read as text, compared."""
+"""Columns of a file's table: find one, read it as text, compare its values."""
 
 import re
 import string
@@ -14,10 +14,10 @@ _PIECE = re.compile(r'\D+[0-9]+')
 
 
 def find_column(table: pd.DataFrame, name: str, path: str, field: str) -> pd.Series | pd.Index:
-    """The column `[N]` of that name, or the first that is there of names joined by `|`.
+    """The column `[N]` of that name, or of several names joined by `|` the first that the table has.
 
-    `index`, or the index's own name, is the index. Raises InputError naming the columns there are,
-    or where the column holds lists or the like, which are no values.
+    `index`, or the name of the index, means the index. Raises InputError where there is no such column,
+    or where it holds lists or the like instead of single values.
     """
     for each in [name, *str(name).split('|')]:
         column = table[each] if each in table.columns else table.index if each in ('index', table.index.name) else None
@@ -33,12 +33,12 @@ def _check_values(column: pd.Series | pd.Index, what: str) -> None:
         wrong = [value for value in column if not isinstance(value, Hashable)]
         if wrong:
             raise InputError(
-                f'{what} holds {type(wrong[0]).__name__} such as {str(wrong[0])[:50]!r}, not one value each.'
+                f'{what} holds {type(wrong[0]).__name__} such as {str(wrong[0])[:50]!r}, not one value in each row.'
             )
 
 
 def text(value: Any) -> str:
-    """A value as a name shows it: bytes decoded, numbers at their shortest (10.0 as `10`)."""
+    """A value as text for a name: bytes are decoded, numbers take their shortest form (10.0 becomes `10`)."""
     if isinstance(value, bytes):
         return value.decode('utf-8', 'replace')
     if isinstance(value, float | np.floating):
@@ -47,17 +47,17 @@ def text(value: Any) -> str:
 
 
 def texts(column: pd.Series | pd.Index, piece: str = '') -> np.ndarray:
-    """The values `[N]` as text, or that piece of each; `''` where there is none."""
+    """The values `[N]` as text, or one piece of each (see `template_steps`); `''` where there is none."""
     codes, unique = pd.factorize(column)
     distinct = [_piece(text(value), piece) for value in np.asarray(unique)]
     return np.array([*distinct, ''], object)[codes]
 
 
 def matches(column: pd.Series | pd.Index, wanted: Iterable) -> np.ndarray:
-    """Which values are among the wanted, bool `[N]`.
+    """Which values are among the wanted ones, bool `[N]`.
 
-    Values compare by what they say: `1`, `1.0`, `True`, `'1'` and `b'1'` are the same, and so are
-    a missing one and `''`.
+    Values compare by their meaning: `1`, `1.0`, `True`, `'1'` and `b'1'` are equal, and so are a
+    missing value and `''`.
     """
     codes, unique = pd.factorize(column)
     keys = {_key(value) for value in wanted}
@@ -67,7 +67,14 @@ def matches(column: pd.Series | pd.Index, wanted: Iterable) -> np.ndarray:
 def filled(table: pd.DataFrame, template: str, path: str, field: str, needed: np.ndarray | bool = True) -> np.ndarray:
     """The column, or the template filled in, as text `[N]`.
 
-    Raises InputError where a row lacks a value; rows not `needed` may, and have `''`.
+    Args:
+      table: of the rows.
+      template: a column or a template.
+      path, field: the file and the setting, for messages.
+      needed: which rows must have a value, bool `[N]`; other rows without one get `''`.
+
+    Raises:
+      InputError: a needed row lacks a value, or a column is missing.
     """
     names: Any = ''
     lacking = np.zeros(len(table), bool)
@@ -80,7 +87,7 @@ def filled(table: pd.DataFrame, template: str, path: str, field: str, needed: np
         if (missing & needed).any():
             raise InputError(
                 f'{path}: {field}: {(missing & needed).sum()} of {len(table)} rows have no value in the column '
-                f'{name!r}; fill them in, or leave those rows out by data.fields.where.'
+                f'{name!r}; fill them in, or leave out those rows by data.fields.where.'
             )
         names, lacking = values if isinstance(names, str) and not names else names + values, lacking | missing
     names = np.full(len(table), names, object) if isinstance(names, str) else names
@@ -89,7 +96,7 @@ def filled(table: pd.DataFrame, template: str, path: str, field: str, needed: np
 
 
 def template_steps(template: str) -> list[tuple[str, str, str]]:
-    """A column, or a template over columns, as steps: (text before, column, piece), `''` where there is none.
+    """A column or a template as steps of (text before, column, piece), each `''` where there is none.
 
     `'{cell}_{time}h'` gives `[('', 'cell', ''), ('_', 'time', ''), ('h', '', '')]`.
     Raises InputError on a template that cannot be read.
@@ -111,12 +118,12 @@ def _piece(value: str, piece: str) -> str:
     if not piece:
         return value
     separator = piece.rstrip('0123456789')
-    pieces, place = value.split(separator), int(piece.removeprefix(separator))
-    return pieces[place] if place < len(pieces) else ''
+    pieces, index = value.split(separator), int(piece.removeprefix(separator))
+    return pieces[index] if index < len(pieces) else ''
 
 
 def _key(value: Any) -> str:
-    """What a value says, to compare by; of texts, those that are numbers count as numbers."""
+    """The form of a value that is compared; text that is a number counts as that number."""
     name = str(int(value)) if isinstance(value, bool | np.bool_) else text(value)
     try:
         return name if '_' in name else text(float(name))  # float() would take 1_0 for 10

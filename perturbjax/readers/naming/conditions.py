@@ -1,4 +1,4 @@
-"""What `where` asks of a column: a value, one of several, none of several, or a number within bounds."""
+"""The conditions that `where` can set on a column: a value, one of several, none of several, or bounds."""
 
 import operator
 from collections.abc import Iterable, Mapping
@@ -22,13 +22,14 @@ def meets(column: Column, wanted: Any, what: str) -> np.ndarray:
 
     Args:
       column: `[N]`.
-      wanted: a value, or several of which one will do; or a mapping with `not` (a value, or several)
-        and the bounds `at_least`, `at_most`, `above` and `below`, of which all must be met. A value
-        that is missing is `''`, and within no bounds.
+      wanted: a value, or several values of which one must match; or a mapping with `not` (a value, or
+        several) and the bounds `at_least`, `at_most`, `above` and `below`, all of which must hold. A
+        missing value counts as `''` and is within no bounds.
       what: file, field and column, for messages.
 
-    Raises InputError on another word, a bound that is no number, text where a number is asked for,
-    or a condition that nothing meets.
+    Raises:
+      InputError: the mapping has another word, a bound is not a number, the column has text where a
+        number is needed, or no value meets the condition.
     """
     if not isinstance(wanted, Mapping):
         met = matches(column, several(wanted))
@@ -49,12 +50,12 @@ def _within(column: Column, wanted: Mapping[str, Any], what: str) -> np.ndarray:
         if word not in (*BOUNDS, _NOT):
             raise InputError(f'{what}: no such condition {word!r}; {did_you_mean(word, (*BOUNDS, _NOT))}')
         if word in BOUNDS and (isinstance(bound, bool) or not isinstance(bound, int | float) or bound != bound):
-            raise InputError(f'{what}: {word} {bound!r} is no bound; give a number.')
+            raise InputError(f'{what}: {word} {bound!r} is not a bound; give a number.')
     bounds = {word: bound for word, bound in wanted.items() if word in BOUNDS}
     numbers = _numbers(column, what) if bounds else np.zeros(len(column))
     unwanted = matches(column, several(wanted.get(_NOT, ())))
     if _NOT in wanted and not unwanted.any():
-        logging.warning('%s is nowhere %s, so that leaves nothing out.', what, listed(several(wanted[_NOT])))
+        logging.warning('%s is nowhere %s, so this condition leaves nothing out.', what, listed(several(wanted[_NOT])))
     met = np.logical_and.reduce([~unwanted, *(BOUNDS[word](numbers, bound) for word, bound in bounds.items())])
     if not met.any():
         asked = ' and '.join(f'{word} {bound!r}' for word, bound in wanted.items())
@@ -68,7 +69,7 @@ def _there(column: Column) -> str:
 
 
 def _numbers(column: Column, what: str) -> np.ndarray:
-    """The values as float64, NaN where there is none, which is told."""
+    """The values as float64; a missing value is NaN, and a warning counts them."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         numbers = column.to_numpy(np.float64, na_value=np.nan)
     else:
@@ -86,4 +87,4 @@ def _number(value: str, what: str) -> float:
     try:
         return float(value or 'nan')
     except ValueError as error:
-        raise InputError(f'{what} holds {value!r}, which is no number to compare.') from error
+        raise InputError(f'{what} holds {value!r}, which is not a number that can be compared.') from error

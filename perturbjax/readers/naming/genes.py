@@ -1,4 +1,4 @@
-"""Which symbol and which Ensembl id are one gene, from files that say both."""
+"""Which symbol and which Ensembl id mean the same gene, from files that have both."""
 
 import re
 
@@ -11,7 +11,7 @@ from perturbjax.readers.naming.columns import texts
 from perturbjax.readers.table import read_matrix
 
 _ENSEMBL = re.compile(r'(ENS[A-Z]*G\d{11})(\.\d+)?', re.IGNORECASE)
-# What columns of symbols are called; the first that is there is taken, or the only one beside the ids.
+# Names of columns of symbols. The first that a file has is used, or else the only column beside the ids.
 _SYMBOLS = ('symbol', 'gene_symbol', 'gene_symbols', 'hgnc_symbol', 'gene_name', 'gene_names', 'feature_name')
 _INDEX = 'index'
 
@@ -23,9 +23,10 @@ def ensembl_id(name: str) -> str:
 
 
 def read_genes(path: str) -> pd.DataFrame:
-    """The columns `symbol` and `ensembl` of an h5ad file's readouts or of a table, one line per pair.
+    """The pairs of symbol and id in a table or among the readouts of an h5ad file.
 
-    No lines where the file does not say both. Raises InputError where it cannot be read.
+    Returns a table with the columns `symbol` and `ensembl`, which is empty where the file does not have
+    both. Raises InputError where the file cannot be read.
     """
     table = read_var(path) if path.endswith('.h5ad') else read_matrix(path)
     if not isinstance(table.index, pd.RangeIndex):
@@ -41,7 +42,7 @@ def read_genes(path: str) -> pd.DataFrame:
 
 
 def read_gene_table(path: str) -> pd.DataFrame:
-    """As `read_genes`; raises InputError where the file does not say both."""
+    """As `read_genes`; raises InputError where the file does not have both."""
     found = read_genes(path)
     if found.empty:
         there = listed(read_matrix(path).columns)

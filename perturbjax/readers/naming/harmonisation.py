@@ -1,6 +1,7 @@
-"""One name for one gene in all screens: symbols and Ensembl ids, versions of ids, capitals.
+"""Gives a gene the same name in all screens, whether they use symbols, Ensembl ids, versions or other capitals.
 
-Off unless asked for: only who knows the screens can say that two names are one gene.
+It is off unless a config asks for it, because only a user who knows the screens can say that two names
+mean the same gene.
 """
 
 import dataclasses
@@ -15,46 +16,54 @@ from absl import logging
 from perturbjax.errors import InputError, did_you_mean
 from perturbjax.readers.naming.genes import ensembl_id, read_gene_table, read_genes
 from perturbjax.screens.measurements import Measurements
-from perturbjax.screens.vocabulary import combine, parts, perturbation_type, target, token
+from perturbjax.screens.vocabulary import combine, parts, perturbation_type, target_gene, token
 
 Rename = Callable[[str], str]
 
-_KINDS = ('symbol', 'ensembl')
-# As readers name a readout that shares its name with another: `TBCE (ENSG00000284770)`.
+_NAMINGS = ('symbol', 'ensembl')
+# How readers name a readout that shares its name with another: `TBCE (ENSG00000284770)`.
 _SHARED = re.compile(r'(.+) \((.+)\)')
 
 
 def harmonise(
     screens: Sequence[Measurements], files: Iterable[str] = (), genes: str = 'symbol', table: str = ''
 ) -> list[Measurements]:
-    """The screens with readouts and perturbed genes named alike; a warning tells how many names that changed.
+    """Gives readouts and perturbed genes the same names in all screens; a warning counts the names that change.
 
-    Ids lose their version (`ENSG00000115415.20`). A symbol that is known to belong to one id, and that
-    id, get one name. Symbols that differ only in capitals get that of the first, so the screens must be
-    of one species. Readouts of a screen that are one gene then are averaged. Compounds stay as they are.
+    Ids lose their version (`ENSG00000115415.20`). A symbol that is known to belong to exactly one id
+    gets the same name as that id. Symbols that differ only in capitals get the spelling of the first,
+    so the screens must be of one species. Readouts of a screen that turn out to be the same gene are
+    averaged. Compounds keep their names.
 
     Args:
       screens: profiles.
-      files: files of the screens; h5ad files may say both symbol and id of their readouts.
-      genes: what genes are called, `symbol` or `ensembl`; one that is known only otherwise keeps its name.
-      table: a file with a column of symbols and one of Ensembl ids; it goes before what `files` say.
+      files: files of the screens; h5ad files may have both the symbol and the id of their readouts.
+      genes: how genes are named, `symbol` or `ensembl`; a gene without such a name keeps its own.
+      table: a file with a column of symbols and one of Ensembl ids; it takes precedence over `files`.
 
     Raises:
-      InputError: no such choice; no such columns; two perturbations of a screen get one name.
+      InputError: there is no such choice or no such columns, or two perturbations of a screen get the
+        same name.
     """
-    if genes not in _KINDS:
-        raise InputError(f'data.harmonise.genes: no such choice {genes!r}; {did_you_mean(genes, _KINDS)}')
+    if genes not in _NAMINGS:
+        raise InputError(f'data.harmonise.genes: no such choice {genes!r}; {did_you_mean(genes, _NAMINGS)}')
     known = [read_gene_table(table)] if table else []
     known += [read_genes(file) for file in files if file.endswith('.h5ad')]
     pairs = [pair for each in known for pair in zip(each['symbol'], each['ensembl'])]
     named = [str(name) for screen in screens for name in screen.readout]
-    named += [target(part) for screen in screens for part in _genes(screen)]
+    named += [target_gene(part) for screen in screens for part in _genes(screen)]
     rename = _renaming(pairs, named, genes)
     return [_rename(screen, rename) for screen in screens]
 
 
 def _renaming(pairs: Sequence[tuple[str, str]], named: Sequence[str], genes: str) -> Rename:
-    """From the name of a gene to the one it gets; `pairs` are symbols with their ids, `named` the names there are."""
+    """A function from the old name of a gene to its new name.
+
+    Args:
+      pairs: symbols with their ids.
+      named: all names of genes in the screens.
+      genes: `symbol` or `ensembl`.
+    """
     ids: dict[str, set[str]] = {}
     symbols: dict[str, str] = {}
     for symbol, gene in pairs:
@@ -77,7 +86,7 @@ def _renaming(pairs: Sequence[tuple[str, str]], named: Sequence[str], genes: str
 
 
 def _read(name: str) -> tuple[str, str]:
-    """Symbol and id in a name; `''` where it does not say one."""
+    """The symbol and the id in a name; `''` for the one that it does not have."""
     shared = _SHARED.fullmatch(name)
     if shared and ensembl_id(shared[2]):
         return shared[1], ensembl_id(shared[2])
@@ -85,14 +94,14 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _genes(screen: Measurements) -> list[str]:
-    """The parts of perturbations that are, or may be, genes, each once."""
+    """The parts of perturbations that are or may be genes, without repeats."""
     found = dict.fromkeys(part for name in dict.fromkeys(screen.perturbation) for part in parts(name))
     return [part for part in found if perturbation_type(part) != 'Compound']
 
 
 def _rename(screen: Measurements, rename: Rename) -> Measurements:
     readout = np.array([rename(str(name)) for name in screen.readout], object)
-    part = {name: token(rename(target(name)), perturbation_type(name)) for name in _genes(screen)}
+    part = {name: token(rename(target_gene(name)), perturbation_type(name)) for name in _genes(screen)}
     whole = {name: combine(part.get(each, each) for each in parts(name)) for name in dict.fromkeys(screen.perturbation)}
     perturbation = np.array([whole[name] for name in screen.perturbation], object)
     _check_profiles(screen, perturbation)
@@ -113,14 +122,15 @@ def _check_profiles(screen: Measurements, perturbation: np.ndarray) -> None:
     if len(twice):
         raise InputError(
             f'{screen.name}: data.harmonise: {twice.before.iloc[0]!r} and {twice.before.iloc[1]!r} of '
-            f'{twice.context.iloc[0]!r} both become {twice.now.iloc[0]!r}; name them alike in the file.'
+            f'{twice.context.iloc[0]!r} both become {twice.now.iloc[0]!r}; give them the same name in the file.'
         )
 
 
 def _merge(screen: Measurements, readout: np.ndarray) -> Measurements:
-    """The screen with those readouts; of those named alike the mean over what is measured.
+    """The screen with the new names of its readouts; readouts with the same name are averaged where measured.
 
-    Its standard error is taken as the mean of theirs: what it is where they err alike, and at most.
+    The standard error of the mean is taken as the mean of the standard errors. That is its largest
+    possible value, which it has where the readouts err together.
     """
     codes, names = pd.factorize(readout)
     if len(names) == len(readout):
@@ -131,6 +141,6 @@ def _merge(screen: Measurements, readout: np.ndarray) -> Measurements:
 
 
 def _mean(array: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Over the columns of one code, `[..., M]` to `[..., codes]`."""
+    """The mean over the columns with the same code, from `[..., M]` to `[..., number of codes]`."""
     rows = pd.DataFrame(array.reshape(-1, len(codes)).T).groupby(codes).mean().to_numpy().T
     return np.ascontiguousarray(rows.reshape(*array.shape[:-1], -1).astype(array.dtype))

@@ -1,4 +1,4 @@
-"""What is known beforehand of files that many people have; a data config may set any of it otherwise."""
+"""Settings for files that many people have; a config may override any of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,8 @@ from perturbjax.errors import InputError, did_you_mean
 # The values of pert_type that mean control, of signatures and of their consensus.
 LINCS_CONTROLS = tuple(f'ctl_{each}{end}' for each in ('vehicle', 'vector', 'untrt') for end in ('', '.cns'))
 
-# `source` is the reader, `fields` are settings of Fields; `counts` says whether the values are raw
-# counts, `scale` what they are once rows have been averaged. What only the user knows is left out.
+# `source` is the reader, `fields` are settings of Fields, `counts` says whether the values are raw
+# counts, and `scale` is what they mean once rows are averaged. What only the user knows is left out.
 PRESETS: dict[str, dict[str, Any]] = {
     # NAME/perturb_processed.h5ad: condition is ctrl, A+ctrl, ctrl+A or A+B.
     'gears': {
@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         'counts': False,
         'scale': 'log1p',
     },
-    # scperturb.org: combinations are joined by _, which gene names hold too.
+    # scperturb.org: combinations are joined by _, which gene names contain too.
     'scperturb': {
         'source': 'h5ad',
         'fields': {
@@ -35,8 +35,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         'counts': True,
         'scale': 'log1p',
     },
-    # pertpy: the user names the columns; these are those of its data sets. Whether the values are
-    # counts differs, so a scale is needed.
+    # pertpy: its users name the columns; these are the columns of its own data sets. The values may or
+    # may not be counts, so the user gives the scale.
     'pertpy': {
         'source': 'h5ad',
         'fields': {
@@ -45,7 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             'control': ('control',),
         },
     },
-    # CPA: A+B with doses 1.0+1.0; as for pertpy, a scale is needed.
+    # CPA: A+B with doses 1.0+1.0; as for pertpy, the user gives the scale.
     'cpa': {
         'source': 'h5ad',
         'fields': {
@@ -56,20 +56,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
     },
     # Replogle 2022, *_normalized_bulk_01.h5ad: the index of obs is id_gene_transcript_ensembl.
-    # The file does not name its cell line: context_name is needed.
+    # The file does not name its cell line, so the user gives context_name.
     'replogle_bulk': {
         'source': 'h5ad',
         'fields': {
             'perturbation': '{index:_1}',
             'control': ('non-targeting',),
             'separator': '',
-            'kind': 'CRISPRi',
+            'perturbation_type': 'CRISPRi',
             'readout': 'gene_name',
         },
         'counts': False,
         'scale': 'z-score',
     },
-    # perturblib's cache: a folder of shards, or one table. The values are as the user had them made.
+    # perturblib's cache: a folder of shards, or one table. The scale depends on how the user made it.
     'perturblib': {
         'source': 'perturblib',
         'fields': {
@@ -113,7 +113,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         'counts': False,
         'scale': 'z-score',
     },
-    # cell-eval: celltype is optional; without it context_name is needed.
+    # cell-eval: the column celltype is optional; without it the user gives context_name.
     'cell_eval': {
         'source': 'h5ad',
         'fields': {
@@ -124,7 +124,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         'counts': False,
         'scale': 'log1p',
     },
-    # openproblems, NeurIPS 2023: de_train.h5ad. The layer clipped_sign_log10_pval is another choice, on another scale.
+    # openproblems, NeurIPS 2023: de_train.h5ad. Its layer clipped_sign_log10_pval has another scale.
     'openproblems': {
         'source': 'h5ad',
         'layer': 'logFC',
@@ -133,7 +133,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             'perturbation': 'sm_name',
             'control': ('Dimethyl Sulfoxide',),
             'separator': '',
-            'kind': 'Compound',
+            'perturbation_type': 'Compound',
         },
         'counts': False,
         'scale': 'log-fold-change',
@@ -142,9 +142,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def with_preset(preset: str = '', **settings: Any) -> dict[str, Any]:
-    """The settings over those of the preset, where one is named.
+    """The settings, completed by those of the preset where one is named.
 
-    A context or context_name of the user's takes the place of either in the preset.
+    A context or context_name in the settings replaces both of them in the preset.
     """
     if not preset:
         return settings
@@ -152,7 +152,7 @@ def with_preset(preset: str = '', **settings: Any) -> dict[str, Any]:
         raise InputError(f'data.preset: no such preset {preset!r}; {did_you_mean(str(preset), PRESETS)}')
     known, fields = PRESETS[preset], settings.get('fields', {})
     if not isinstance(fields, Mapping):
-        raise InputError(f'data.fields: {fields!r} is no settings; give names and values, or {{}}.')
+        raise InputError(f'data.fields: expected a mapping of setting names to values, got {fields!r}.')
     replaced = ('context', 'context_name') if {'context', 'context_name'} & set(fields) else ()
     kept = {name: value for name, value in known['fields'].items() if name not in replaced}
     return known | settings | {'fields': kept | dict(fields)}

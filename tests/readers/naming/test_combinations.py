@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
-from perturbjax.readers.naming.combinations import canonical, dose_text, says_nothing
+from perturbjax.readers.naming.combinations import dose_text, says_nothing, vocabulary_names
 from perturbjax.readers.naming.fields import Fields, label_rows
 
 
-def names(values, separator='+', kind='', control=('ctrl',)):
-    return canonical(values, {'control', *control}, separator, kind, 'f')
+def names(values, separator='+', perturbation_type='', control=('ctrl',)):
+    return vocabulary_names(values, {'control', *control}, separator, perturbation_type, 'f')
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def test_doses_have_one_form(dose, wanted):
 
 def test_a_dose_for_each_part():
     found = names(
-        [('y+x', '0.5+10.0uM'), ('x+ctrl', '10+1 uM'), ('ctrl', '1'), ('x', ''), ('x', '3 nM')], kind='Compound'
+        [('y+x', '0.5+10.0uM'), ('x+ctrl', '10+1 uM'), ('ctrl', '1'), ('x', ''), ('x', '3 nM')],
+        perturbation_type='Compound',
     )
     assert found == [
         'Compound_x-10uM+Compound_y-0.5uM', 'Compound_x-10uM', 'control', 'Compound_x', 'Compound_x-3nM'
@@ -58,7 +59,7 @@ def test_doses_of_a_bare_one_say_nothing():
 def test_doses_belong_to_compounds():
     table = pd.DataFrame({'p': ['A', 'B+A'], 'd': ['2', '1+2']})
     for kind, wanted in (('', ['A-2', 'A-2+B-1']), ('CRISPRi', ['CRISPRi_A', 'CRISPRi_A+CRISPRi_B'])):
-        fields = Fields(context_name='k', perturbation='p', dose='d', kind=kind)
+        fields = Fields(context_name='k', perturbation='p', dose='d', perturbation_type=kind)
         assert list(label_rows(table, fields, 'f')[1]) == wanted
 
 

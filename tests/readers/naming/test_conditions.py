@@ -62,9 +62,9 @@ def test_bounds_mean_what_they_say(values, wanted):
     ('wanted', 'message'),
     [
         ({'at_leest': 1}, r"f: where: 'n': no such condition 'at_leest'; did you mean 'at_least'\?"),
-        ({'at_least': '0.2'}, "f: where: 'n': at_least '0.2' is no bound; give a number"),
-        ({'at_least': True}, 'at_least True is no bound'),
-        ({'at_least': NAN}, 'at_least nan is no bound'),
+        ({'at_least': '0.2'}, "f: where: 'n': at_least '0.2' is not a bound; give a number"),
+        ({'at_least': True}, 'at_least True is not a bound'),
+        ({'at_least': NAN}, 'at_least nan is not a bound'),
         (
             {'at_least': 0.5, 'below': 9},
             "'n' is nowhere at_least 0.5 and below 9; the values .* from 0.1 to 0.2",
@@ -78,7 +78,7 @@ def test_conditions_that_cannot_be_met(wanted, message):
 
 
 def test_text_has_no_bounds():
-    with pytest.raises(InputError, match="f: v holds 'low', which is no number to compare"):
+    with pytest.raises(InputError, match="f: v holds 'low', which is not a number that can be compared"):
         meets(pd.Series(['0.1', 'low']), {'at_least': 0}, 'f: v')
     with pytest.raises(InputError, match='f: v has no value anywhere, so none is within bounds'):
         meets(pd.Series([NAN, NAN]), {'at_least': 0}, 'f: v')
@@ -86,4 +86,4 @@ def test_text_has_no_bounds():
 
 def test_what_not_leaves_out_nothing_is_told(caplog):
     assert meets(pd.Series(['a', 'b']), {'not': 'c'}, 'f: v').all()
-    assert "f: v is nowhere 'c', so that leaves nothing out" in caplog.text
+    assert "f: v is nowhere 'c', so this condition leaves nothing out" in caplog.text

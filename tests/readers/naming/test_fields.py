@@ -30,7 +30,10 @@ def test_combinations_are_sorted_and_control_parts_dropped():
 
 
 def test_the_type_stands_in_front_of_each_part():
-    assert perturbations(['B+A', 'ctrl'], control=('ctrl',), kind='CRISPRi') == ['CRISPRi_A+CRISPRi_B', 'control']
+    assert perturbations(['B+A', 'ctrl'], control=('ctrl',), perturbation_type='CRISPRi') == [
+        'CRISPRi_A+CRISPRi_B',
+        'control',
+    ]
 
 
 def test_plus_in_names():
@@ -45,7 +48,7 @@ def test_underscore_splits_only_into_known_singles(caplog):
     values = ['control', 'A', 'B', 'MT_C', 'A_B', 'B_MT_C', 'A_control', 'A_D', 'B_A_MT_C']
     expected = ['control', 'A', 'B', 'MT_C', 'A+B', 'B+MT_C', 'A', 'A_D', 'A+B+MT_C']
     assert perturbations(values, separator='_') == expected
-    assert "f.csv: 2 values hold _ but are no known parts joined: 'MT_C', 'A_D'" in caplog.text
+    assert "f.csv: 2 values contain _ but are not made of known parts: 'MT_C', 'A_D'" in caplog.text
 
 
 def test_what_splits_at_underscore_in_two_ways_stays_whole():
@@ -62,7 +65,9 @@ def test_the_order_of_parts_says_nothing(names, random):
 
 def test_control_column_marks_rows_whatever_their_perturbation():
     table = pd.DataFrame({'name': ['DMSO', 'x', None, 'y', 'z'], 'type': ['ctl', 'trt', 'ctl', None, 'control']})
-    fields = Fields(context_name='a', perturbation='name', control_column='type', control=('ctl',), kind='Compound')
+    fields = Fields(
+        context_name='a', perturbation='name', control_column='type', control=('ctl',), perturbation_type='Compound'
+    )
     assert list(label_rows(table, fields, 'f')[1]) == ['control', 'Compound_x', 'control', 'Compound_y', 'control']
 
 
@@ -112,10 +117,13 @@ def test_a_missing_column_is_named_beside_those_there_are():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        ({}, 'give either context, a column, or context_name'),
+        ({}, 'give either context, which is a column, or context_name'),
         ({'context': 'a', 'context_name': 'b'}, 'give either context'),
         ({'context': 'a', 'perturbation': ''}, 'data.fields.perturbation: name the column'),
-        ({'context': 'a', 'kind': 'CRISPR'}, "data.fields.kind: no such type 'CRISPR'; did you mean 'CRISPR"),
+        (
+            {'context': 'a', 'perturbation_type': 'CRISPR'},
+            "data.fields.perturbation_type: no such type 'CRISPR'; did you mean 'CRISPR",
+        ),
     ],
 )
 def test_fields_that_contradict_themselves(settings, message):
@@ -135,7 +143,7 @@ def test_readouts_without_a_name_of_their_own_keep_their_index(caplog):
     table = pd.DataFrame({'symbol': ['G', '', 'H', 'G']}, index=['e1', 'e2', 'e3', 'e4'])
     named = readout_names(table, Fields(context_name='a', readout='symbol'), 'f')
     assert list(named) == ['G (e1)', 'e2', 'H', 'G (e4)']
-    assert '1 of 4 readouts have no name there and go by their index; 2 share theirs' in caplog.text
+    assert '1 of 4 readouts have no name there and are named by their index; 2 share their' in caplog.text
     assert list(readout_names(table, Fields(context_name='a'), 'f')) == ['e1', 'e2', 'e3', 'e4']
 
 
@@ -178,7 +186,7 @@ def test_select_meets_every_condition_or_says_why_not():
     assert list(select(table, {'dose': 0.1}, 'f', 'where')) == [0]
     with pytest.raises(InputError, match="f: where: 'a' is nowhere 'z'; the values there are 'x', 'y'"):
         select(table, {'a': 'z'}, 'f', 'where')
-    with pytest.raises(InputError, match="f: where: nothing meets 'a', 'flag' together"):
+    with pytest.raises(InputError, match="f: where: no row meets the conditions on 'a', 'flag' together"):
         select(table, {'a': 'y', 'flag': 1}, 'f', 'where')
     with pytest.raises(InputError, match="there is no column 'b'"):
         select(table, {'b': 1}, 'f', 'where')

@@ -10,9 +10,10 @@ import pytest
 import scipy.sparse
 
 from perturbjax.errors import InputError, check_settings
-from perturbjax.readers.loading import READERS, load
+from perturbjax.readers.loading import load
 from perturbjax.readers.naming.fields import Fields
 from perturbjax.readers.naming.presets import PRESETS, with_preset
+from perturbjax.readers.sources import READERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
 
@@ -47,18 +48,22 @@ def test_presets_hold_only_settings_that_exist(name):
 
 
 def test_what_the_user_says_counts():
-    settings = with_preset('gears', counts=True, fields={'kind': 'CRISPRi', 'context_name': 'K562'}, source='long')
+    settings = with_preset(
+        'gears', counts=True, fields={'perturbation_type': 'CRISPRi', 'context_name': 'K562'}, source='long'
+    )
     assert (settings['counts'], settings['source'], settings['scale']) == (True, 'long', 'log1p')
     assert settings['fields'] == {
-        'context_name': 'K562', 'kind': 'CRISPRi', 'perturbation': 'condition', 'control': ('ctrl',),
+        'context_name': 'K562', 'perturbation_type': 'CRISPRi', 'perturbation': 'condition', 'control': ('ctrl',),
         'readout': 'gene_name',
     }  # fmt: skip
     assert with_preset('gears')['fields']['context'] == 'cell_type'
     assert with_preset(path='x') == {'path': 'x'}
     with pytest.raises(InputError, match=r"data.preset: no such preset \['gears'\]; did you mean 'gears'"):
         with_preset(['gears'])
-    with pytest.raises(InputError, match="data.fields: 'kind' is no settings"):
-        with_preset('gears', fields='kind')
+    with pytest.raises(
+        InputError, match="data.fields: expected a mapping of setting names to values, got 'perturbation_type'"
+    ):
+        with_preset('gears', fields='perturbation_type')
 
 
 def test_gears(tmp_path):
@@ -77,8 +82,8 @@ def test_scperturb(tmp_path, context, caplog):
     # A_B_C is A+B_C or A_B+C; B_C_A can only be A+B_C
     assert {name for _, name in found} == {'control', 'A', 'B_C', 'A_B', 'C', 'A_B_C', 'A+B_C', 'A_D'}
     assert readouts == ['ENSG1', 'ENSG2', 'ENSG3']
-    assert "3 values hold _ but are no known parts joined: 'B_C', 'A_B', 'A_D'." in caplog.text
-    assert "1 values hold _ but split in several ways and stay whole: 'A_B_C'." in caplog.text
+    assert "3 values contain _ but are not made of known parts: 'B_C', 'A_B', 'A_D'." in caplog.text
+    assert "1 values contain _ but can be split in several ways, so they stay whole: 'A_B_C'." in caplog.text
 
 
 def test_pertpy(tmp_path):
@@ -93,7 +98,7 @@ def test_pertpy(tmp_path):
 def test_cpa_of_genes(tmp_path, kind):
     obs = {'condition': ['ctrl', 'A+ctrl', 'B', 'A+B'], 'dose_val': ['1.0', '1.0+1.0', '1.0', '1.0+1.0']}
     path = write(tmp_path, VALUES, {**obs, 'cell_type': 'K562'})
-    found, _ = profiles({'preset': 'cpa', 'path': path, 'scale': 'log1p', 'fields': {'kind': kind}})
+    found, _ = profiles({'preset': 'cpa', 'path': path, 'scale': 'log1p', 'fields': {'perturbation_type': kind}})
     start = f'{kind}_' if kind else ''
     assert {name for _, name in found} == {'control', f'{start}A', f'{start}B', f'{start}A+{start}B'}
 
@@ -101,7 +106,7 @@ def test_cpa_of_genes(tmp_path, kind):
 def test_cpa_of_drugs(tmp_path):
     obs = {'condition': ['ctrl', 'x', 'y+x', 'x+y'], 'dose_value': ['1.0', '10.0', '0.5+10.0', '10.0+0.5']}
     path = write(tmp_path, VALUES, {**obs, 'cell_type': 'A549'})
-    drugs = {'kind': 'Compound', 'dose': '{dose_value}uM'}
+    drugs = {'perturbation_type': 'Compound', 'dose': '{dose_value}uM'}
     found, _ = profiles({'preset': 'cpa', 'path': path, 'scale': 'log1p', 'fields': drugs})
     assert {name for _, name in found} == {'control', 'Compound_x-10uM', 'Compound_x-10uM+Compound_y-0.5uM'}
     path = write(tmp_path, VALUES, {**obs, 'dose_value': ['1.0', '10', '0.5', '1+2'], 'cell_type': 'A549'})
@@ -192,11 +197,11 @@ def test_lincs_2020(tmp_path):
         'gene_id': [10, 20, 30], 'gene_symbol': ['X', 'Y', 'Z'], 'feature_space': ['landmark', 'inferred', 'landmark']
     }  # fmt: skip
     settings, _ = lincs(tmp_path, {'siginfo_beta.txt': siginfo}, {'geneinfo_beta.txt': geneinfo})
-    quality = {'where': {'cc_q75': {'at_least': 0.2}, 'pert_type': {'not': 'trt_xpr'}}, 'kind': 'Compound'}
+    quality = {'where': {'cc_q75': {'at_least': 0.2}, 'pert_type': {'not': 'trt_xpr'}}, 'perturbation_type': 'Compound'}
     found, readouts = profiles({'preset': 'lincs_2020', **settings, 'fields': quality})
     assert found == {('A549', 'Compound_x-10uM'): [0, 2], ('A549', 'control'): [9, 11]}
     assert readouts == ['X', 'Z']
-    genes = {'where': {'pert_type': 'trt_xpr'}, 'kind': 'CRISPR-KO'}
+    genes = {'where': {'pert_type': 'trt_xpr'}, 'perturbation_type': 'CRISPR-KO'}
     assert profiles({'preset': 'lincs_2020', **settings, 'fields': genes})[0] == {('A549', 'CRISPR-KO_STAT1'): [12, 14]}
 
 
@@ -209,7 +214,7 @@ def test_lincs_2017(tmp_path):
     geneinfo = {'pr_gene_id': [10, 20, 30], 'pr_gene_symbol': ['X', 'Y', 'Z'], 'pr_is_lm': [1, 0, 1]}
     tables = {'sig_info.txt.gz': siginfo, 'sig_metrics.txt': metrics}
     settings, several = lincs(tmp_path, tables, {'gene_info.txt': geneinfo})
-    fields = {'where': {'pert_type': ('trt_cp', 'ctl_vehicle')}, 'kind': 'Compound'}
+    fields = {'where': {'pert_type': ('trt_cp', 'ctl_vehicle')}, 'perturbation_type': 'Compound'}
     found, readouts = profiles({'preset': 'lincs_2017', **settings, 'fields': fields})
     assert found == {
         ('A549', 'Compound_x-10uM'): [1.5, 3.5], ('A549', 'Compound_y-500nM'): [6, 8], ('A549', 'control'): [9, 11]

@@ -1,0 +1,39 @@
+"""The files that `data.path` stands for: files, folders and patterns."""
+
+import glob
+import os
+from collections.abc import Sequence
+
+from perturbjax.errors import InputError
+
+
+def find_files(path: str | Sequence[str], folders: bool = False) -> list[str]:
+    """The files at `path`, in order.
+
+    Args:
+      path: a file, a folder, a pattern with `*`, or several of them.
+      folders: a folder is given back as it is; otherwise it stands for the files in it.
+
+    Raises:
+      InputError: no path is given, or nothing is there.
+    """
+    paths = [path] if isinstance(path, str) else list(path)
+    if not all(isinstance(each, str) for each in paths):
+        raise InputError(f'data.path: expected a path or a list of paths, got {path!r}.')
+    if not any(paths):
+        raise InputError('data.path: no file is named; give it with --config.data.path=FILE.')
+    return [file for each in paths for file in _files(each, folders)]
+
+
+def _files(path: str, folders: bool) -> list[str]:
+    found = [path] if os.path.exists(path) else sorted(glob.glob(path))
+    if not folders:
+        found = [file for each in found for file in (_visible(each) if os.path.isdir(each) else [each])]
+    if not found:
+        raise InputError(f'{path}: no such file; see data.path.')
+    return found
+
+
+def _visible(folder: str) -> list[str]:
+    files = sorted(entry.path for entry in os.scandir(folder) if entry.is_file())
+    return [file for file in files if not os.path.basename(file).startswith('.')]
