@@ -1,4 +1,4 @@
-"""The progress bar of whatever takes long: reading, training; on process 0 only."""
+"""The progress bar for reading and training; it is shown by process 0 only."""
 
 import functools
 import sys
@@ -7,21 +7,21 @@ import time
 import jax
 import tqdm
 
-# Set by main; in a notebook nobody waits from the launch on.
+# Set by main. In a notebook the time since the launch says nothing.
 is_launched = False
 
-_LAUNCH = time.perf_counter()  # nearly: this is among the first modules to be imported
+_LAUNCH = time.perf_counter()  # nearly, because this is among the first modules to be imported
 
 
 @functools.cache
 def tell_first_step() -> None:
-    """Says, once and on the first host, how long after the launch the first step of training was done."""
+    """Prints, once and on the first host, how long after the launch the first training step was done."""
     if is_launched and jax.process_index() == 0:
         tqdm.tqdm.write(f'first step {time.perf_counter() - _LAUNCH:.1f} s after launch', file=sys.stderr)
 
 
 def bar(title: str, total: int, done: int = 0, unit: str = 'obs', delay: float = 0) -> tqdm.tqdm:
-    """A bar with rate and time left, shown after `delay` seconds; in a log file a line now and then."""
+    """A progress bar with rate and time left, shown after `delay` seconds; in a log file it is a line now and then."""
     terminal = sys.stderr.isatty()
     return tqdm.tqdm(
         desc=title,

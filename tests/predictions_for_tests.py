@@ -132,8 +132,8 @@ def predict(compendium: Compendium, tested, split=13) -> anndata.AnnData:
         of_context = {
             each: screen.values[rows & (table['context'] == each)].mean(axis=0) for each in set(table['context'])
         }
-        block.layers[name] = np.stack([of_context[each] for each in block.obs['context']])
-    block.layers['mean'] = np.tile(screen.values[trains].mean(axis=0), (block.n_obs, 1))
-    block.layers['no_change'] = block.layers['control'].copy()
-    block.layers['near'] = (block.layers['control'] + block.layers['truth']) / 2
+        block.data.layers[name] = np.stack([of_context[each] for each in block.data.obs['context']])
+    block.data.layers['mean'] = np.tile(screen.values[trains].mean(axis=0), (block.data.n_obs, 1))
+    block.data.layers['no_change'] = block.data.layers['control'].copy()
+    block.data.layers['near'] = (block.data.layers['control'] + block.data.layers['truth']) / 2
     return stack([block], ['mean', 'no_change', 'near'], {screen.name: screen.scale})

@@ -35,7 +35,7 @@ def results(ratios=None, profiles=4, **changed) -> Results:
             {'lpm, training RMSE': [3.0, 1.0, 0.5], EVIL: [np.nan, 1.5, np.inf], 'empty': [np.nan] * 3},
             index=pd.Index([1, 2, 3], name='epoch'),
         ),
-        grid=pd.DataFrame(
+        linear_sweep=pd.DataFrame(
             [
                 (split, rank, ridge, 1.0, rank * ridge + split)
                 for split in (0, 1)
@@ -46,28 +46,28 @@ def results(ratios=None, profiles=4, **changed) -> Results:
         ),
         verdict=['lpm beats it.', f'{EVIL} does not.'],
         notes=['few profiles', EVIL],
-        facts={'Data': EVIL, EVIL: '1'},
+        run_facts={'Data': EVIL, EVIL: '1'},
     )
     return given._replace(**changed)
 
 
-def _profile(place):
-    return {'split': 13 + place % 2, 'screen': 'screen', 'context': 'K562', 'perturbation': f'CRISPRi_G{place}'}
+def _profile(number):
+    return {'split': 13 + number % 2, 'screen': 'screen', 'context': 'K562', 'perturbation': f'CRISPRi_G{number}'}
 
 
 def _predictions(ratios, profiles):
     delta = np.tile(np.arange(1.0, READOUTS + 1), (profiles, 1))
     layers = {'truth': 5 + delta, 'control': np.full_like(delta, 5), 'perturbed_mean': 5 + delta / 2}
     layers |= {model: 5 + ratio * delta for model, ratio in ratios.items()}
-    obs = pd.DataFrame([_profile(place) for place in range(profiles)], index=[str(i) for i in range(profiles)])
+    obs = pd.DataFrame([_profile(number) for number in range(profiles)], index=[str(i) for i in range(profiles)])
     return anndata.AnnData(obs=obs, layers=layers, uns={'models': list(ratios), 'scale': {'screen': 'log1p'}})
 
 
 def _scores(ratios, profiles):
     rows = [
-        {'model': model, **_profile(place), 'metric': metric, 'value': ratio * (place + 1), 'reference': 1.0}
+        {'model': model, **_profile(number), 'metric': metric, 'value': ratio * (number + 1), 'reference': 1.0}
         for model, ratio in ratios.items()
-        for place in range(profiles)
+        for number in range(profiles)
         for metric in METRICS
     ]
     return pd.DataFrame(rows).assign(coverage=1.0, readouts=READOUTS)
@@ -91,7 +91,7 @@ def _summary(ratios):
 def _calibration():
     """The first metric is calibrated, the second is not, of the third it is not known, and so on."""
     table = pd.DataFrame({'metric': list(METRICS)})
-    drf = [(0.5, 0.02, np.nan)[place % 3] for place in range(len(METRICS))]
+    drf = [(0.5, 0.02, np.nan)[number % 3] for number in range(len(METRICS))]
     table = table.assign(negative=2.0, permuted=3.0, duplicate=1.0, interpolated=0.5, drf=drf)
     table['drf_low'], table['drf_high'], table['drf_interpolated'] = table['drf'] - 0.1, table['drf'] + 0.1, 0.75
     return table.assign(bds=0.75, calibrated=table['drf_low'] > 0)
@@ -112,15 +112,15 @@ def _doubles(ratios):
     """Two of ten values are called; the second split is ranked worse than the first."""
     calls = pd.DataFrame(columns=['screen', 'context', 'perturbation', 'readout', 'interaction', 'fdr', 'class'])
     nulls = pd.DataFrame([{'screen': 'screen', 'delta': 0.0, 'sigma': 0.5, 'called': 2}])
-    places = [{'screen': 'screen', 'model': model, 'split': split} for model in ratios for split in (13, 14)]
+    keys = [{'screen': 'screen', 'model': model, 'split': split} for model in ratios for split in (13, 14)]
     areas = {'auprc': 0.625, 'auroc': 0.75, 'positives': 2, 'ranked': 10}
     curve = {'false_discovery_proportion': [0.0, 0.5, 0.8], 'true_positive_rate': [0.5, 0.5, 1.0]}
     worse = {'false_discovery_proportion': [1.0, 0.5, 0.8], 'true_positive_rate': [0.0, 0.5, 1.0]}
-    curves = [pd.DataFrame(worse if place['split'] == 14 else curve).assign(**place) for place in places]
+    curves = [pd.DataFrame(worse if key['split'] == 14 else curve).assign(**key) for key in keys]
     return Doubles(
         calls=calls,
         nulls=nulls,
-        ranking=pd.DataFrame([place | areas for place in places]),
+        ranking=pd.DataFrame([key | areas for key in keys]),
         curves=pd.concat(curves),
         notes=['No interactions are called in other.'],
     )

@@ -1,10 +1,13 @@
-"""Embedding tables made by hand, for the tests of analysis."""
+"""Embedding tables and cells made by hand, for the tests of analysis."""
 
 import anndata
 import numpy as np
 import pandas as pd
 
 from perturbjax.analysis.embeddings import named_rows
+
+# Which columns of `write_cells` say what.
+FIELDS = {'context': 'cell', 'perturbation': 'gene'}
 
 
 def table(names, vectors, axis='perturbation', seeds=('13',)):
@@ -18,3 +21,12 @@ def table(names, vectors, axis='perturbation', seeds=('13',)):
 
 def random_table(names, width=6, seed=0, axis='perturbation'):
     return table(names, np.random.default_rng(seed).normal(size=(len(names), width)), axis)
+
+
+def write_cells(path, values, readouts=('x', 'y'), genes=('control', 'g', 'h')):
+    """An h5ad of cells in context a: `values` `[rows, M]` for the first gene, plus 10 for each gene after it."""
+    blocks = [values + 10 * position for position in range(len(genes))]
+    obs = pd.DataFrame({'cell': 'a', 'gene': np.repeat(genes, len(values))})
+    obs.index = [f'cell {i}' for i in range(len(obs))]
+    anndata.AnnData(np.concatenate(blocks), obs, pd.DataFrame(index=list(readouts))).write_h5ad(path)
+    return str(path)

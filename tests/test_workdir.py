@@ -12,10 +12,10 @@ def test_text_tables_and_h5ad_come_back(tmp_path):
     folder = epath.Path(tmp_path)
     workdir.write_text(folder / 'deep' / 'a.txt', 'é')
     workdir.write_table(folder / 'b.csv', pd.DataFrame({'x': [1 / 3]}))
-    workdir.write_h5ad(folder / 'c.h5ad', anndata.AnnData(np.eye(2, dtype=np.float32)))
+    workdir.write_anndata(folder / 'c.h5ad', anndata.AnnData(np.eye(2, dtype=np.float32)))
     assert (tmp_path / 'deep' / 'a.txt').read_text() == 'é'
     assert (tmp_path / 'b.csv').read_text() == 'x\n0.3333333\n'
-    np.testing.assert_array_equal(workdir.read_h5ad(folder / 'c.h5ad').X, np.eye(2))
+    np.testing.assert_array_equal(workdir.read_anndata(folder / 'c.h5ad').X, np.eye(2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ['b.csv', 'c.h5ad', 'deep']
 
 
@@ -34,4 +34,4 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(InputError, match='not there; run --mode=predict first'):
-        workdir.read_h5ad(epath.Path(tmp_path) / 'none.h5ad')
+        workdir.read_anndata(epath.Path(tmp_path) / 'none.h5ad')

@@ -1,4 +1,4 @@
-"""Do several seeds find the same embeddings? Orthogonal Procrustes, and the agreement it leaves beside chance."""
+"""Do several seeds find the same embeddings? Orthogonal Procrustes, and the agreement beside that of chance."""
 
 import itertools
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from perturbjax.errors import InputError
 
 
 class Alignment(NamedTuple):
-    """Several seeds' tables as one.
+    """The tables of several seeds, aligned to one.
 
     Attributes:
-      table: the mean of the aligned tables, one row per name, in the form of `axis_table`; layers
-        hold each seed's own.
+      table: the mean of the aligned tables, one row per name, in the form of `axis_table`; each seed has a
+        layer with its own aligned table.
       agreement: mean cosine and R2 over all pairs of seeds, each beside its null.
-      names: the same cosine for every name, and its mean under the null.
+      names: the mean cosine of every name, and its mean under the null.
     """
 
     table: anndata.AnnData
@@ -29,22 +29,22 @@ class Alignment(NamedTuple):
 
 
 def align(table: anndata.AnnData, permutations: int = 100, seed: int = 0) -> Alignment:
-    """Turns every seed's table onto the first's, and says how well the seeds agree.
+    """Rotates the table of every seed onto that of the first, and measures how well the seeds agree.
 
-    Tables are centred. Two of them, A and B `[n, D]`, agree by the cosine of each name's rows once B
-    is turned onto A by the orthogonal Q that minimises ||A - BQ||, and by R2 = 1 - ||A - sBQ||^2 /
-    ||A||^2 with the best scale s (one minus the Procrustes disparity). Both are above 0 for any two
-    tables, the more so the fewer names there are for D columns: hence the null, in which the names
-    of one are permuted before it is turned.
+    Tables are centred. A table B `[n, D]` is rotated onto A by the orthogonal Q that minimises ||A - BQ||.
+    Agreement is the cosine between the two rows of each name, and R2 = 1 - ||A - sBQ||^2 / ||A||^2 with the
+    best scale s (one minus the Procrustes disparity). Both are above 0 for any two tables, the more so the
+    fewer names there are for D columns. Therefore both are compared with a null, in which the names of one
+    table are permuted before it is rotated.
 
     Args:
-      table: one axis of several checkpoints, from `axis_table(read_embeddings(folders))`; names that
-        some seed has not trained are left out.
-      permutations: draws of the null.
-      seed: of the null.
+      table: one axis of several checkpoints, from `axis_table(read_embeddings(folders))`; names that are not
+        trained in every seed are left out.
+      permutations: number of draws of the null.
+      seed: seed of the null.
 
     Raises:
-      InputError: there is one seed only, or fewer than three names are in all of them.
+      InputError: there is only one seed, or the seeds share fewer than three names.
     """
     seeds, rows = _by_seed(table)
     rng = np.random.default_rng(seed)
@@ -63,13 +63,13 @@ def align(table: anndata.AnnData, permutations: int = 100, seed: int = 0) -> Ali
 
 
 def turn(table: np.ndarray, onto: np.ndarray) -> np.ndarray:
-    """The table `[n, D]` after the orthogonal turn that brings it closest to another of its shape."""
+    """Rotates the table `[n, D]` by the orthogonal matrix that brings it closest to another table of its shape."""
     left, _, right = np.linalg.svd(table.T @ onto)
     return table @ left @ right
 
 
 def _agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The cosine of each row after the turn, then R2: `[n + 1]`."""
+    """The cosine of each row after the rotation, followed by R2: `[n + 1]`."""
     turned = turn(b, a)
     cosine = (unit(a) * unit(turned)).sum(axis=1)
     r2 = (a * turned).sum() ** 2 / ((a**2).sum() * (b**2).sum())
@@ -77,15 +77,15 @@ def _agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _by_seed(table: anndata.AnnData) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """Every seed's centred table of the shared names, all of one width, and what `obs` says of these."""
+    """The centred table of each seed for the names that all seeds share, and the `obs` of these names."""
     check_columns(table.obs, ('name', 'model', 'split'), 'embeddings')
     labels = table.obs['model'].astype(str) + '/' + table.obs['split'].astype(str)
     tables = {label: table[(labels == label).to_numpy()] for label in dict.fromkeys(labels)}
     if len(tables) < 2:
-        raise InputError(f'embeddings: {next(iter(tables))} is one seed; to align, read several checkpoints.')
+        raise InputError(f'embeddings: {next(iter(tables))} is the only seed; to align, read several checkpoints.')
     shared = set.intersection(*(set(each.obs['name']) for each in tables.values()))
     if len(shared) < 3:
-        raise InputError(f'embeddings: {len(tables)} seeds share {len(shared)} trained names; to align, 3 are needed.')
+        raise InputError(f'embeddings: {len(tables)} seeds share {len(shared)} trained names; aligning needs 3.')
     kept = {label: each[each.obs['name'].isin(shared)] for label, each in tables.items()}
     rows = next(iter(kept.values())).obs
     order = {label: pd.Index(each.obs['name']).get_indexer(rows['name']) for label, each in kept.items()}

@@ -1,4 +1,4 @@
-"""What is known beforehand, as tables: pairs and sets of genes, targets and mechanisms of compounds."""
+"""Reads prior knowledge as tables: pairs and sets of genes, targets and mechanisms of compounds."""
 
 import gzip
 import itertools
@@ -15,52 +15,52 @@ from perturbjax.readers.table import read_matrix
 _GMT = ('.gmt', '.gmt.gz')
 
 
-def read_pairs(path: str, columns: Sequence[str] = (), largest: int = 200) -> pd.DataFrame:
-    """Pairs of genes, columns `first` and `second`, each once and none with itself.
+def read_gene_pairs(path: str, columns: Sequence[str] = (), largest: int = 200) -> pd.DataFrame:
+    """Reads pairs of two different genes, columns `first` and `second`, each pair once.
 
     Args:
-      path: a table of two columns, or a .gmt file, which gives the pairs within each of its sets.
-      columns: the two to read, where a table has more.
-      largest: sets of a .gmt with more genes are left out: their pairs say little and are many.
+      path: a table of two columns, or a .gmt file, of which all pairs within a set are taken.
+      columns: the two columns to read, if the table has more.
+      largest: sets of a .gmt file with more genes are left out, because their many pairs say little.
 
     Raises:
-      InputError: it cannot be read, or it is not clear which two columns are meant.
+      InputError: the file cannot be read, or has other than two columns and `columns` does not choose.
     """
     pairs = _pairs_within(read_sets(path), largest) if path.endswith(_GMT) else _two_columns(path, columns)
     pairs = pairs.set_axis(['first', 'second'], axis=1)
     pairs = pairs[pairs['first'] != pairs['second']]
     ordered = pd.DataFrame(np.sort(pairs.to_numpy(str), axis=1).astype(object), columns=pairs.columns)
     if ordered.empty:
-        raise InputError(f'{path}: holds no pair of two different genes.')
+        raise InputError(f'{path}: there is no pair of two different genes.')
     return ordered.drop_duplicates().reset_index(drop=True)
 
 
 def read_sets(path: str, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Sets of genes, columns `set` and `gene`: a row for each member.
+    """Reads sets of genes, columns `set` and `gene`: one row for each member of a set.
 
     Args:
-      path: a .gmt file (a line is name, description, genes; tab separated), or a table of two columns:
-        the set, and a gene of it.
-      columns: the two to read, where a table has more.
+      path: a .gmt file (each line is name, description and genes, separated by tabs), or a table of two
+        columns: a set, and a gene in it.
+      columns: the two columns to read, if the table has more.
 
     Raises:
-      InputError: it cannot be read, or it is not clear which two columns are meant.
+      InputError: the file cannot be read, or has other than two columns and `columns` does not choose.
     """
     sets = _read_gmt(path) if path.endswith(_GMT) else _two_columns(path, columns)
     return sets.set_axis(['set', 'gene'], axis=1).drop_duplicates().reset_index(drop=True)
 
 
 def read_labels(path: str, label: str, compound: str = 'compound', separator: str = ';') -> pd.DataFrame:
-    """A table of compounds as pairs: `compound` and `label`, a row for each of a compound's labels.
+    """Reads a table of compounds; returns columns `compound` and `label`, one row for each label of a compound.
 
     Args:
-      path: .csv, .tsv, .txt or .parquet.
-      label: the column of targets, or of mechanisms; several are joined by `separator`.
-      compound: the column of their names.
-      separator: between labels.
+      path: a .csv, .tsv, .txt or .parquet file.
+      label: the column of targets or mechanisms; a cell can have several, joined by `separator`.
+      compound: the column of compound names.
+      separator: separates the labels in a cell.
 
     Raises:
-      InputError: it cannot be read, or has no such column, or no labels.
+      InputError: the file cannot be read, lacks a column, or has no labels.
     """
     table = read_matrix(path)
     check_columns(table, (compound, label), path)
@@ -74,7 +74,7 @@ def read_labels(path: str, label: str, compound: str = 'compound', separator: st
 
 
 def check_columns(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
-    """Raises InputError unless the table has these columns and a row; `what` names it."""
+    """Raises InputError unless the table has these columns and at least one row; `what` names the table."""
     missing = [column for column in columns if column not in table]
     if missing:
         raise InputError(f'{what}: there is no column {missing[0]!r}; {did_you_mean(missing[0], table.columns)}')
@@ -91,7 +91,7 @@ def _read_gmt(path: str) -> pd.DataFrame:
     short = [number for number, line in enumerate(lines, start=1) if len(line) < 3]
     if short or not lines:
         where = f'line {short[0]}' if short else 'the file'
-        raise InputError(f'{path}: {where} has no genes; a line is a name, a description and genes, tab separated.')
+        raise InputError(f'{path}: {where} has no genes; a line is a name, a description and genes, separated by tabs.')
     return pd.DataFrame([(line[0], gene) for line in lines for gene in line[2:] if gene], dtype=object)
 
 

@@ -1,23 +1,22 @@
-"""A screen completed: what a fitted model says of every perturbation in a context, measured or not."""
+"""A completed screen: the change that a fitted model predicts for every perturbation in a context, measured or not."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import pandas as pd
 from etils import epath
 
 from perturbjax.analysis.deltas import mean_deltas
 from perturbjax.errors import InputError, listed
-from perturbjax.models import ALWAYS, LearnedModel, Query, make_models, no_change
-from perturbjax.models.lpm import Fitted
+from perturbjax.models import ALWAYS, Model, Query, make_models, no_change
 from perturbjax.models.model import Masks, Params
-from perturbjax.prediction.stream import predict_profiles
+from perturbjax.prediction.stream import Predictor, predict_profiles
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID
+from perturbjax.screens.vocabulary import CONTROL
 from perturbjax.training import checkpoints
+from perturbjax.training.fit import closed_form, learned_params, read_params
 
 Ask = Callable[[Query], np.ndarray]
 
@@ -36,56 +35,73 @@ class FittedModel(NamedTuple):
     about: checkpoints.About
 
 
-def read_model(folder: str | os.PathLike, compendium: Compendium | None = None) -> FittedModel:
+def read_model(
+    folder: str | os.PathLike,
+    compendium: Compendium | None = None,
+    models: Mapping[str, Model] | None = None,
+) -> FittedModel:
     """The model of a checkpoint `WORKDIR/checkpoints/MODEL/SPLIT_SEED`.
 
-    LPM needs nothing else, and its changes count from its own prediction of control (from 0 where no
-    control trained, as on scales that define it so). The other models are read with the compendium
-    they were fitted on, and their changes count from the measured control.
+    A learned model needs nothing else. Its changes count from its own prediction of control, or from 0 where
+    it has none, because no control trained: on scales that define control as 0. A closed-form model is read
+    with the compendium it was fitted on, and its changes count from the measured control.
 
-    Raises InputError where there is no checkpoint, or its config does not say which model it is of.
+    Args:
+      folder: of the checkpoint.
+      compendium: what a closed-form model was fitted on.
+      models: models of your own by label, as they were given to `run`; those that `register_model` knows
+        need not be given.
+
+    Raises:
+      InputError: there is no checkpoint, or nothing says which model it is of.
     """
-    folder = checkpoints.absolute(folder)
-    saved = checkpoints.read(folder)
-    label, settings = model_settings(saved.about.config, folder)
-    model = make_models({label: settings})[label]
-    if isinstance(model, LearnedModel):
-        fitted = Fitted(**saved.params)
-        predict = _ask(model.predict, fitted)
-        return FittedModel(predict, predict if fitted.perturbations[CONTROL_ID] else _zero, saved.about)
+    place = checkpoints.absolute(folder)
+    saved = checkpoints.read(place)
+    model = _model_of(saved.about, place, models or {})
+    if model.fit is None:
+        predict = _ask(model, learned_params(saved.params))
+        return FittedModel(predict, lambda query: np.nan_to_num(predict(query)), saved.about)
     if compendium is None:
-        raise InputError(f'{folder}: only LPM can be read from a checkpoint alone; give the compendium for {label!r}.')
+        raise InputError(
+            f'{folder}: only a learned model can be read from a checkpoint alone; '
+            f'give the compendium that {place.parent.name!r} was fitted on.'
+        )
     masks = tuple(np.ones(len(screen.context), bool) for screen in compendium.screens)
-    shapes = jax.eval_shape(model.fit, compendium, masks)
-    empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     level = no_change()
-    control = _ask(level.predict, level.fit(compendium, masks))
-    return FittedModel(_ask(model.predict, checkpoints.read(folder, empty).params), control, saved.about)
+    control = _ask(level, closed_form(level)(compendium, masks))
+    return FittedModel(_ask(model, read_params(model, place, compendium, masks)), control, saved.about)
 
 
-def model_settings(config: Mapping[str, Any], folder: str | os.PathLike) -> tuple[str, Mapping[str, Any]]:
-    """Label and settings of a checkpoint's model: named as the folder above it, or the one LPM of its config.
+def _model_of(about: checkpoints.About, folder: epath.Path, models: Mapping[str, Model]) -> Model:
+    """The model that was saved, made anew from its settings, or the one of that label in `models`."""
+    if about.label in models:
+        return models[about.label]
+    label, settings = model_settings(about, folder)
+    return make_models({label: settings})[label]
 
-    Raises InputError where the config does not say which model it is.
+
+def model_settings(about: checkpoints.About, folder: str | os.PathLike) -> tuple[str, Mapping[str, Any]]:
+    """Label and settings of a checkpoint's model.
+
+    A checkpoint that does not say its label is that of the model with the name of the folder above it, or of
+    the one LPM of its config.
+
+    Raises InputError where the config does not have the model.
     """
-    models, label = config.get('models', {}), epath.Path(folder).parent.name
+    models, label = about.config.get('models', {}), about.label or epath.Path(folder).parent.name
+    if label in {*models, *ALWAYS}:
+        return label, models.get(label, {})
     learned = [name for name in models if models[name].get('model', name) == 'lpm']
-    if label not in {*models, *ALWAYS}:
-        if len(learned) != 1:
-            raise InputError(
-                f'{folder}: the config there has the models {listed(models)}, and none is called {label!r}; '
-                'give a folder WORKDIR/checkpoints/MODEL/SEED.'
-            )
-        label = learned[0]
-    return label, models.get(label, {})
+    if about.label or len(learned) != 1:
+        raise InputError(
+            f'{folder}: the config there has the models {listed(models)}, and none is called {label!r}; give a folder '
+            f'WORKDIR/checkpoints/MODEL/SEED, or for a model of your own models={{{label!r}: ...}}.'
+        )
+    return learned[0], models[learned[0]]
 
 
-def _ask(predict: Callable[[Params, Query], jax.Array], params: Params) -> Ask:
-    return lambda query: predict_profiles(predict, params, query)
-
-
-def _zero(query: Query) -> np.ndarray:
-    return np.zeros((len(query.context), len(query.readout)), np.float32)
+def _ask(model: Model, params: Params) -> Ask:
+    return lambda query: predict_profiles(Predictor(model.predict, params, model.tile_values), query)
 
 
 def complete(

@@ -1,4 +1,4 @@
-"""Raw profiles in the form of an embedding table: what every claim about embeddings stands beside."""
+"""Raw profiles in the form of an embedding table; every claim about embeddings is compared with them."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from perturbjax.screens.screen import Compendium
 
 
 def mean_deltas(compendium: Compendium, training: Sequence[np.ndarray] | None = None) -> anndata.AnnData:
-    """Each single perturbation's mean change over its profiles, `[P, M]`, in the form of `axis_table`.
+    """The mean change of each single perturbation over its profiles, `[P, M]`, in the form of `axis_table`.
 
-    A change is a profile minus the control of its context, on the screens' scale; NaN where no
+    A change is a profile minus the control of its context, on the scale of the screens. It is NaN where no
     profile of the perturbation measured the readout. Perturbations without a profile have no row.
 
     Args:
       compendium: the screens.
-      training: which profiles count, one bool `[N]` per screen; all, where None.
+      training: which profiles count, one bool `[N]` per screen; all if None.
     """
     masks = training or tuple(np.ones(len(screen.context), bool) for screen in compendium.screens)
     names = compendium.vocabulary
@@ -29,9 +29,9 @@ def mean_deltas(compendium: Compendium, training: Sequence[np.ndarray] | None = 
     for screen, mask in zip(compendium.screens, masks, strict=True):
         single = np.asarray(mask) & (screen.order == 1)
         change, ids = np.asarray(delta(screen, control))[single], screen.perturbation[single, 0]
-        places = np.ix_(ids, screen.readout)
-        np.add.at(total, places, np.nan_to_num(change))
-        np.add.at(number, places, ~np.isnan(change))
+        block = np.ix_(ids, screen.readout)
+        np.add.at(total, block, np.nan_to_num(change))
+        np.add.at(number, block, ~np.isnan(change))
         np.add.at(profiles, ids, 1)
     mean = np.where(number > 0, total / np.maximum(number, 1), np.nan).astype(np.float32)
     readouts = pd.DataFrame(index=pd.Index(names.readouts, dtype=object))

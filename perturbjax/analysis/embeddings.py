@@ -1,4 +1,4 @@
-"""Embedding tables of checkpoints as AnnData: names on every axis, ready for scanpy."""
+"""The embedding tables of checkpoints as AnnData: names on every axis, ready for scanpy."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,26 @@ import pandas as pd
 from etils import epath
 
 from perturbjax.errors import InputError, did_you_mean
-from perturbjax.screens.vocabulary import perturbation_type, target
-from perturbjax.training.checkpoints import Checkpoint, read
+from perturbjax.screens.vocabulary import perturbation_type, target_gene
+from perturbjax.training.checkpoints import Checkpoint, param_names, read
 
 AXES = {'context': 'contexts', 'perturbation': 'perturbations', 'readout': 'readouts'}
 
-# What is read of a checkpoint's params; shapes are the checkpoint's own.
-_TABLES = {'weights': dict.fromkeys(AXES, np.zeros(0)), **dict.fromkeys(AXES.values(), np.zeros(0))}
+# What is read of a checkpoint's params; the shapes are the checkpoint's own.
+_TABLES = {
+    'weights': dict.fromkeys(AXES, np.zeros(0)),
+    'constants': {f'{axis}_counts': np.zeros(0) for axis in AXES},
+}
 
 
 def read_embeddings(folders: str | os.PathLike | Sequence[str | os.PathLike]) -> anndata.AnnData:
     """The three tables of an LPM checkpoint, or of several (one per seed), one row per name.
 
-    `X` is `[C + P + M, D]` for each checkpoint, one below the other; `axis_table` takes one axis out
-    of it, as it does of a workdir's `embeddings.h5ad`. `obs` says axis, name, perturbation type,
-    target (the name without its type), how many training profiles the name had (0: its embedding is
-    untrained), model and split seed; the members of an ensemble are seeds of their own, `13/0` and on.
-    Where an axis is narrower than the widest, its missing columns are NaN.
+    `X` is `[C + P + M, D]` for each checkpoint, one below the other. `axis_table` takes one axis out
+    of it, or out of a workdir's `embeddings.h5ad`. `obs` has the columns axis, name, perturbation type,
+    target (the name without its type), the number of training profiles of the name (0: its embedding is
+    untrained), model and split seed. The members of an ensemble have seeds of their own: `13/0`, `13/1`.
+    Where an axis is narrower than the widest one, its missing columns are NaN.
 
     Args:
       folders: `WORKDIR/checkpoints/MODEL/SPLIT_SEED`, or several of them.
@@ -38,6 +41,12 @@ def read_embeddings(folders: str | os.PathLike | Sequence[str | os.PathLike]) ->
     if not folders:
         raise InputError('embeddings: no checkpoint is named; give WORKDIR/checkpoints/MODEL/SPLIT_SEED.')
     return anndata.concat([_one_checkpoint(folder) for folder in folders], join='outer', fill_value=np.nan)
+
+
+def has_tables(folder: str | os.PathLike) -> bool:
+    """Whether the folder holds a checkpoint with an embedding table for each axis, as LPM's."""
+    weights = param_names(folder).get('weights', {})
+    return isinstance(weights, Mapping) and {*AXES} <= set(weights)
 
 
 def axis_table(embeddings: anndata.AnnData, axis: str = 'perturbation', untrained: bool = False) -> anndata.AnnData:
@@ -66,12 +75,11 @@ def axis_table(embeddings: anndata.AnnData, axis: str = 'perturbation', untraine
 def _one_checkpoint(folder: str | os.PathLike) -> anndata.AnnData:
     checkpoint, label = read(folder, _TABLES, part=True), epath.Path(folder).absolute().parent.name
     seed = checkpoint.about.split['seed']
-    weights = checkpoint.params.get('weights') if isinstance(checkpoint.params, dict) else None
-    if weights is None or not {*AXES} <= set(weights) or not {*AXES.values()} <= set(checkpoint.params):
+    params = checkpoint.params if isinstance(checkpoint.params, dict) else {}
+    weights = params.get('weights', {})
+    if not {*AXES} <= set(weights) or not {*_TABLES['constants']} <= set(params.get('constants', {})):
         raise InputError(f'{folder}: this checkpoint has no embedding tables; only LPM has them.')
-    members = [weights]
-    if weights['context'].ndim == 3:
-        members = [{axis: weights[axis][i] for axis in AXES} for i in range(len(weights['context']))]
+    members = [{axis: weights[axis][i] for axis in AXES} for i in range(len(weights['context']))]
     seeds = [seed] if len(members) == 1 else [f'{seed}/{i}' for i in range(len(members))]
     each = [_one_member(own, checkpoint, label, name, folder) for own, name in zip(members, seeds, strict=True)]
     return anndata.concat(each)
@@ -88,7 +96,7 @@ def _one_member(
 
 
 def _table(axis: str, table: np.ndarray, checkpoint: Checkpoint, folder: str | os.PathLike) -> anndata.AnnData:
-    counts = checkpoint.params[AXES[axis]]
+    counts = checkpoint.params['constants'][f'{axis}_counts']
     names = getattr(checkpoint.about.vocabulary, AXES[axis])
     if not len(names) == len(table) == len(counts):
         raise InputError(
@@ -100,13 +108,13 @@ def _table(axis: str, table: np.ndarray, checkpoint: Checkpoint, folder: str | o
 
 
 def named_rows(axis: str, names: Sequence[str], training_profiles: np.ndarray) -> pd.DataFrame:
-    """What `obs` says of the names on an axis; only perturbations have a type, other names are their own target."""
+    """The rows of `obs` for the names on an axis; only perturbations have a type, other names are their own target."""
     typed = axis == 'perturbation'
     obs = {
         'axis': axis,
         'name': list(names),
         'type': [perturbation_type(name) if typed else '' for name in names],
-        'target': [target(name) if typed else name for name in names],
+        'target': [target_gene(name) if typed else name for name in names],
         'training_profiles': training_profiles,
     }
     return pd.DataFrame(obs, index=pd.Index([f'{axis}/{name}' for name in names], dtype=object))

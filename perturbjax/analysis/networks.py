@@ -1,11 +1,12 @@
-"""Who acts on whom: gene networks from changes, and CausalBench's two scores on measured rows.
+"""Gene networks from predicted or measured changes, scored on cells with the two metrics of CausalBench.
 
-An edge A -> B says that readout B changes when gene A is perturbed; the larger the absolute change,
-on the screens' scale as it is, the surer the edge. (To divide each readout by its spread lets
-through noisy ones that hardly change; where units differ, divide the changes first.)
+An edge A -> B says that readout B changes when gene A is perturbed. Edges are ranked by the absolute change
+on the scale of the screens. (Dividing each readout by its spread would favour noisy readouts that hardly
+change. If the readouts have different units, divide the changes before you pass them here.)
 
-CausalBench: Chevalley et al. 2022, `statistical_evaluation.py`. Unlike there a pair that only a path
-joins counts as unlinked, for in a dense network some path joins all.
+Source: CausalBench, Chevalley et al. 2022, `statistical_evaluation.py`. One difference: CausalBench counts a
+pair as linked if any path joins it; here only a direct edge links a pair, because in a dense network paths
+join all pairs.
 """
 
 from collections.abc import Mapping
@@ -21,10 +22,10 @@ from scipy.stats import mannwhitneyu, wasserstein_distance
 from perturbjax.errors import InputError, listed
 from perturbjax.evaluation.statistics import bootstrap, cluster_sums, interval
 from perturbjax.screens.measurements import Measurements
-from perturbjax.screens.vocabulary import CONTROL, parts, perturbation_type, target
+from perturbjax.screens.vocabulary import CONTROL, parts, perturbation_type, target_gene
 
 SIGNIFICANT = 0.05
-# Rows of control, and of a gene, without which no test is tried.
+# A pair is tested only if control and the gene both have at least this many rows.
 LEAST_ROWS = 2
 RANDOM = 'random'
 
@@ -32,11 +33,11 @@ _PAIR = ['gene', 'readout']
 
 
 class Rows(NamedTuple):
-    """What edges are tested on: cells of one context, or wells or profiles where there are no cells.
+    """The single cells (or wells) of one context, on which edges are tested.
 
     Attributes:
-      control: `[N, M]`, dense (NaN = not measured) or CSR.
-      perturbed: the same by gene.
+      control: values of the control rows `[N, M]`, dense (NaN = not measured) or CSR.
+      perturbed: the values of the perturbed rows in the same form, by gene.
       readouts: names `[M]`.
     """
 
@@ -46,14 +47,15 @@ class Rows(NamedTuple):
 
 
 def network(changes: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The `top` edges by absolute change, the strongest first: gene, readout, change.
+    """Returns the `top` edges with the largest absolute change, strongest first: columns gene, readout, change.
 
-    Only single genes perturb (no compound, no combination), and none acts on itself; of several
-    perturbations of a gene the strongest counts. There are fewer edges where there are fewer changes.
+    Compounds and combinations are left out, and so is the effect of a gene on itself. If a gene has several
+    perturbations, the one with the strongest change counts. There are fewer than `top` edges if there are
+    fewer changes.
 
     Args:
-      changes: from control, perturbations x readouts, as `complete` and `measured_changes` give them.
-      top: how many edges.
+      changes: changes from control, perturbations x readouts, as `complete` and `measured_changes` return them.
+      top: number of edges.
     """
     pairs = _pairs(changes)
     strongest = pairs['change'].abs().sort_values(ascending=False, kind='stable').index
@@ -61,9 +63,9 @@ def network(changes: pd.DataFrame, top: int) -> pd.DataFrame:
 
 
 def _pairs(changes: pd.DataFrame) -> pd.DataFrame:
-    """Every change that may be an edge, a row each; a missing one is none."""
-    single = changes[[_is_gene(name) for name in changes.index]]
-    genes, readouts = [target(name) for name in single.index], single.columns.to_numpy(object)
+    """One row for each change that can be an edge; missing changes are left out."""
+    single = changes[[is_single_gene(name) for name in changes.index]]
+    genes, readouts = [target_gene(name) for name in single.index], single.columns.to_numpy(object)
     table = pd.DataFrame(
         {
             'gene': np.repeat(np.array(genes, object), len(readouts)),
@@ -74,41 +76,48 @@ def _pairs(changes: pd.DataFrame) -> pd.DataFrame:
     return table[(table['gene'] != table['readout']) & table['change'].notna()].reset_index(drop=True)
 
 
-def _is_gene(perturbation: str) -> bool:
+def is_single_gene(perturbation: str) -> bool:
+    """Whether exactly one gene is perturbed: no compound and no combination."""
     return len(parts(perturbation)) == 1 and perturbation_type(perturbation) != 'Compound'
 
 
 def rows_of(measurements: Measurements, context: str) -> Rows:
-    """The rows of a context by gene, those of control apart; genes with fewer than 2 rows are left out.
+    """Groups the rows of a context by the gene that was perturbed; genes with fewer than 2 rows are left out.
 
-    Take rows that no training has seen, and counts normalised as they are for profiles.
-    Raises InputError where control or every gene has fewer than 2 rows.
+    Args:
+      measurements: rows that no model was trained on, on the same scale as the screens.
+      context: its name.
+
+    Raises:
+      InputError: control has fewer than 2 rows, or every gene has.
     """
     here = measurements.context == context
-    genes = np.array([target(name) if _is_gene(name) else '' for name in measurements.perturbation], object)
+    genes = np.array([target_gene(name) if is_single_gene(name) else '' for name in measurements.perturbation], object)
     names, counts = np.unique(genes[here & (genes != '')].astype(str), return_counts=True)
     control = here & (measurements.perturbation == CONTROL)
     if control.sum() < LEAST_ROWS or not (counts >= LEAST_ROWS).any():
         raise InputError(
-            f'{measurements.name}: an edge is tested on several rows of control and of a perturbed gene, but in '
+            f'{measurements.name}: testing an edge takes several rows of control and of a perturbed gene, but in '
             f'{context!r} control has {control.sum()} and no gene has more than {max(counts, default=0)} '
-            f'(contexts are {listed(sorted(set(measurements.context)))}); give cells or wells, not their averages.'
+            f'(contexts are {listed(sorted(set(measurements.context)))}); give single cells or wells, not averages.'
         )
     perturbed = {str(name): measurements.values[here & (genes == name)] for name in names[counts >= LEAST_ROWS]}
     return Rows(measurements.values[control], perturbed, tuple(map(str, measurements.readout)))
 
 
 def judge(pairs: pd.DataFrame, rows: Rows) -> pd.DataFrame:
-    """The pairs (gene, readout) that rows can test: their Wasserstein distance, and whether they are true.
+    """Tests pairs (gene, readout) on the rows; pairs that the rows cannot test are left out.
 
-    The distance is between the readout's values in control rows and in the gene's, on their scale. A
-    pair is true where a Mann-Whitney test tells the two apart (two-sided p < 0.05).
+    Returns:
+      Columns gene, readout, distance and true. `distance` is the Wasserstein distance between the readout's
+      values in control rows and in rows of the gene. `true` says whether a two-sided Mann-Whitney test finds
+      that the two differ (p < 0.05).
     """
-    place = pd.Series(range(len(rows.readouts)), rows.readouts)
-    known = pairs[pairs['gene'].isin(rows.perturbed) & pairs['readout'].isin(place.index)]
+    column_of = pd.Series(range(len(rows.readouts)), rows.readouts)
+    known = pairs[pairs['gene'].isin(rows.perturbed) & pairs['readout'].isin(column_of.index)]
     judged = [known[_PAIR].head(0).assign(distance=0.0, true=False)]
     for gene, group in known[_PAIR].groupby('gene', sort=False):
-        columns = place[group['readout']].to_numpy()
+        columns = column_of[group['readout']].to_numpy()
         control, perturbed = (_dense(block[:, columns]) for block in (rows.control, rows.perturbed[str(gene)]))
         enough = np.minimum(*((~np.isnan(block)).sum(axis=0) for block in (control, perturbed))) >= LEAST_ROWS
         if enough.any():
@@ -121,7 +130,7 @@ def _dense(block: Any) -> np.ndarray:
 
 
 def _differ(control: np.ndarray, perturbed: np.ndarray) -> dict[str, Any]:
-    """Distance and verdict for each of the columns of two blocks of rows."""
+    """The distance and the outcome of the test, for each column of two blocks of rows."""
     p = mannwhitneyu(control, perturbed, nan_policy='omit').pvalue
     columns = zip(control.T, perturbed.T, strict=True)
     distance = [wasserstein_distance(a[~np.isnan(a)], b[~np.isnan(b)]) for a, b in columns]
@@ -131,20 +140,20 @@ def _differ(control: np.ndarray, perturbed: np.ndarray) -> dict[str, Any]:
 def compare_networks(
     changes: Mapping[str, pd.DataFrame], rows: Rows, top: int = 1000, pairs: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """How well networks from changes foretell measured rows, beside as many random edges.
+    """Scores networks on measured rows, beside a network of as many random edges.
 
     Args:
-      changes: by label; such as `{'lpm': complete(...), 'measured': measured_changes(...)}`.
-      rows: what edges are tested on, the only genes and readouts that may be edges here.
-      top: edges of each network.
-      pairs: random pairs that are no edges, to find true ones among.
-      seed: of the random edges and pairs, and of the bootstrap.
+      changes: changes by label, such as `{'lpm': complete(...), 'measured': measured_changes(...)}`.
+      rows: the rows to test edges on. Only their genes and readouts can be in an edge.
+      top: number of edges of each network.
+      pairs: number of random pairs outside the network that are tested for the false omission rate.
+      seed: seed of the random edges, the random pairs and the bootstrap.
 
     Returns:
-      One row per network and metric: network, metric, value, low and high (95%, bootstrap over
-      perturbed genes), number (of pairs tested), genes. Metrics: `wasserstein`, mean over edges, the
-      higher the better; `precision`, the share of edges that are true; `false_omission_rate`, the
-      share of the pairs that are no edges and yet true, the lower the better.
+      One row per network and metric, columns network, metric, value, low and high (95% interval, bootstrap over
+      perturbed genes), number (of pairs tested) and genes. Metrics: `wasserstein`, the mean distance over
+      edges, higher is better; `precision`, the share of edges that are true, higher is better;
+      `false_omission_rate`, the share of pairs outside the network that are true, lower is better.
     """
     testable = pd.DataFrame(0.0, list(rows.perturbed), list(rows.readouts))
     shuffled = _pairs(testable)[_PAIR].sample(frac=1, random_state=seed)
@@ -157,17 +166,19 @@ def compare_networks(
 
 
 def _within(changes: pd.DataFrame, rows: Rows) -> pd.DataFrame:
-    return changes.loc[[target(name) in rows.perturbed for name in changes.index], changes.columns.isin(rows.readouts)]
+    return changes.loc[
+        [target_gene(name) in rows.perturbed for name in changes.index], changes.columns.isin(rows.readouts)
+    ]
 
 
 def _marked(edges: pd.DataFrame, shuffled: pd.DataFrame, pairs: int) -> pd.DataFrame:
-    """The edges, and the first of the shuffled pairs that are none: gene, readout, edge."""
+    """The edges, and the first shuffled pairs that are not edges: columns gene, readout, edge."""
     linked = pd.MultiIndex.from_frame(shuffled).isin(pd.MultiIndex.from_frame(edges[_PAIR]))
     return pd.concat([edges[_PAIR].assign(edge=True), shuffled[~linked].head(pairs).assign(edge=False)])
 
 
 def _scores(judged: pd.DataFrame, label: str, seed: int) -> pd.DataFrame:
-    """The metrics of one network's judged edges and other pairs, each a mean over the pairs it is about."""
+    """The metrics of one network; each is a mean over its edges, or over the other pairs."""
     gene, genes = pd.factorize(judged['gene'])
     edge, true, distance = (jnp.asarray(judged[name].to_numpy(np.float32)) for name in ('edge', 'true', 'distance'))
     about = {
@@ -178,7 +189,7 @@ def _scores(judged: pd.DataFrame, label: str, seed: int) -> pd.DataFrame:
     sums = cluster_sums(about, gene, len(genes))
     values, samples = _means(jax.tree.map(jnp.sum, sums)), bootstrap(_means, sums, seed)
     rows = []
-    for metric in about:  # in this order; jax sorts by name
+    for metric in about:  # keeps this order, which jax.tree does not
         number = sums[metric][1]
         low, high = interval(samples[metric], (number > 0).sum())
         numbers = {'number': int(number.sum()), 'genes': int((number > 0).sum())}
@@ -188,7 +199,7 @@ def _scores(judged: pd.DataFrame, label: str, seed: int) -> pd.DataFrame:
 
 
 def _means(sums: Mapping[str, tuple[jax.Array, jax.Array]]) -> dict[str, jax.Array]:
-    """Each metric's total over its number of pairs; NaN where there are none."""
+    """Each metric's total divided by its number of pairs; NaN if there are none."""
     return {
         metric: jnp.where(number > 0, total / jnp.where(number > 0, number, 1), jnp.nan)
         for metric, (total, number) in sums.items()

@@ -1,4 +1,4 @@
-"""What chance would give: a measure beside its values under a null."""
+"""Compares a measure with its values under a null, that is, by chance."""
 
 from typing import Any
 
@@ -6,30 +6,36 @@ import numpy as np
 
 
 def beside_null(value: Any, null: Any, smaller: bool = False) -> dict[str, Any]:
-    """A measure `[...]` beside its values under the null `[draws, ...]`, as columns of a table.
+    """A measure beside its null, as columns of a table.
 
-    `null` is their mean, `null_low` and `null_high` their 2.5% and 97.5% quantiles, and `p` is
-    (1 + draws at least as good) / (1 + draws), one-sided; small values are good where `smaller`.
+    Args:
+      value: the measure, `[...]`.
+      null: its values under the null, `[draws, ...]`.
+      smaller: whether small values are good.
+
+    Returns:
+      `value`; `null`, the mean of the null; `null_low` and `null_high`, its 2.5% and 97.5% quantiles; and `p`,
+      (1 + draws at least as good) / (1 + draws), one-sided.
     """
     value, null = np.asarray(value, float), np.asarray(null, float)
     sign = -1 if smaller else 1
-    at_least = sign * null >= sign * value - 1e-9  # sums of the same numbers in another order are equal
+    at_least = sign * null >= sign * value - 1e-9  # sums of the same numbers in another order count as equal
     low, high = np.quantile(null, (0.025, 0.975), axis=0)
     p = (1 + at_least.sum(axis=0)) / (1 + len(null))
     columns = {'value': value, 'null': null.mean(axis=0), 'null_low': low, 'null_high': high, 'p': p}
-    return {name: column[()] for name, column in columns.items()}  # a number, not an array without axes
+    return {name: column[()] for name, column in columns.items()}  # a number instead of an array without axes
 
 
 def swap_edges(edges: np.ndarray, rounds: int, rng: np.random.Generator) -> np.ndarray:
-    """A random graph in which every node keeps its degree (Maslov and Sneppen 2002).
+    """Returns a random graph in which every node keeps its degree (Maslov and Sneppen 2002).
 
-    Each round pairs all edges at random, and every pair (a, b), (c, d) becomes (a, d), (c, b)
-    unless that makes a loop or an edge that is there already or is made twice.
+    Each round pairs all edges at random. A pair (a, b), (c, d) becomes (a, d), (c, b), unless that makes a loop,
+    or an edge that exists already or is made twice.
 
     Args:
-      edges: nodes `[E, 2]`, each edge once and no loops.
-      rounds: of up to E / 2 swaps.
-      rng: draws them.
+      edges: nodes `[E, 2]`, each edge once, without loops.
+      rounds: number of rounds, each of up to E / 2 swaps.
+      rng: the random generator.
 
     Returns:
       Edges `[E, 2]`, the smaller node first.

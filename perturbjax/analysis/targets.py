@@ -1,7 +1,7 @@
-"""Do compounds lie by the knock-down of their target?
+"""Are compounds close to the genetic perturbation of their target?
 
-Miladinovic et al. 2025: in LPM's space of perturbations, inhibitors cluster with the genetic
-perturbation of their target. Here every number stands beside the same with targets permuted.
+Miladinovic et al. 2025 report that inhibitors cluster with the genetic perturbation of their target in LPM's
+space of perturbations. Here every number is compared with its value for permuted targets.
 """
 
 import functools
@@ -14,18 +14,18 @@ from scipy.stats import rankdata
 
 from perturbjax.analysis.annotation import check_columns
 from perturbjax.analysis.nulls import beside_null
-from perturbjax.analysis.vectors import Tables, Vectors, by_source, compounds, genes, stack
+from perturbjax.analysis.vectors import Tables, Vectors, by_source, compounds, genes, stack_sources
 from perturbjax.errors import InputError, check_range, did_you_mean, listed
 
 
 class TargetRecall(NamedTuple):
-    """Where compounds find their targets.
+    """How close compounds are to their targets.
 
     Attributes:
-      overall: recall at k, median rank and AUROC of every source beside their nulls, and over how
-        many compounds, genes and known pairs of them.
-      by_target: the same for every target; the null is that of its AUROC.
-      ranks: rank, number of genes ranked, and cosine of every known pair.
+      overall: for every source, recall at k, median rank and AUROC beside their nulls, and the number of
+        compounds, genes and known pairs.
+      by_target: the same for every target; the null is that of the AUROC.
+      ranks: for every known pair, its rank, the number of genes ranked, and the cosine.
     """
 
     overall: pd.DataFrame
@@ -34,14 +34,14 @@ class TargetRecall(NamedTuple):
 
 
 class _Ranks(NamedTuple):
-    """Of known pairs `[..., pairs]`: the gene's rank and how many genes were ranked."""
+    """The rank of the gene of each known pair, and how many genes were ranked; both `[..., pairs]`."""
 
     rank: np.ndarray
     genes: np.ndarray
 
 
 class _Known(NamedTuple):
-    """Known pairs by their places among G genes; `compound` is sorted."""
+    """Known pairs as positions in the lists of compounds and genes; `compound` is sorted."""
 
     compound: np.ndarray
     gene: np.ndarray
@@ -50,21 +50,22 @@ class _Known(NamedTuple):
 def target_recall(
     tables: Tables, targets: pd.DataFrame, at: Sequence[int] = (1, 5, 10), permutations: int = 1000, seed: int = 0
 ) -> TargetRecall:
-    """The rank of each compound's known target among all genetic perturbations, by cosine (1 = nearest).
+    """Ranks the known target of each compound among all genetic perturbations, by cosine (1 = nearest).
 
-    A compound's other known targets are no rivals: they are left out of its rank. AUROC is the
-    chance that a target lies closer than a gene that is none. The null gives each compound the
-    targets of another.
+    The other known targets of a compound are left out of the ranking. AUROC is the probability that a target is
+    closer than a gene that is no target. The null gives each compound the targets of another one.
 
     Args:
-      tables: perturbations by `axis_table`, or several by label: `{'lpm': ..., 'profiles': mean_deltas(...)}`.
-      targets: columns `compound` and `label` (a gene), as `read_labels` gives them.
-      at: recall is the share of known pairs with a rank of at most k.
-      permutations: draws of the null.
-      seed: of the null.
+      tables: a table of perturbations from `axis_table`, or several by label, such as
+        `{'lpm': ..., 'profiles': mean_deltas(...)}`.
+      targets: columns `compound` and `label` (a gene), as `read_labels` returns them.
+      at: the k of recall at k, the share of known pairs with a rank of at most k.
+      permutations: number of draws of the null.
+      seed: seed of the null.
 
     Raises:
-      InputError: no compound is known, or no known target was perturbed, or it is the only gene.
+      InputError: no compound has a known target, no known target was perturbed, or every gene is a target of
+        one compound.
     """
     check_range('analysis', 1, permutations=permutations, at=min(at))
     check_columns(targets, ('compound', 'label'), 'targets')
@@ -76,7 +77,9 @@ def target_recall(
         for source in chosen
     }
     fields = TargetRecall._fields
-    return TargetRecall(*(stack({name: getattr(each, field) for name, each in results.items()}) for field in fields))
+    return TargetRecall(
+        *(stack_sources({name: getattr(each, field) for name, each in results.items()}) for field in fields)
+    )
 
 
 def _known_pairs(targets: pd.DataFrame, compound_names: np.ndarray, gene_names: np.ndarray) -> _Known:
@@ -89,7 +92,7 @@ def _known_pairs(targets: pd.DataFrame, compound_names: np.ndarray, gene_names: 
         raise InputError(f'targets: no genetic perturbation is of a known target ({listed(wanted)}); {hint}')
     pairs = np.unique(np.stack([compound[there], gene[there]], axis=1), axis=0)
     if np.bincount(pairs[:, 0]).max() >= len(gene_names):
-        raise InputError('targets: every gene that was perturbed is a target of one compound, so there is no rival.')
+        raise InputError('targets: all perturbed genes are targets of one compound, so there is no gene to compare.')
     return _Known(pairs[:, 0], pairs[:, 1])
 
 
@@ -128,16 +131,16 @@ def _by_target(pairs: pd.DataFrame, at: Sequence[int]) -> pd.DataFrame:
 
 
 def _other_compounds(known: _Known, rng: np.random.Generator) -> np.ndarray:
-    """For each known pair the compound that takes its compound's place: all targets of one move together."""
+    """For each known pair, the compound that replaces its own; all targets of a compound move together."""
     unique, codes = np.unique(known.compound, return_inverse=True)
     return rng.permutation(unique)[codes]
 
 
 def _ranks(ranks: np.ndarray, known: _Known, compound: np.ndarray) -> _Ranks:
-    """Of the pairs with these compounds in place of their own, among the genes that are no other target."""
+    """Ranks of the pairs with these compounds instead of their own; other targets of the compound are left out."""
     rank = ranks[compound, known.gene]
     order = np.lexsort((rank, known.compound))
-    first = np.searchsorted(known.compound, known.compound)  # where the pairs of the same compound begin
+    first = np.searchsorted(known.compound, known.compound)  # the first pair of the same compound
     nearer = np.empty(len(rank))
     nearer[order] = np.arange(len(rank)) - first
     others = np.bincount(known.compound)[known.compound] - 1
@@ -154,7 +157,7 @@ def _auroc(ranks: _Ranks) -> np.ndarray:
 
 
 def _auroc_by_target(gene: np.ndarray, ranks: _Ranks) -> np.ndarray:
-    """The mean over each target's pairs `[..., targets]`, targets sorted."""
+    """The mean AUROC of the pairs of each target, `[..., targets]`, targets sorted."""
     order = np.argsort(gene, kind='stable')
     starts = np.unique(gene[order], return_index=True)[1]
     return np.add.reduceat(_auroc(ranks)[..., order], starts, axis=-1) / np.diff([*starts, len(gene)])

@@ -1,7 +1,7 @@
 """Rows of embedding tables as unit vectors, by gene or by compound; their neighbours and principal components.
 
-Cosines are between rows centred on the mean of all rows of their table: LPM's first layer has a
-bias, so where its embeddings have their origin means nothing.
+Before cosines are computed, the mean of all rows of the table is subtracted: LPM's first layer has a bias, so
+the origin of its embeddings has no meaning.
 """
 
 import re
@@ -16,7 +16,7 @@ from absl import logging
 from perturbjax.errors import InputError, did_you_mean, listed
 from perturbjax.screens.vocabulary import CONTROL
 
-# One table, or several by label, such as an LPM's beside the raw profiles: all are compared on the names they share.
+# One table, or several by label, such as that of an LPM and the raw profiles; compared on the names they share.
 Tables: TypeAlias = anndata.AnnData | Mapping[str, anndata.AnnData]
 
 _DOSE = re.compile(r'-[0-9.]+ ?[a-zA-Zµ]*$')
@@ -30,9 +30,10 @@ class Vectors(NamedTuple):
 
 
 def centred(table: anndata.AnnData) -> np.ndarray:
-    """The rows minus their mean, float64 `[n, D]`; what is not measured counts as the mean.
+    """The rows minus their mean, float64 `[n, D]`; values that were not measured become 0.
 
-    Raises InputError where a name has several rows, as in a table of several seeds.
+    Raises:
+      InputError: a name has several rows, as in a table of several seeds.
     """
     twice = table.obs['name'][table.obs['name'].duplicated()]
     if len(twice):
@@ -44,7 +45,7 @@ def centred(table: anndata.AnnData) -> np.ndarray:
 
 
 def unit(values: np.ndarray) -> np.ndarray:
-    """Rows of length 1; a row of zeros stays as it is."""
+    """Scales rows to length 1; a row of zeros stays as it is."""
     length = np.linalg.norm(values, axis=1, keepdims=True)
     return values / np.where(length > 0, length, 1)
 
@@ -52,20 +53,21 @@ def unit(values: np.ndarray) -> np.ndarray:
 def genes(table: anndata.AnnData, scale: Callable[[np.ndarray], np.ndarray] = unit) -> Vectors:
     """One vector for each gene of a table of perturbations or readouts; compounds and control are left out.
 
-    A gene with several perturbations (knock-down and knock-out) has the mean of their vectors, each
-    brought to length 1 by `scale`, as is the mean; the identity keeps their lengths.
+    A gene with several perturbations (knock-down and knock-out) gets the mean of their vectors. `scale` is
+    applied to every vector and to the mean; by default it makes them unit vectors.
     """
     chosen = (table.obs['type'] != 'Compound') & (table.obs['name'] != CONTROL)
     return _pool(table, chosen.to_numpy(), table.obs['target'].to_numpy(object), scale)
 
 
 def compounds(table: anndata.AnnData, known: Collection[str]) -> Vectors:
-    """One vector for each compound named in `known`, whatever its dose: the mean of the doses' unit vectors.
+    """One vector for each compound in `known`: the mean of the unit vectors of its doses.
 
-    `Compound_vorinostat-1uM` is the compound of that name, or else `vorinostat-1uM`, or else
-    `vorinostat`, whichever is known first. A warning names the compounds that are not.
+    `Compound_vorinostat-1uM` is looked up by that name, then as `vorinostat-1uM`, then as `vorinostat`. A
+    warning names the compounds that are not known.
 
-    Raises InputError where the table has no compounds, or none of them is known.
+    Raises:
+      InputError: the table has no compounds, or none of them is known.
     """
     chosen = (table.obs['type'] == 'Compound').to_numpy()
     rows = zip(table.obs['name'], table.obs['target'])
@@ -76,7 +78,7 @@ def compounds(table: anndata.AnnData, known: Collection[str]) -> Vectors:
             f'embeddings: no perturbation is a compound; there are {listed(sorted(set(table.obs["type"])))}.'
         )
     if unknown:
-        told = f'nothing is known of {len(unknown)} compounds: {listed(unknown)}; {did_you_mean(unknown[0], known)}'
+        told = f'{len(unknown)} compounds have no annotation: {listed(unknown)}; {did_you_mean(unknown[0], known)}'
         if set(names[chosen]) <= set(unknown):
             raise InputError(f'embeddings: {told}')
         logging.warning('embeddings: %s', told)
@@ -97,9 +99,15 @@ def _pool(table: anndata.AnnData, chosen: np.ndarray, names: np.ndarray, scale: 
 
 
 def by_source(tables: Tables, rows: Callable[[anndata.AnnData], Vectors], what: str) -> dict[str, Vectors]:
-    """Those rows of every table by its label, all of the names that all tables have, in the same order.
+    """The vectors of every table by its label, for the names that all tables share, in the same order.
 
-    Raises InputError where no name is in all of them; `what` says what was looked for.
+    Args:
+      tables: one table, or several by label.
+      rows: makes the vectors of a table.
+      what: what the names are, for the error.
+
+    Raises:
+      InputError: the tables share no name.
     """
     named = {'embedding': tables} if isinstance(tables, anndata.AnnData) else tables
     found = {label: rows(table) for label, table in named.items()}
@@ -109,36 +117,36 @@ def by_source(tables: Tables, rows: Callable[[anndata.AnnData], Vectors], what: 
     return {label: Vectors(*(part[np.isin(each.names, shared)] for part in each)) for label, each in found.items()}
 
 
-def stack(results: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The results of every source one below the other, named in the first column."""
+def stack_sources(results: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The results of all sources in one table, with the source in the first column."""
     return pd.concat(results, names=['source']).reset_index('source').reset_index(drop=True)
 
 
 def neighbours(table: anndata.AnnData, names: Sequence[str] = (), count: int = 10) -> pd.DataFrame:
-    """The rows nearest by cosine: name, neighbour, rank (1 = nearest) and cosine.
+    """The nearest rows by cosine: columns name, neighbour, rank (1 = nearest) and cosine.
 
     Args:
-      table: as `axis_table` gives it.
-      names: whose neighbours; everyone's where empty.
-      count: how many each.
+      table: as `axis_table` returns it.
+      names: names to find neighbours for; all if empty.
+      count: number of neighbours of each name.
 
     Raises:
       InputError: a name is not in the table.
     """
     there, vectors = table.obs['name'].to_numpy(object), unit(centred(table))
-    place = pd.Index(there).get_indexer(np.asarray(names, object)) if len(names) else np.arange(len(there))
-    if (place < 0).any():
-        unknown = [name for name, at in zip(names, place) if at < 0]
+    row = pd.Index(there).get_indexer(np.asarray(names, object)) if len(names) else np.arange(len(there))
+    if (row < 0).any():
+        unknown = [name for name, each in zip(names, row) if each < 0]
         raise InputError(f'embeddings: there is no {listed(unknown)}; {did_you_mean(unknown[0], there)}')
-    cosine = vectors[place] @ vectors.T
-    cosine[np.arange(len(place)), place] = -np.inf
+    cosine = vectors[row] @ vectors.T
+    cosine[np.arange(len(row)), row] = -np.inf
     count = min(count, len(there) - 1)
     nearest = np.argsort(-cosine, axis=1, kind='stable')[:, :count]
     return pd.DataFrame(
         {
-            'name': np.repeat(there[place], count),
+            'name': np.repeat(there[row], count),
             'neighbour': there[nearest].ravel(),
-            'rank': np.tile(np.arange(1, count + 1), len(place)),
+            'rank': np.tile(np.arange(1, count + 1), len(row)),
             'cosine': np.take_along_axis(cosine, nearest, axis=1).ravel(),
         }
     )
@@ -147,8 +155,8 @@ def neighbours(table: anndata.AnnData, names: Sequence[str] = (), count: int = 1
 def principal_components(table: anndata.AnnData, count: int = 50) -> tuple[pd.DataFrame, pd.Series]:
     """Coordinates of the rows on their first principal components, and each component's share of the variance.
 
-    A plain singular value decomposition of the centred rows; the largest entry of each component's
-    coordinates is positive.
+    Computed by a singular value decomposition of the centred rows. The sign of a component is chosen so that
+    its largest coordinate is positive.
     """
     left, size, _ = np.linalg.svd(centred(table), full_matrices=False)
     sign = np.sign(left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])])

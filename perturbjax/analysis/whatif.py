@@ -1,4 +1,4 @@
-"""What if: which perturbations would move one readout of one context most, by models of several seeds."""
+"""What if: which perturbations would change a readout of a context most, predicted by models of several seeds."""
 
 import itertools
 import os
@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 
 from perturbjax.analysis.completion import FittedModel, complete, read_model
 from perturbjax.errors import InputError
+from perturbjax.models import Model
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import combine, parts
 
 TRAINING, HELD_OUT, SOME, NEVER, UNKNOWN = 'in training', 'held out', 'in some trainings', 'never', 'unknown'
 
-# Okabe and Ito's blue and vermilion.
+# Okabe and Ito's vermilion and blue.
 _UP, _DOWN = '#d55e00', '#0072b2'
 
 
@@ -28,52 +29,55 @@ def what_if(
     top: int = 10,
     perturbations: Sequence[str] = (),
     compendium: Compendium | None = None,
+    models: Mapping[str, Model] | None = None,
 ) -> pd.DataFrame:
-    """The perturbations predicted to move a readout most: the `top` upwards and the `top` downwards.
+    """The perturbations that are predicted to change a readout most, `top` upwards and `top` downwards.
 
     Args:
-      folders: checkpoints `WORKDIR/checkpoints/MODEL/SPLIT_SEED`, of one model with several seeds.
-      context, readout: names.
-      top: in each direction; 0 = all that any model predicts.
-      perturbations: names, combinations too; all single ones of the vocabularies unless given.
-      compendium: what the models were fitted on; needed for models other than LPM, and to know
-        what was measured.
+      folders: checkpoints `WORKDIR/checkpoints/MODEL/SPLIT_SEED` of one model with several seeds.
+      context: name of the context.
+      readout: name of the readout.
+      top: number of perturbations in each direction; 0 for all that any model predicts.
+      perturbations: names, also of combinations; all single perturbations of the vocabularies if empty.
+      compendium: the screens that the models were fitted on. Needed for closed-form models, and to tell what
+        was measured.
+      models: models of your own by label, as they were given to `run`; see `completion.read_model`.
 
     Returns:
-      One row per perturbation, the largest change first: context, readout, perturbation, change
-      (from control, mean over the models, on the screens' scale), spread (standard deviation over
-      the models; NaN for one), low and high (the least and the largest), models (how many predict
-      it) and measured: whether (context, perturbation) had this readout `in training` of the
-      models, `in some trainings`, or measured but `held out` of all; `never` was it measured, or it
-      is `unknown`: without the compendium only what a split holds out is known.
+      One row per perturbation, the largest change first. Columns: context, readout, perturbation; change (from
+      control, mean over the models, on the scale of the screens); spread (standard deviation over the models;
+      NaN for one model); low and high (the smallest and the largest change); models (how many predict it); and
+      measured, which says whether this readout of (context, perturbation) was `in training` of all models, `in
+      some trainings`, measured but `held out` of all, or `never` measured. Without the compendium only what a
+      split holds out can be told, and the rest is `unknown`.
 
     Raises:
       InputError: a folder is no checkpoint, a name is in no vocabulary, or nothing is predicted.
     """
     if not folders:
-        raise InputError('what_if: no checkpoint is given; give folders WORKDIR/checkpoints/MODEL/SEED.')
-    models = [read_model(folder, compendium) for folder in folders]
+        raise InputError('what_if: no checkpoint is named; give folders WORKDIR/checkpoints/MODEL/SPLIT_SEED.')
+    fitted = [read_model(folder, compendium, models) for folder in folders]
     asked = list(dict.fromkeys(combine(parts(name)) for name in perturbations))
-    unknown = [name for name in asked if not any(_known(model, [name]) for model in models)]
+    unknown = [name for name in asked if not any(_known(model, [name]) for model in fitted)]
     if unknown:
-        models[0].about.vocabulary.perturbation_ids(unknown)  # raises, with a hint
-    changes = pd.concat([_changes(model, context, readout, asked) for model in models], axis=1).dropna(how='all')
+        fitted[0].about.vocabulary.perturbation_ids(unknown)  # raises, with a hint
+    changes = pd.concat([_changes(model, context, readout, asked) for model in fitted], axis=1).dropna(how='all')
     if changes.empty:
-        raise InputError(f'what_if: no model predicts {readout!r} in {context!r}; its training measured too little.')
+        raise InputError(f'what_if: no model predicts {readout!r} in {context!r}; too little was measured.')
     table = _both_ends(_summary(changes, context, readout), top)
     measured = _measured(compendium, context, readout)
-    splits = [_held_out(model.about.split, context) for model in models]
+    splits = [_held_out(model.about.split, context) for model in fitted]
     return table.assign(measured=[_status(name, measured, splits) for name in table['perturbation']])
 
 
 def _known(model: FittedModel, perturbations: Sequence[str]) -> list[str]:
-    """Those perturbations that are in the model's vocabulary."""
+    """The perturbations that are in the vocabulary of the model."""
     knows = model.about.vocabulary.knows_perturbation(perturbations)
     return list(itertools.compress(perturbations, knows))
 
 
 def _changes(model: FittedModel, context: str, readout: str, asked: Sequence[str]) -> pd.Series:
-    """A model's changes `[P]` of the perturbations asked for that it knows; of all its own where none are named."""
+    """A model's changes `[P]` for the perturbations asked for that it knows, or for all that it knows if none."""
     known = _known(model, asked)
     if asked and not known:
         return pd.Series(dtype=np.float32)
@@ -81,7 +85,7 @@ def _changes(model: FittedModel, context: str, readout: str, asked: Sequence[str
 
 
 def _summary(changes: pd.DataFrame, context: str, readout: str) -> pd.DataFrame:
-    """Over the models, the columns of `changes`; the largest change first."""
+    """Summarises `changes` (perturbations x models) over the models; the largest change comes first."""
     over_models = changes.agg(['mean', 'std', 'min', 'max', 'count'], axis=1)
     table = over_models.set_axis(['change', 'spread', 'low', 'high', 'models'], axis=1).astype({'models': int})
     table = table.sort_values('change', ascending=False, kind='stable').rename_axis('perturbation').reset_index()
@@ -89,14 +93,14 @@ def _summary(changes: pd.DataFrame, context: str, readout: str) -> pd.DataFrame:
 
 
 def _both_ends(table: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The first and the last `top` rows, none twice; all for 0."""
+    """The first and the last `top` rows, no row twice; all rows if `top` is 0."""
     if not top or len(table) <= 2 * top:
         return table
     return pd.concat([table.head(top), table.tail(top)], ignore_index=True)
 
 
 def _measured(compendium: Compendium | None, context: str, readout: str) -> set[tuple[str, str]] | None:
-    """The (screen, perturbation) that have a value of the readout in the context; None where nobody can say."""
+    """The (screen, perturbation) with a value of the readout in the context; None without the compendium."""
     if compendium is None:
         return None
     names, found = compendium.vocabulary, set()
@@ -126,10 +130,13 @@ def _status(name: str, measured: set[tuple[str, str]] | None, splits: Sequence[s
 
 
 def draw(table: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """Draws what `what_if` returns: a dot per perturbation, a bar for the spread over models.
+    """Draws the table of `what_if`: a dot for each perturbation, with a bar for the spread over models.
 
-    Dots are filled where the pair was in training. Without `axes` there is a figure of its own,
-    `axes.figure`, to be shown or saved.
+    Dots are filled if the pair was in training.
+
+    Args:
+      table: as `what_if` returns it.
+      axes: axes to draw on; a new figure, `axes.figure`, if None.
     """
     if axes is None:
         figure = Figure(figsize=(6, 1.2 + 0.25 * len(table)), layout='constrained')

@@ -1,9 +1,9 @@
-"""Would a metric show it if a model were good? Calibration of every metric on the data at hand.
+"""Calibration of every metric on the data: could the metric show that a model is good?
 
-One half of a perturbation's rows (cells, wells) is the truth, the other half predicts it: a repeat of
-the experiment, which no model can be asked to beat by much. A metric is worth reading where this
-technical duplicate clearly beats a prediction that knows nothing of the perturbation, the mean of the
-training perturbations. Source: Mejia et al. 2025; Miller et al. 2025.
+One half of a perturbation's rows (cells, wells) is taken as the truth, and the other half as its prediction.
+This technical duplicate repeats the experiment, and no model can be expected to do much better. A metric is
+calibrated if the duplicate clearly beats a prediction that knows nothing about the perturbation: the mean of
+the training perturbations. Source: Mejia et al. 2025; Miller et al. 2025.
 """
 
 import anndata
@@ -27,20 +27,32 @@ _NEGATIVE, _PERMUTED, _DUPLICATE, _INTERPOLATED = range(4)
 _PERFECT = np.array([metric.perfect for metric in METRICS.values()])
 
 
-def calibrate(predictions: anndata.AnnData, seed: int = 0, replicates: int = 2000) -> pd.DataFrame:
-    """One row per metric; none where no held-out profile has replicates, for then no duplicate is possible.
+def calibrate(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 2000) -> pd.DataFrame:
+    """Calibrates every metric, one row per metric.
 
-    Columns: metric; the metric of four predictions of the first half of the rows: `negative` (the mean of
-    the training perturbations in the context; a correlation that it does not have is that of `permuted`),
-    `permuted` (another perturbation's first half), `duplicate` (the second half) and `interpolated` (the second
-    half in so far as it differs from the rest of the context, the negative otherwise); `drf`, the dynamic range
-    fraction (duplicate - negative) / (perfect - negative) in [-1, 1], with its 95% interval `drf_low`,
-    `drf_high`, and `drf_interpolated`, the same of the interpolated duplicate; `bds`, the share of profiles in
-    which the duplicate beats the negative; `calibrated`: the interval lies above 0 and bds above a half.
+    The table is empty if no held-out profile has replicates, because then there is no duplicate.
+
+    Columns:
+      metric: its name.
+      negative, permuted, duplicate, interpolated: the metric of four predictions of the first half of the rows.
+        `negative` is the mean of the training perturbations in the context (where its correlation is not
+        defined, that of `permuted` is used); `permuted` is the first half of another perturbation; `duplicate`
+        is the second half; `interpolated` is the second half in readouts where it differs from the rest of
+        the context, and the negative in the others.
+      drf: dynamic range fraction, (duplicate - negative) / (perfect - negative), clipped to [-1, 1].
+      drf_low, drf_high: its 95% interval.
+      drf_interpolated: the same fraction for the interpolated duplicate.
+      bds: bound discrimination score, the share of profiles in which the duplicate beats the negative.
+      calibrated: whether drf_low is above 0 and bds above 0.5.
+
+    Args:
+      predictions: as a run writes them.
+      seed: seed of the permutation and the bootstrap.
+      bootstrap_samples: number of bootstrap samples.
     """
     if not has_replicates(predictions):
         return pd.DataFrame(columns=COLUMNS)
-    # Where a context has no training perturbation there is nothing to beat.
+    # A context without a training perturbation has no negative.
     missing = np.isnan(predictions.layers['second_half']) | np.isnan(predictions.layers['perturbed_mean'])
     repeated = ~missing.all(axis=1)
     if not repeated.any():
@@ -51,7 +63,7 @@ def calibrate(predictions: anndata.AnnData, seed: int = 0, replicates: int = 200
     sums = sums_of(compared)
     values, fractions = at_once(estimates, sums)['value'], at_once(_fractions, sums)
     clusters = number_of_clusters(sums)[None, _DUPLICATE, WHOLE]
-    low, high = interval(bootstrap(_fractions, sums, seed, replicates), clusters)
+    low, high = interval(bootstrap(_fractions, sums, seed, bootstrap_samples), clusters)
     bds = _wins(compared)
     numbers = (*values, fractions[0], low[0], high[0], fractions[1], bds)
     table = pd.DataFrame({name: np.asarray(each, float) for name, each in zip(COLUMNS[1:], numbers)})
@@ -61,7 +73,7 @@ def calibrate(predictions: anndata.AnnData, seed: int = 0, replicates: int = 200
 
 
 def _halves(predictions: anndata.AnnData, seed: int) -> anndata.AnnData:
-    """The predictions with the first half as the truth, and the controls as the models."""
+    """Predictions whose truth is the first half, and whose models are the four controls."""
     first, second, negative = (
         np.asarray(predictions.layers[name]) for name in ('first_half', 'second_half', 'perturbed_mean')
     )
@@ -77,23 +89,23 @@ def _halves(predictions: anndata.AnnData, seed: int) -> anndata.AnnData:
 
 
 def _with_chance(compared: Compared) -> Compared:
-    """The negative's value is that of chance where it is undefined and the duplicate's is not.
+    """Fills in the value of chance where that of the negative is undefined and that of the duplicate is not.
 
-    Chance is what the permuted labels score, if anything: changes from one reference share its noise, so
-    even those of pure noise are correlated.
+    Chance is the score of the permuted labels, if there is one. It is not always the chance value of the
+    metric: changes from one reference share its noise, so even changes of pure noise are correlated.
     """
     values = compared.values.copy()
-    for place, metric in enumerate(METRICS.values()):
-        negative, permuted = values[:, _NEGATIVE, :, place], values[:, _PERMUTED, :, place]
-        known = ~np.isnan(values[:, _DUPLICATE, WHOLE, place])[:, None]
+    for column, metric in enumerate(METRICS.values()):
+        negative, permuted = values[:, _NEGATIVE, :, column], values[:, _PERMUTED, :, column]
+        known = ~np.isnan(values[:, _DUPLICATE, WHOLE, column])[:, None]
         if metric.chance is not None:
             chance = np.where(np.isnan(permuted), metric.chance, permuted)
-            values[:, _NEGATIVE, :, place] = np.where(np.isnan(negative) & known, chance, negative)
+            values[:, _NEGATIVE, :, column] = np.where(np.isnan(negative) & known, chance, negative)
     return compared._replace(values=values)
 
 
 def _fractions(sums: dict[str, jax.Array]) -> jax.Array:
-    """The dynamic range fraction of the duplicate and of the interpolated duplicate, `[2, metrics]`."""
+    """The dynamic range fractions of the duplicate and the interpolated duplicate, `[2, metrics]`."""
     values = estimates(sums)['value']
     negative = values[_NEGATIVE][None]
     positive = values[jnp.array([_DUPLICATE, _INTERPOLATED])]
@@ -101,7 +113,7 @@ def _fractions(sums: dict[str, jax.Array]) -> jax.Array:
 
 
 def _wins(compared: Compared) -> np.ndarray:
-    """In what share of profiles the duplicate beats the negative, `[metrics]`; equal values are half a win."""
+    """The share of profiles in which the duplicate beats the negative, `[metrics]`; equal values are half a win."""
     sign = np.array([metric.sign for metric in METRICS.values()])
     gain = sign * (compared.values[:, _NEGATIVE, WHOLE] - compared.values[:, _DUPLICATE, WHOLE])
     known = ~np.isnan(gain)

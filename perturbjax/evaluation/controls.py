@@ -1,4 +1,4 @@
-"""Controls that keep scores honest: labels that say nothing, and the check for collapsed predictions."""
+"""Controls that keep scores honest: permuted labels, and the check for collapsed predictions."""
 
 import anndata
 import jax
@@ -10,9 +10,9 @@ PERMUTED = 'permuted_labels'
 
 
 def permuted_labels(predictions: anndata.AnnData, seed: int = 0) -> np.ndarray:
-    """For each profile the truth of another held-out perturbation of its split, screen and context, `[N, M]`.
+    """For each profile, the truth of another held-out perturbation of the same split, screen and context, `[N, M]`.
 
-    What a real profile under the wrong name scores; NaN where no other perturbation is held out.
+    It tells what a real profile under the wrong name scores. NaN where no other perturbation is held out.
     """
     rng = np.random.default_rng(seed)
     truth = np.asarray(predictions.layers['truth'])
@@ -25,7 +25,7 @@ def permuted_labels(predictions: anndata.AnnData, seed: int = 0) -> np.ndarray:
 
 
 def add_permuted_labels(predictions: anndata.AnnData, seed: int = 0) -> None:
-    """Adds them as one more model, in place, unless no profile has any."""
+    """Adds the permuted labels to the predictions as one more model, unless no profile has any."""
     permuted = permuted_labels(predictions, seed)
     if not np.isnan(permuted).all():
         predictions.layers[PERMUTED] = permuted
@@ -34,12 +34,13 @@ def add_permuted_labels(predictions: anndata.AnnData, seed: int = 0) -> None:
 
 
 def collapse(predictions: anndata.AnnData) -> pd.DataFrame:
-    """Does a model say the same of every perturbation? One row for the truth, then one per model.
+    """Tells whether a model predicts the same for every perturbation; one row for the truth, then one per model.
 
     `correlation` is the mean Pearson correlation between the changes from control of two different
-    perturbations in the same screen, context and split; near 1 the predictions have collapsed to
-    one. `truth` is the same of the truths over the same pairs and readouts, which it should be near.
-    Range [-1, 1]; NaN where no two perturbations can be compared, as of a model without changes.
+    perturbations in the same screen, context and split. If it is near 1, the model predicts the same change
+    for all. `truth` is the same correlation between the true changes, over the same pairs and readouts; a good
+    model is near it. Range [-1, 1]; NaN where no two perturbations can be compared, for example where a model
+    predicts no change.
     """
     groups = predictions.obs.groupby(['split', 'screen', 'context'], observed=True).indices.values()
     control, truth = (np.asarray(predictions.layers[name]) for name in ('control', 'truth'))
@@ -53,7 +54,7 @@ def collapse(predictions: anndata.AnnData) -> pd.DataFrame:
 
 
 def _mean_correlation(blocks: list[np.ndarray]) -> float:
-    """The mean over all pairs of different rows within each block `[N, M]`."""
+    """The mean correlation over all pairs of different rows within each block `[N, M]`."""
     pairs = [np.asarray(pairwise_pearson(jnp.asarray(block)))[np.triu_indices(len(block), 1)] for block in blocks]
     known = np.concatenate(pairs)
     known = known[np.isfinite(known)]
@@ -62,10 +63,10 @@ def _mean_correlation(blocks: list[np.ndarray]) -> float:
 
 @jax.jit
 def pairwise_pearson(x: jax.Array) -> jax.Array:
-    """Correlations `[N, N]` between rows of `x [N, M]` over what both have measured; NaN where one is constant."""
+    """Correlations `[N, N]` between rows of `x [N, M]`, over what both measured; NaN if one of them is constant."""
     measured = ~jnp.isnan(x)
     weights = measured.astype(x.dtype)
-    # Means are taken off first: float32 would lose small spreads around a large mean.
+    # Subtract means first: float32 would lose a small spread around a large mean.
     mean = jnp.where(measured, x, 0).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
     centred = jnp.where(measured, x - mean, 0)
 

@@ -18,12 +18,12 @@ _BATCH = 4
 
 
 def readout_curves(predictions: anndata.AnnData) -> pd.DataFrame:
-    """The mean over profiles of both metrics over the n readouts that rank highest in a profile.
+    """Both metrics over the n readouts that rank highest in a profile, as means over profiles.
 
-    Columns: model, metric (`l2`, `pearson_delta`), ranking (`control`: by level in control, where the scale
-    gives it one; `delta`: by the size of the true change), n, value; NaN where it is undefined for all profiles.
-    A profile with fewer readouts counts with all it has. Models that predict less than 99% of the measured
-    values are left out: a distance over fewer readouts is no longer comparable.
+    Columns: model; metric (`l2` or `pearson_delta`); ranking (`control`: by level in control, on scales that
+    give control a level; `delta`: by the size of the true change); n; value, NaN if it is undefined for all
+    profiles. A profile with fewer than n readouts counts with all of them. Models that predict less than 99%
+    of the measured values are left out, because distances over fewer readouts cannot be compared.
     """
     truth = np.asarray(predictions.layers['truth'])
     measured = ~np.isnan(truth)
@@ -63,7 +63,7 @@ def _has_level(predictions: anndata.AnnData) -> np.ndarray:
 def _curves(
     truth: jax.Array, control: jax.Array, key: jax.Array, layers: jax.Array, sizes: tuple[int, ...]
 ) -> jax.Array:
-    """Of each profile, model, metric and size, `[N, models, 2, sizes]`; layers are `[N, models, M]`."""
+    """The curve of each profile, model and metric, `[N, models, 2, sizes]`; layers are `[N, models, M]`."""
 
     def of_profile(given: tuple[jax.Array, ...]) -> jax.Array:
         truth, control, key, predictions = given
@@ -81,7 +81,7 @@ def _curves(
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over profiles of what is defined."""
+    """The mean over the profiles for which the value is defined."""
     known = ~np.isnan(values)
     with np.errstate(invalid='ignore'):
         return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Genetic interactions among the held-out combinations of a run, and which model foresees them."""
+"""Genetic interactions among the held-out combinations of a run, and which models predict them."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -26,16 +26,16 @@ _CALL = ['screen', 'context', 'perturbation', 'readout', 'interaction', 'fdr', '
 
 
 class Doubles(NamedTuple):
-    """What was found, as tables.
+    """Interactions and how well models predict them, as tables.
 
     Attributes:
       calls: the called interactions, strongest first: screen, context, perturbation, readout,
         interaction (observed minus additive), fdr, class.
-      nulls: one row per screen: the null's delta, sigma, p0 and misfit, how many values there are,
-        how many are called, and how many of those are of each class.
+      nulls: one row per screen: delta, sigma, p0 and misfit of the null, the number of values, the number
+        called, and the number called of each class.
       ranking: one row per model, screen and split: auprc, auroc, positives, ranked.
-      curves: of the same, false_discovery_proportion against true_positive_rate, at most 200 points each.
-      notes: sentences on screens whose values allow no null.
+      curves: false_discovery_proportion and true_positive_rate of each ranking, at most 200 points each.
+      notes: sentences about screens for which no null could be fitted.
     """
 
     calls: pd.DataFrame
@@ -46,10 +46,11 @@ class Doubles(NamedTuple):
 
 
 def judge_doubles(predictions: anndata.AnnData) -> Doubles | None:
-    """Calls interactions in every screen with held-out combinations; None where there are none, or no additive model.
+    """Calls interactions in every screen that has held-out combinations.
 
-    Values are pooled over the combinations and the 1,000 readouts of a screen that are highest in
-    control (all of them where the scale gives control no level), as in Ahlmann-Eltze et al. 2025.
+    Values are pooled over the combinations of a screen and over its 1,000 readouts that are highest in control
+    (over all readouts if the scale gives control no level), as in Ahlmann-Eltze et al. 2025. Returns None if
+    nothing held out is a combination, or if there is no additive model.
     """
     models = [str(name) for name in predictions.uns['models']]
     order = predictions.obs['perturbation'].astype(str).map(lambda name: len(parts(name)))
@@ -66,17 +67,17 @@ def judge_doubles(predictions: anndata.AnnData) -> Doubles | None:
             continue
         calls.append(_calls(block[once], found))
         nulls.append({'screen': screen, **_describe(found)})
-        for place, each in _rank(block, once, found, models):
-            place = {'screen': screen, **place}
-            ranking.append(place | {name: getattr(each, name) for name in _AREAS})
-            curves.append(_curve(each).assign(**place))
+        for key, each in _rank(block, once, found, models):
+            key = {'screen': screen, **key}
+            ranking.append(key | {name: getattr(each, name) for name in _AREAS})
+            curves.append(_curve(each).assign(**key))
     called = pd.concat(calls) if calls else pd.DataFrame(columns=_CALL)
     drawn = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
     return Doubles(called, pd.DataFrame(nulls), pd.DataFrame(ranking), drawn, notes)
 
 
 def _block(block: anndata.AnnData, has_level: bool) -> anndata.AnnData:
-    """The readouts that the screen measures, at most `MOST_READOUTS` of them."""
+    """The profiles with the readouts that the screen measures, at most `MOST_READOUTS` of them."""
     measured = np.flatnonzero(~np.isnan(block.layers['truth']).all(axis=0))
     if has_level and len(measured) > MOST_READOUTS:
         level = np.nanmean(block.layers['control'][:, measured], axis=0)
@@ -102,7 +103,7 @@ def _describe(found: Interactions) -> dict[str, float]:
 def _rank(
     block: anndata.AnnData, once: np.ndarray, found: Interactions, models: list[str]
 ) -> Iterator[tuple[dict, Ranking]]:
-    """Each model's ranking by split; a combination that several splits test has the one set of calls."""
+    """Each model's ranking by split; a combination in the test sets of several splits is called only once."""
     keys = pd.MultiIndex.from_frame(block.obs[['context', 'perturbation']].astype(str))
     fdr = found.fdr[keys[once].get_indexer(keys)]
     additive, control, split = block.layers[ADDITIVE], block.layers['control'], block.obs['split'].to_numpy()
@@ -113,8 +114,8 @@ def _rank(
 
 
 def _curve(ranking: Ranking, most: int = 200) -> pd.DataFrame:
-    """The curve at evenly spaced places of the ranking; both its ends are among them."""
+    """The curve at evenly spaced positions of the ranking, both ends included."""
     scores = len(ranking.true_positive_rate)
-    places = np.linspace(0, scores - 1, min(most, scores)).round().astype(int)
+    positions = np.linspace(0, scores - 1, min(most, scores)).round().astype(int)
     names = ('false_discovery_proportion', 'true_positive_rate')
-    return pd.DataFrame({name: getattr(ranking, name)[places] for name in names})
+    return pd.DataFrame({name: getattr(ranking, name)[positions] for name in names})

@@ -1,11 +1,11 @@
-"""Efron's empirical null: which of many values are too far out to be noise.
+"""Efron's empirical null: which of many values are too extreme to be noise.
 
-Most values are noise, drawn from N(delta, sigma^2), and the rest have an effect: their density is
-f = p0 f0 + (1 - p0) f1. The null f0 is estimated from the middle of the values themselves, where
-effects are rare, and the local false discovery rate of a value z is the share of noise among the
-values near it, fdr(z) = p0 f0(z) / f(z) (Efron 2004, JASA 99:96; 2007, Annals of Statistics 35:1351).
+Most values are noise from N(delta, sigma^2), the others have an effect, so the density of all values is
+f = p0 f0 + (1 - p0) f1. The null f0 is estimated from the values in the middle, where effects are rare. The
+local false discovery rate of a value z is the share of noise among the values near it,
+fdr(z) = p0 f0(z) / f(z) (Efron 2004, JASA 99:96; 2007, Annals of Statistics 35:1351).
 
-The choices (bins, spline, windows) are those of the R package locfdr 1.1-8 with its defaults.
+Bins, spline and windows are those of the R package locfdr 1.1-8 with its default settings.
 """
 
 from typing import NamedTuple
@@ -18,25 +18,25 @@ from scipy.stats import iqr, norm
 
 from perturbjax.errors import InputError
 
-# With so many values the window of the null is one sigma to either side; with fewer it is wider.
+# With more values than this the window of the null is one sigma to either side; with fewer it is wider.
 _MANY = 500_000
-# What sigma may be, in half-widths of the window: a wider null cannot be told from a flat density.
+# The range of sigma, in half-widths of the window: a wider null cannot be told from a flat density.
 _SIGMAS = (0.01, 10.0)
-# The log density of values falls without end where bins are empty for long; here it stops.
+# The lowest log density; over many empty bins the fitted spline would otherwise fall without end.
 _LEAST = -200.0
 
 
 class EmpiricalNull(NamedTuple):
-    """What is noise among values.
+    """The fitted distribution of the values that are noise.
 
     Attributes:
       delta: the mean of the null, in the unit of the values.
       sigma: its standard deviation.
-      p0: the share of values that follow it; an estimate, which may come out a little above 1.
-      midpoints: of the bins, `[B]`.
-      fdr: the local false discovery rate there, `[B]`.
-      misfit: mean of (count - fitted)^2 / (fitted + 1) over bins. About 1 is noise; where it is far above,
-        the spline does not follow the histogram and more degrees are worth a try.
+      p0: the share of values that follow the null; an estimate, which can be slightly above 1.
+      midpoints: the midpoints of the bins, `[B]`.
+      fdr: the local false discovery rate at the midpoints, `[B]`.
+      misfit: mean of (count - fitted)^2 / (fitted + 1) over bins. About 1 is a good fit. If it is far above 1,
+        the spline does not follow the histogram, and more degrees may help.
     """
 
     delta: float
@@ -51,12 +51,13 @@ def empirical_null(values: np.ndarray, breaks: int = 120, degrees: int = 7) -> E
     """Fits the null by maximum likelihood, and the density of all values by Poisson regression.
 
     Args:
-      values: of any shape; NaN is left out.
+      values: an array of any shape; NaN is left out.
       breaks: the range of the values is cut into breaks - 1 bins of equal width.
-      degrees: of freedom of the natural cubic spline behind the log density.
+      degrees: degrees of freedom of the natural cubic spline for the log density.
 
     Raises:
-      InputError: values too few, not finite, too coarse for the bins, or without a middle that looks like noise.
+      InputError: there are too few values, some are infinite, they are too coarse for the bins, or their
+        middle does not look like noise.
     """
     values = _finite(values, breaks)
     delta, sigma, p0 = _null(values)
@@ -66,24 +67,24 @@ def empirical_null(values: np.ndarray, breaks: int = 120, degrees: int = 7) -> E
     fitted = _smooth(counts, degrees)
     null = norm.pdf(midpoints, delta, sigma)
     fdr = np.minimum(p0 * null * (fitted.sum() / null.sum()) / fitted, 1)
-    # Noise is densest here: a dip is the spline's.
+    # Noise is densest here, so a lower rate would be an artefact of the spline.
     fdr[np.abs(midpoints - delta) <= sigma] = 1
     misfit = np.mean(np.square(counts - fitted) / (fitted + 1))
     return EmpiricalNull(delta, sigma, p0, midpoints, fdr, float(misfit))
 
 
 def local_fdr(values: np.ndarray, null: EmpiricalNull) -> np.ndarray:
-    """The local false discovery rate of each value, 0 to 1, of the same shape; NaN stays NaN.
+    """The local false discovery rate of each value, 0 to 1, in the same shape; NaN stays NaN.
 
-    It is linear between the midpoints of bins, and constant beyond the first and the last.
+    It is interpolated linearly between the midpoints of bins, and constant beyond the first and the last.
     """
     return np.interp(values, null.midpoints, null.fdr)
 
 
 def thresholds(values: np.ndarray, null: EmpiricalNull, level: float = 0.05) -> tuple[float, float]:
-    """The values (lower, upper) whose local fdr is nearest to `level` on each side of delta.
+    """The values (lower, upper) whose local fdr is closest to `level`, below and above delta.
 
-    A side where no value has so small a local fdr has its threshold at infinity.
+    If no value on a side has a local fdr of at most `level`, the threshold of that side is infinite.
     """
     values = np.asarray(values, float)
     fdr = local_fdr(values, null)
@@ -102,7 +103,7 @@ def _finite(values: np.ndarray, least: int) -> np.ndarray:
     finite = int(np.isfinite(values).sum())
     if finite < max(least, len(values)):
         raise InputError(
-            f'empirical null: {finite} of {len(values)} values are finite; all must be, and at least {least}.'
+            f'empirical null: {finite} of {len(values)} values are finite; all must be finite, and at least {least}.'
         )
     return values
 
@@ -117,7 +118,7 @@ def _check_bins(counts: np.ndarray, width: float, sigma: float, degrees: int) ->
 
 
 def _null(values: np.ndarray) -> tuple[float, float, float]:
-    """(delta, sigma, p0): fitted within a window from the quartiles, then again within one from that answer."""
+    """Returns (delta, sigma, p0), fitted in a window from the quartiles, then again in a window from that fit."""
     sigmas = 1.0 if len(values) > _MANY else 4.3 * np.exp(-0.26 * np.log10(len(values)))
     delta, sigma = np.median(values), iqr(values, scale='normal')
     delta, sigma, _ = _fit_window(values, delta, sigmas * sigma)
@@ -125,10 +126,10 @@ def _null(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def _fit_window(values: np.ndarray, centre: float, half_width: float) -> tuple[float, float, float]:
-    """(delta, sigma, p0) by maximum likelihood, as if the values in centre +- half_width were all noise.
+    """Returns (delta, sigma, p0) by maximum likelihood, taking all values in centre +- half_width for noise.
 
-    They then follow a truncated normal distribution, of which their mean and mean square are all one
-    needs; p0 is their share over the mass of the normal distribution inside the window.
+    These values then follow a truncated normal distribution, whose likelihood depends only on their mean and
+    mean square. p0 is their share of all values divided by the mass of the normal distribution in the window.
     """
     inside = values[np.abs(values - centre) <= half_width]
     if half_width == 0 or not len(inside):
@@ -155,10 +156,10 @@ def _fit_window(values: np.ndarray, centre: float, half_width: float) -> tuple[f
 
 
 def _smooth(counts: np.ndarray, degrees: int) -> np.ndarray:
-    """Expected counts `[B]`: their log is a natural cubic spline, fitted by Poisson regression.
+    """Expected counts `[B]`; their log is a natural cubic spline, fitted by Poisson regression.
 
-    The spline's knots cut the bins into `degrees` equal parts; its basis holds, for each knot, the
-    spline that is 1 there and 0 at the other knots.
+    The knots cut the bins into `degrees` equal parts. The basis has one spline for each knot, which is 1 at
+    that knot and 0 at the others.
     """
     bins = np.linspace(0, 1, len(counts))
     basis = CubicSpline(np.linspace(0, 1, degrees + 1), np.eye(degrees + 1), bc_type='natural')(bins)
@@ -175,7 +176,7 @@ def _smooth(counts: np.ndarray, degrees: int) -> np.ndarray:
         return basis.T @ (np.exp(basis @ coefficients)[:, None] * basis)
 
     start = np.linalg.lstsq(basis, np.log((counts + 0.1) / counts.sum()), rcond=None)[0]
-    # Steps of bounded length: a free Newton step overflows where many bins are empty.
+    # Steps have a bounded length, because a free Newton step overflows if many bins are empty.
     options = {'gtol': 1e-9, 'max_trust_radius': 10.0}
     found = minimize(loss, start, method='trust-exact', jac=gradient, hess=hessian, options=options)
     return counts.sum() * np.exp(np.maximum(basis @ found.x, _LEAST))

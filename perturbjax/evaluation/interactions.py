@@ -1,9 +1,9 @@
-"""Genetic interactions: where a combination does not do what its parts add up to, and who foresees it.
+"""Genetic interactions: combinations that do not do what their parts add up to, and which models predict them.
 
-The interaction of a double in a readout is observed minus additive. Most are noise, so they are called
-against Efron's empirical null, over all doubles and readouts at once. A model is asked which it
-expects: its values are ranked by |prediction - additive| and compared with the calls (Ahlmann-Eltze et
-al. 2025, over the 1,000 readouts highest in control).
+The interaction of a double perturbation in a readout is the observed minus the additive value. Most
+interactions are noise, so they are called against Efron's empirical null, over all doubles and readouts at
+once. A model is judged by ranking its values by |prediction - additive| and comparing the ranking with the
+calls (Ahlmann-Eltze et al. 2025, over the 1,000 readouts highest in control).
 """
 
 from typing import NamedTuple
@@ -12,9 +12,9 @@ import numpy as np
 
 from perturbjax.evaluation.empirical_null import EmpiricalNull, empirical_null, local_fdr
 
-# The local false discovery rate up to which an interaction is called (Ahlmann-Eltze et al. 2025).
+# Interactions are called up to this local false discovery rate (Ahlmann-Eltze et al. 2025).
 LEVEL = 0.05
-# Values that differ by less than this share of their size differ by float32 rounding only.
+# A smaller difference, relative to the values, is float32 rounding.
 _ROUNDING = 1e-5
 
 UNKNOWN = ''
@@ -26,10 +26,11 @@ class Interactions(NamedTuple):
 
     Attributes:
       value: observed minus additive, `[N, M]`, in the screen's unit; NaN where either is missing.
-      fdr: local false discovery rate, `[N, M]`; NaN where the value is.
+      fdr: local false discovery rate, `[N, M]`; NaN where the value is NaN.
       called: bool `[N, M]`, whether fdr is at most LEVEL.
-      kind: one of CLASSES, called or not, `[N, M]`; UNKNOWN where an input is missing.
-      null: the null behind the rates.
+      kind: the class of every value, called or not, `[N, M]`: one of CLASSES, or UNKNOWN where an input is
+        missing.
+      null: the null that the rates come from.
     """
 
     value: np.ndarray
@@ -43,14 +44,14 @@ def interactions(truth: np.ndarray, additive: np.ndarray, control: np.ndarray, b
     """Calls the interactions of combinations in every readout.
 
     Args:
-      truth: observed profiles, `[N, M]`. Give each combination of a context once: what several splits
-        test is still one observation.
+      truth: observed profiles, `[N, M]`. Pass each combination of a context once, even if several splits
+        test it, because it is one observation.
       additive: control plus the deltas of the parts, `[N, M]`.
-      control: that of each profile's context, `[N, M]` or `[M]`.
-      breaks: of the histogram, see `empirical_null`.
+      control: the control of each profile's context, `[N, M]` or `[M]`.
+      breaks: the bins of the histogram, see `empirical_null`.
 
     Raises:
-      InputError: values that allow no empirical null.
+      InputError: no empirical null can be fitted to the values.
     """
     value = np.asarray(truth, float) - np.asarray(additive, float)
     null = empirical_null(value, breaks)
@@ -61,17 +62,22 @@ def interactions(truth: np.ndarray, additive: np.ndarray, control: np.ndarray, b
 def classify(combined: np.ndarray, additive: np.ndarray, control: np.ndarray, sigma: float) -> np.ndarray:
     """The class of each value, `[N, M]`: one of CLASSES, or UNKNOWN where an input is NaN.
 
-    `combined` are the combinations' profiles, observed or predicted; sigma is the noise of interactions.
-    With the delta d = combined - control and the expected e = additive - control, the first that holds:
+    With d = combined - control and e = additive - control, the class is the first of these that holds:
 
       other: neither |d| nor |e| is above sigma, so there is nothing to compare;
-      opposite: both are above sigma and their signs differ;
+      opposite: both are above sigma, and their signs differ;
       buffering: |d| < |e|, the combination does less than its parts add up to;
       synergistic: |d| > |e|, it does more;
       other: |d| = |e|.
 
-    The names are those of Ahlmann-Eltze et al. 2025, the definitions are ours: signs are compared only
-    above sigma, so that an effect masked whole (d is noise around 0) is buffering whatever its sign.
+    The names are from Ahlmann-Eltze et al. 2025, the definitions are ours. Signs are compared only above sigma,
+    so an effect that is masked completely (d is noise around 0) is buffering, whatever the sign of the noise.
+
+    Args:
+      combined: profiles of the combinations, observed or predicted, `[N, M]`.
+      additive: control plus the deltas of the parts, `[N, M]`.
+      control: the control of each profile's context, `[N, M]` or `[M]`.
+      sigma: standard deviation of the noise of interactions.
     """
     expected = np.asarray(additive, float) - control
     delta = np.asarray(combined, float) - control
@@ -87,9 +93,9 @@ def classify(combined: np.ndarray, additive: np.ndarray, control: np.ndarray, si
 
 
 def expected_interaction(prediction: np.ndarray, additive: np.ndarray, control: np.ndarray) -> np.ndarray:
-    """How much of an interaction a model expects, |prediction - additive|, `[N, M]`; NaN where it says nothing.
+    """The size of the interaction that a model expects, |prediction - additive|, `[N, M]`; NaN without prediction.
 
-    It is 0 where the two differ by rounding only, lest a model that is additive be ranked by its last digits.
+    A difference that is only rounding counts as 0, so that an additive model is not ranked by its last digits.
     """
     prediction, additive = np.asarray(prediction, float), np.asarray(additive, float)
     size = np.abs(prediction - additive)
@@ -97,17 +103,17 @@ def expected_interaction(prediction: np.ndarray, additive: np.ndarray, control: 
 
 
 class Ranking(NamedTuple):
-    """How well a score finds the called values; T distinct scores, from the highest down.
+    """How well a score finds the called values, for T distinct scores in descending order.
 
     Attributes:
-      false_discovery_proportion: of the values with that score or more, the share not called, `[T]`.
-      true_positive_rate: of the called values, the share with that score or more, `[T]`; NaN where none is called.
+      false_discovery_proportion: share of the values with at least that score that are not called, `[T]`.
+      true_positive_rate: share of the called values with at least that score, `[T]`; NaN if none is called.
       auprc: area under precision (1 - false discovery proportion) by true positive rate, in steps; 0 to 1,
-        higher is better, chance is positives / ranked. NaN where none is called.
-      auroc: the chance that a called value has a higher score than one that is not, ties counting half;
-        0 to 1, higher is better, 0.5 is chance. NaN where none or all are called.
-      positives: how many of the ranked values are called.
-      ranked: how many values have a score.
+        higher is better, chance is positives / ranked. NaN if none is called.
+      auroc: probability that a called value has a higher score than one that is not called, ties count half;
+        0 to 1, higher is better, 0.5 is chance. NaN if none or all are called.
+      positives: number of ranked values that are called.
+      ranked: number of values that have a score.
     """
 
     false_discovery_proportion: np.ndarray
@@ -119,17 +125,19 @@ class Ranking(NamedTuple):
 
 
 def rank(fdr: np.ndarray, score: np.ndarray) -> Ranking:
-    """Ranks values by score, highest first, against their calls.
+    """Ranks values by score, highest first, and compares the ranking with the calls.
+
+    Values for which either argument is NaN are left out; equal scores share one rank.
 
     Args:
-      fdr: local false discovery rates as `interactions` gives them, of any shape.
-      score: what `expected_interaction` gives for a model, of the same shape.
-        Values where either is NaN are left out; equal scores have one place.
+      fdr: local false discovery rates as `interactions` returns them, of any shape.
+      score: a model's `expected_interaction`, in the same shape.
     """
     known = ~np.isnan(fdr) & ~np.isnan(score)
     called, score = fdr[known] <= LEVEL, score[known]
-    place = np.unique(-score, return_inverse=True)[1]
-    true, false = (np.bincount(place[each], minlength=place.max(initial=-1) + 1).cumsum() for each in (called, ~called))
+    rank_of = np.unique(-score, return_inverse=True)[1]
+    ranks = rank_of.max(initial=-1) + 1
+    true, false = (np.bincount(rank_of[each], minlength=ranks).cumsum() for each in (called, ~called))
     precision = true / (true + false)
     positives, negatives = int(called.sum()), int((~called).sum())
     recall = true / positives if positives else np.full(len(true), np.nan)
@@ -140,5 +148,5 @@ def rank(fdr: np.ndarray, score: np.ndarray) -> Ranking:
 
 
 def rank_by_split(fdr: np.ndarray, score: np.ndarray, split: np.ndarray) -> dict[int, Ranking]:
-    """The ranking within each split, for `fdr` and `score` `[N, M]` of profiles that belong to `split` `[N]`."""
+    """The ranking within each split; `fdr` and `score` are `[N, M]`, and `split` `[N]` is the split of each profile."""
     return {int(each): rank(fdr[split == each], score[split == each]) for each in np.unique(split)}

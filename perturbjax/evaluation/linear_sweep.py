@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.errors import InputError
-from perturbjax.models.baselines import mean
+from perturbjax.models.baselines import mean, perturbed_sums
 from perturbjax.models.linear import (
     Bilinear,
     Params,
@@ -46,7 +46,7 @@ class Errors(NamedTuple):
     mean: jax.Array
 
 
-def linear_grid(
+def linear_sweep(
     compendium: Compendium,
     training: Masks,
     tested: tuple[Array, ...],
@@ -61,7 +61,7 @@ def linear_grid(
     Args:
       compendium: of any number of screens and contexts, as `linear` takes it.
       training: bool `[S, N]`, one per screen: the profiles that train, by split.
-      tested: places `[S, T]` of the profiles to predict, one per screen, padded with -1; the T of
+      tested: rows `[S, T]` of the profiles to predict, one per screen, padded with -1; the T of
         the result counts them all.
       ranks: R ranks, at least 1; of what comes from training. A random embedding has the highest.
       ridges: L ridges, positive.
@@ -70,21 +70,21 @@ def linear_grid(
     Raises:
       InputError: a rank or ridge out of its range; an embedding file as with `linear`.
     """
-    check_grid(ranks, ridges)
+    check_sweep(ranks, ridges)
     sources = embedding_sources(readout_embedding, perturbation_embedding, seed)
     tables = embedding_tables(compendium, sources, max(ranks))
-    return _grid(compendium, training, tested, tables, jnp.array(ranks), jnp.array(ridges), max(ranks))
+    return _sweep(compendium, training, tested, tables, jnp.array(ranks), jnp.array(ridges), max(ranks))
 
 
-def check_grid(ranks: Sequence[int], ridges: Sequence[float]) -> None:
+def check_sweep(ranks: Sequence[int], ridges: Sequence[float]) -> None:
     """Raises InputError unless there are ranks and ridges, all of them positive numbers."""
     for name, values, kind in (('ranks', ranks, numbers.Integral), ('ridges', ridges, numbers.Real)):
         if not len(values) or not all(isinstance(value, kind) and value > 0 for value in values):
             whole = 'whole numbers' if kind is numbers.Integral else 'numbers'
-            raise InputError(f'linear_grid.{name}: {list(values)} must be {whole} above 0, at least one.')
+            raise InputError(f'linear_sweep.{name}: {list(values)} must be {whole} above 0, at least one.')
 
 
-def score_grid(
+def score_linear_sweep(
     compendium: Compendium, splits: Sequence[Split], ranks: Sequence[int], ridges: Sequence[float]
 ) -> pd.DataFrame:
     """The linear model's test error for every rank and ridge.
@@ -95,12 +95,12 @@ def score_grid(
       baseline on the same values.
 
     Raises:
-      InputError: as `linear_grid`.
+      InputError: as `linear_sweep`.
     """
     screens = range(len(compendium.screens))
     training = tuple(np.stack([split.mask(TRAIN)[i] for split in splits]) for i in screens)
-    tested = tuple(_places([split.mask(TEST)[i] for split in splits]) for i in screens)
-    errors = jax.tree.map(np.asarray, linear_grid(compendium, training, tested, ranks, ridges))
+    tested = tuple(_rows([split.mask(TEST)[i] for split in splits]) for i in screens)
+    errors = jax.tree.map(np.asarray, linear_sweep(compendium, training, tested, ranks, ridges))
     rows = itertools.product([split.seed for split in splits], ranks, ridges)
     table = pd.DataFrame(list(rows), columns=['split', 'rank', 'ridge'])
     answered = ~np.isnan(errors.mean)[:, None, None]
@@ -109,7 +109,7 @@ def score_grid(
 
 
 @functools.partial(jax.jit, static_argnames='highest')
-def _grid(
+def _sweep(
     compendium: Compendium,
     training: Masks,
     tested: tuple[jax.Array, ...],
@@ -130,7 +130,7 @@ def _grid(
             return jnp.concatenate([_l2(each, predict(params, query)) for each, query in zip(truth, asked)])
 
         def baseline() -> jax.Array:
-            params, means = _params(posed, _unsolved), mean().fit(compendium, training)
+            params, means = _params(posed, _unsolved), perturbed_sums(compendium, training)
             answered = [jnp.where(jnp.isnan(predict(params, query)), jnp.nan, t) for t, query in zip(truth, asked)]
             return jnp.concatenate([_l2(each, mean().predict(means, query)) for each, query in zip(answered, asked)])
 
@@ -140,12 +140,12 @@ def _grid(
     return jax.lax.map(of_split, (training, tested))
 
 
-def _questions(screen: Screen, places: jax.Array) -> tuple[jax.Array, Query]:
-    """The values `[T, M]` of the profiles at `places` (NaN where that is padding), and the query for them."""
+def _questions(screen: Screen, rows: jax.Array) -> tuple[jax.Array, Query]:
+    """The values `[T, M]` of the profiles at `rows` (NaN where that is padding), and the query for them."""
     values, context, perturbation = (
-        jnp.asarray(each)[places] for each in (screen.values, screen.context, screen.perturbation)
+        jnp.asarray(each)[rows] for each in (screen.values, screen.context, screen.perturbation)
     )
-    truth = jnp.where((places == PADDING)[:, None], jnp.nan, values)
+    truth = jnp.where((rows == PADDING)[:, None], jnp.nan, values)
     return truth, Query(context, perturbation, jnp.asarray(screen.readout))
 
 
@@ -182,11 +182,11 @@ def _l2(truth: jax.Array, prediction: jax.Array) -> jax.Array:
     return jnp.where(compared.any(axis=-1), jnp.sqrt(jnp.where(compared, error**2, 0).sum(axis=-1)), jnp.nan)
 
 
-def _places(masks: Sequence[np.ndarray]) -> np.ndarray:
+def _rows(masks: Sequence[np.ndarray]) -> np.ndarray:
     """Where each mask is True, `[S, T]`, padded with -1 to the longest."""
-    places = [np.flatnonzero(mask) for mask in masks]
-    longest = max(map(len, places))
-    return np.stack([np.pad(each, (0, longest - len(each)), constant_values=PADDING) for each in places])
+    rows = [np.flatnonzero(mask) for mask in masks]
+    longest = max(map(len, rows))
+    return np.stack([np.pad(each, (0, longest - len(each)), constant_values=PADDING) for each in rows])
 
 
 def _mean_over(errors: np.ndarray, answered: np.ndarray) -> np.ndarray:

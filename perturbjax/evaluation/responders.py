@@ -1,4 +1,4 @@
-"""Which readouts respond to a perturbation: judged from the truth and its replicates, never from a prediction."""
+"""Which readouts respond to a perturbation, judged by the truth and its replicates, never by a prediction."""
 
 from typing import NamedTuple
 
@@ -6,21 +6,21 @@ import anndata
 import numpy as np
 import scipy.stats
 
-# What `perturbjax.prediction.file` keeps of the rows behind a profile, see `screens.replicates`.
+# The layers in which `prediction.file` keeps statistics of the rows behind a profile, see `screens.replicates`.
 LAYERS = ('variance', 'control_variance', 'rest_cells', 'rest_mean', 'rest_variance', 'first_half', 'second_half')
 
 
 def has_replicates(predictions: anndata.AnnData) -> bool:
-    """Whether the predictions keep what `screens.replicates` knows; files of before may not."""
+    """Whether the predictions have the statistics of `screens.replicates`; files of older versions do not."""
     return {'cells', 'control_cells', *LAYERS} <= {*predictions.obs, *predictions.layers}
 
 
 class Responders(NamedTuple):
-    """Of N profiles in M readouts.
+    """How strongly N profiles respond in M readouts.
 
     Attributes:
-      weight: `[N, M]`, 0 or more with sum 1 over a profile's readouts; NaN where it cannot be known.
-      p_value: of the difference from control, `[N, M]`; NaN without replicates.
+      weight: `[N, M]`, at least 0, with sum 1 over the readouts of a profile; NaN where it cannot be computed.
+      p_value: p value of the difference from control, `[N, M]`; NaN without replicates.
     """
 
     weight: np.ndarray
@@ -30,14 +30,14 @@ class Responders(NamedTuple):
 def responders(predictions: anndata.AnnData, truth: np.ndarray, cells: np.ndarray) -> Responders:
     """The readouts that respond, for a truth `[N, M]` that is the mean of `cells` `[N]` rows.
 
-    Everything is NaN where the predictions lack what `screens.replicates` knows.
+    Everything is NaN if the predictions lack the statistics of `screens.replicates`.
     """
     if not has_replicates(predictions):
         return Responders(*np.full((2, *truth.shape), np.nan))
     known = {name: np.asarray(predictions.layers[name], float) for name in LAYERS}
     weight = response_weight(truth - known['rest_mean'], np.nan_to_num(known['variance']) + known['rest_variance'])
     control_cells = np.asarray(predictions.obs['control_cells'], float)[:, None]
-    # Where control is defined by the scale it is known without error.
+    # If control is defined by the scale, it has no error.
     control_error = np.where(control_cells > 0, known['control_variance'] / np.maximum(control_cells, 1), 0)
     rows = np.asarray(predictions.obs['cells'], float)[:, None]
     difference = truth - np.asarray(predictions.layers['control'], float)
@@ -46,11 +46,14 @@ def responders(predictions: anndata.AnnData, truth: np.ndarray, cells: np.ndarra
 
 
 def response_weight(difference: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """How much each readout counts, `[N, M]`: |t| scaled to [0, 1] over a profile, squared, with sum 1.
+    """The weight of each readout, `[N, M]`: |t| shifted to start at 0 in a profile, squared, scaled to sum 1.
 
-    `difference` is that of the profile from the rest of its context; t = difference / sqrt(variance),
-    `variance` being that of the profile's rows plus that of the rest's (scanpy's t-test with overestimated
-    variance, whose number of rows is one factor for all readouts). Source: Mejia et al. 2025.
+    t = difference / sqrt(variance), as in scanpy's t-test with overestimated variance (without the number of
+    rows, which is the same factor for all readouts). Source: Mejia et al. 2025.
+
+    Args:
+      difference: the profile minus the rest of its context, `[N, M]`.
+      variance: variance of the profile's rows plus variance of the rest, `[N, M]`.
     """
     with np.errstate(divide='ignore', invalid='ignore'):
         t = np.abs(np.where(variance > 0, difference / np.sqrt(variance), np.nan))
@@ -64,10 +67,14 @@ def response_weight(difference: np.ndarray, variance: np.ndarray) -> np.ndarray:
 def welch(
     difference: np.ndarray, error: np.ndarray, freedom: np.ndarray, other_error: np.ndarray, other_freedom: np.ndarray
 ) -> np.ndarray:
-    """Two-sided p values of Welch's t test between two means.
+    """Two-sided p values of Welch's t test between two means; NaN where the error is 0 or not known.
 
-    `error` and `other_error` are the squared standard errors, each known with its degrees of freedom.
-    NaN where there is no error to judge by. All broadcast.
+    All arguments broadcast.
+
+    Args:
+      difference: of the two means.
+      error, other_error: the squared standard error of each mean.
+      freedom, other_freedom: the degrees of freedom of each error.
     """
     with np.errstate(divide='ignore', invalid='ignore'):
         total = error + other_error
@@ -81,12 +88,12 @@ def welch(
 
 
 def half_cells(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many of `cells` `[N]` rows are in the first half and in the second."""
+    """How many of `cells` `[N]` rows are in the first half, and how many in the second."""
     return cells - cells // 2, cells // 2
 
 
 def differs_from_rest(predictions: anndata.AnnData) -> np.ndarray:
-    """p values `[N, M]` of the second half against the rest of the context."""
+    """p values `[N, M]` of the difference between the second half and the rest of the context."""
     known = {name: np.asarray(predictions.layers[name], float) for name in LAYERS}
     cells = np.asarray(predictions.obs['cells'], float)[:, None]
     error = known['variance'] / np.maximum(half_cells(cells)[1], 1)

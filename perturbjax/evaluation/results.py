@@ -1,4 +1,4 @@
-"""All that is known of how a run's predictions did: what the tables, the report and notebooks are made of."""
+"""Everything known about how well a run's predictions did; tables, the report and notebooks are made from it."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,25 +12,27 @@ from perturbjax.evaluation.curves import readout_curves
 from perturbjax.evaluation.doubles import Doubles, judge_doubles
 from perturbjax.evaluation.scores import check, compare, score
 from perturbjax.evaluation.summary import summarise
-from perturbjax.evaluation.verdict import facts, notes, verdict
+from perturbjax.evaluation.verdict import notes, run_facts, verdict
 
 
 class Results(NamedTuple):
-    """What judging predictions gives.
+    """The results of judging predictions.
 
     Attributes:
-      predictions: as the runner writes them, with other tools' predictions added.
+      predictions: the predictions of the run, with other tools' predictions added.
       scores: one row per model, held-out profile and metric, see `scores.score`.
       summary: one row per model and metric, see `summary.summarise`.
-      calibration: one row per metric, see `calibration.calibrate`; empty where the data has no replicates.
+      calibration: one row per metric, see `calibration.calibrate`; empty if the data has no replicates.
       curves: L2 and Pearson-delta by number of readouts, see `curves.readout_curves`.
-      collapse: see `controls.collapse`.
-      doubles: see `doubles.judge_doubles`; None without held-out combinations or without the additive model.
-      training: the training curve: its index is the epoch, its columns are lines; None where nothing is trained.
-      grid: the linear model's error by rank and ridge, see `models.grid.score_grid`; None where not asked for.
-      verdict: sentences: does any model beat the simple rules here, and would the metrics show it?
-      notes: sentences on what could not be predicted or judged.
-      facts: short names and values for the head of the report, such as what was held out.
+      collapse: whether predictions differ between perturbations, see `controls.collapse`.
+      doubles: genetic interactions, see `doubles.judge_doubles`; None without held-out combinations or without
+        the additive model.
+      training: the training curve; the index is the epoch, each column is a line. None if nothing was trained.
+      linear_sweep: the linear model's error by rank and ridge, see `evaluation.linear_sweep`; None if the
+        config does not ask for it.
+      verdict: sentences that say whether a model beats the simple rules, and whether the metrics could show it.
+      notes: sentences about what could not be predicted or judged.
+      run_facts: names and values for the head of the report, such as what was held out.
     """
 
     predictions: anndata.AnnData
@@ -41,27 +43,28 @@ class Results(NamedTuple):
     collapse: pd.DataFrame
     doubles: Doubles | None
     training: pd.DataFrame | None
-    grid: pd.DataFrame | None
+    linear_sweep: pd.DataFrame | None
     verdict: Sequence[str]
     notes: Sequence[str]
-    facts: Mapping[str, str]
+    run_facts: Mapping[str, str]
 
 
-def judge(predictions: anndata.AnnData, seed: int = 0, replicates: int = 2000) -> Results:
-    """Everything that predictions and their truth tell; training and grid are for the caller to add.
+def judge(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 2000) -> Results:
+    """Judges predictions by their truth; the caller adds `training` and `linear_sweep`.
 
     Args:
-      predictions: as the runner writes them; gets `permuted_labels` as one more model.
-      seed: of the permutation and the bootstrap.
-      replicates: of the bootstrap.
+      predictions: as a run writes them; `permuted_labels` is added to them as one more model.
+      seed: seed of the permutation and the bootstrap.
+      bootstrap_samples: number of bootstrap samples.
 
-    Raises InputError on predictions that cannot be judged.
+    Raises:
+      InputError: the predictions cannot be judged, for example because they have no truth.
     """
     check(predictions)
     add_permuted_labels(predictions, seed)
     compared = compare(predictions)
-    summary = summarise(predictions, compared, seed, replicates)
-    calibration = calibrate(predictions, seed, replicates)
+    summary = summarise(predictions, compared, seed, bootstrap_samples)
+    calibration = calibrate(predictions, seed, bootstrap_samples)
     return Results(
         predictions=predictions,
         scores=score(compared),
@@ -71,8 +74,8 @@ def judge(predictions: anndata.AnnData, seed: int = 0, replicates: int = 2000) -
         collapse=collapse(predictions),
         doubles=judge_doubles(predictions),
         training=None,
-        grid=None,
+        linear_sweep=None,
         verdict=verdict(summary, calibration),
         notes=notes(compared, summary),
-        facts=facts(compared),
+        run_facts=run_facts(compared),
     )

@@ -1,7 +1,7 @@
-"""Predictions against the truth: every metric of every held-out profile.
+"""Compares predictions with the truth: every metric of every held-out profile.
 
-Each model is compared with a baseline over the same readouts, so that a model with gaps is neither
-punished nor rewarded for them; how large the gaps are is its coverage.
+Each model is compared with a baseline over the readouts that both predict, so a model with gaps is neither
+punished nor rewarded for them. Its coverage says how large the gaps are.
 """
 
 from typing import Any, NamedTuple
@@ -21,22 +21,23 @@ from perturbjax.screens.scales import find_scale
 
 BASELINE = 'mean'
 PROFILE = ['split', 'screen', 'context', 'perturbation']
-# Profiles at a time; each takes about 3 x models x M floats a few times over.
+# Profiles compared at a time; each takes a few arrays of about 3 x models x M floats.
 _BATCH = 4
-# A model is scored on all that it predicts and, beside the baseline, on the readouts that both predict.
+# Three scores of a model: on all readouts that it predicts, on those that the baseline predicts too, and the
+# baseline's score on the latter.
 WHOLE, SHARED, REFERENCE = range(3)
 
 
 class Compared(NamedTuple):
-    """Every prediction beside its truth.
+    """Every metric of every profile and model.
 
     Attributes:
       profiles: the N held-out profiles: split, screen, context, perturbation.
-      models: their names, in the order of tables.
+      models: names, in the order of tables.
       values: `[N, models, 3, metrics]`; the axis of 3 is (WHOLE, SHARED, REFERENCE).
-      moments: what metrics over all values add up, `[N, models, 3, 8]`, see `pooling`.
-      measured: readouts measured, `[N]`.
-      responders: which readouts respond, to compare with another baseline.
+      moments: the sums that metrics over all values are computed from, `[N, models, 3, 8]`, see `pooling`.
+      measured: number of measured readouts, `[N]`.
+      responders: which readouts respond; passed on when comparing with another baseline.
     """
 
     profiles: pd.DataFrame
@@ -53,15 +54,16 @@ def compare(
     cells: np.ndarray | None = None,
     known: Responders | None = None,
 ) -> Compared:
-    """Every metric of every profile and model, beside the baseline.
+    """Computes every metric of every profile and model, beside that of the baseline.
 
     Args:
-      predictions: as the runner writes them; layers `[N, M]` truth, control, perturbed_mean and one per model.
+      predictions: as a run writes them; layers `[N, M]` truth, control, perturbed_mean and one per model.
       baseline: one of the models.
-      cells: rows behind each truth, `[N]`; those in `obs` unless the truth is but a part of them.
-      known: the responding readouts, where an earlier comparison has found them.
+      cells: number of rows behind each truth, `[N]`; those in `obs` if None.
+      known: the responding readouts, if an earlier comparison has computed them.
 
-    Raises InputError where a part of them is missing.
+    Raises:
+      InputError: a part of the predictions is missing.
     """
     check(predictions)
     truth = np.asarray(predictions.layers['truth'])
@@ -82,9 +84,9 @@ def score(compared: Compared) -> pd.DataFrame:
     """One row per model, held-out profile and metric (scores.csv).
 
     Columns: model, split, screen, context, perturbation, metric; `value`, NaN where it is undefined;
-    `reference`, the same metric of the baseline over the readouts that the model predicts;
-    `coverage`, the share of measured readouts that it predicts; `readouts`, how many were measured.
-    The metrics that `summarise` computes over all values are those of the single profile here.
+    `reference`, the same metric of the baseline over the readouts that the model predicts; `coverage`, the
+    share of measured readouts that the model predicts; `readouts`, how many were measured. Metrics that
+    `summarise` computes over all values are here computed for each profile alone.
     """
     values, measured = compared.values, compared.measured
     rows, models, _, metrics = values.shape
@@ -103,7 +105,7 @@ def score(compared: Compared) -> pd.DataFrame:
 
 
 class _Given(NamedTuple):
-    """What is known over all screens: a constant that values are taken less of, and the responding readouts."""
+    """What all screens share: the constant that is subtracted from values, and the responding readouts."""
 
     centre: float
     responders: Responders
@@ -112,7 +114,7 @@ class _Given(NamedTuple):
 def _compare_screen(
     predictions: anndata.AnnData, rows: np.ndarray, given: _Given, baseline: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values and moments of one screen's rows, over its own panel of readouts."""
+    """The values and moments of the rows of one screen, over its own panel of readouts."""
     measured = ~np.isnan(predictions.layers['truth'][rows])
     columns = np.flatnonzero(measured.any(axis=0) | ~measured.any())
     block = predictions[rows, columns]
@@ -142,7 +144,8 @@ def _compare_profiles(given: Comparison, baseline: jax.Array) -> Any:
 def _compare_profile(given: Comparison, baseline: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Metrics `[models, 3, metrics]` and moments `[models, 3, 8]` of one profile `[M]`.
 
-    The prediction is a tuple of the models'. Values come less a common constant, for the sake of the moments.
+    `given.prediction` is a tuple, one prediction for each model. A common constant is already subtracted from
+    all values, because the moments need it.
     """
     whole = jnp.stack(given.prediction)
     reference = jnp.broadcast_to(whole[baseline], whole.shape)
@@ -158,7 +161,7 @@ def _compare_profile(given: Comparison, baseline: jax.Array) -> tuple[jax.Array,
 
 
 def _among_perturbations(block: anndata.AnnData, models: list[str], baseline: int) -> np.ndarray:
-    """The metrics that need the other perturbations of a split and context, `[N, models, 3, those metrics]`."""
+    """The metrics that need the other perturbations of the split and context, `[N, models, 3, those metrics]`."""
     left_out = perturbed_readouts(block.obs['perturbation'].astype(str), block.var_names)
     group = block.obs.groupby(['split', 'context'], observed=True).ngroup().to_numpy()
     truth, *changes = (
@@ -171,18 +174,18 @@ def _among_perturbations(block: anndata.AnnData, models: list[str], baseline: in
             continue
         whole = [discriminate(change, truth, left_out, group, metric.function) for change in changes]
         column = np.stack([np.stack([own, own, whole[baseline]], axis=-1) for own in whole], axis=1)
-        for place, change in enumerate(changes):
-            # Where both predict the same readouts, what was computed stands for the readouts that they share.
-            if (gaps[place] != gaps[baseline]).any():
+        for model, change in enumerate(changes):
+            # If both predict the same readouts, the values above are already those of the shared readouts.
+            if (gaps[model] != gaps[baseline]).any():
                 shared, reference = change + 0 * changes[baseline], changes[baseline] + 0 * change
-                column[:, place, SHARED] = discriminate(shared, truth, left_out, group, metric.function)
-                column[:, place, REFERENCE] = discriminate(reference, truth, left_out, group, metric.function)
+                column[:, model, SHARED] = discriminate(shared, truth, left_out, group, metric.function)
+                column[:, model, REFERENCE] = discriminate(reference, truth, left_out, group, metric.function)
         columns.append(column)
     return np.stack(columns, axis=-1)
 
 
 def check(predictions: anndata.AnnData) -> None:
-    """Raises InputError on predictions that cannot be judged."""
+    """Raises InputError if the predictions cannot be judged."""
     if 'truth' not in predictions.layers:
         raise InputError('evaluate needs the truth layer; predictions without truth can only be written.')
     missing = [name for name in PROFILE if name not in predictions.obs]
@@ -191,7 +194,7 @@ def check(predictions: anndata.AnnData) -> None:
     missing += [name for name in ('control', 'perturbed_mean', *models) if name not in predictions.layers]
     missing += [] if BASELINE in models else [f'{BASELINE} among the models']
     if missing:
-        raise InputError(f'predictions: without {listed(missing)}; write them with perturbjax.')
+        raise InputError(f'predictions: {listed(missing)} is missing; write them with perturbjax.')
     without = sorted(set(predictions.obs['screen'].astype(str)) - set(predictions.uns['scale']))
     if without:
         raise InputError(f"predictions: uns['scale'] names no scale for the screen {listed(without)}.")

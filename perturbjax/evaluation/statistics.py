@@ -1,8 +1,8 @@
-"""How sure a score is: bootstrap and paired test over clusters of profiles that belong together.
+"""How certain a score is: bootstrap and paired test over clusters of profiles that belong together.
 
-The same perturbation in the same context, met again in another split or screen, is no new evidence:
-such profiles are one cluster and are drawn together. Every statistic is a function of sums over
-profiles, so a replicate is a weighted sum over clusters and all replicates are matrix products.
+The same perturbation in the same context is no new evidence if another split or screen has it again. Such
+profiles form one cluster and are drawn together. Every statistic is a function of sums over profiles, so a
+bootstrap sample is a weighted sum over clusters, and all samples are matrix products.
 """
 
 import functools
@@ -15,18 +15,18 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-# Replicates at a time: their weights take this many x clusters floats.
+# Bootstrap samples computed at a time; their weights take this many x clusters floats.
 _BATCH = 64
 
 
 def cluster_sums(profiles: Any, cluster: Any, clusters: int) -> Any:
-    """Adds up a pytree of `[N, ...]` by cluster, given each profile's cluster `[N]`; gives `[clusters, ...]`."""
+    """Sums a pytree of `[N, ...]` by the cluster of each profile `[N]`; returns a pytree of `[clusters, ...]`."""
     return jax.tree.map(lambda leaf: jax.ops.segment_sum(leaf, cluster, clusters), profiles)
 
 
 def weigh(weights: jax.Array, sums: Any) -> Any:
-    """The sums over clusters with weights `[clusters]`, for a pytree of `[clusters, ...]`; gives `[...]`."""
-    # Accelerators multiply matrices with fewer bits unless told otherwise.
+    """Sums a pytree of `[clusters, ...]` over clusters with weights `[clusters]`; returns a pytree of `[...]`."""
+    # By default, accelerators multiply matrices with fewer bits.
     return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, 1, precision='highest'), sums)
 
 
@@ -36,31 +36,36 @@ def draw(key: jax.Array, clusters: int) -> jax.Array:
     return jnp.bincount(drawn, length=clusters).astype(jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnames=('statistic', 'replicates'))
-def bootstrap(statistic: Callable[[Any], Any], sums: Any, seed: int = 0, replicates: int = 2000) -> Any:
-    """The statistic on resampled clusters: a pytree of `[replicates, ...]`.
+@functools.partial(jax.jit, static_argnames=('statistic', 'bootstrap_samples'))
+def bootstrap(statistic: Callable[[Any], Any], sums: Any, seed: int = 0, bootstrap_samples: int = 2000) -> Any:
+    """Computes the statistic on resampled clusters; returns a pytree of `[bootstrap_samples, ...]`.
 
     Args:
-      statistic: of a pytree of sums `[...]`; must be pure and hashable, as a module's function is.
-      sums: the pytree of `[clusters, ...]` as `cluster_sums` gives it.
-      seed: replicate i depends on the seed and i only, so more replicates begin with the same ones.
-      replicates: B.
+      statistic: a function of a pytree of sums `[...]`; it must be pure and hashable, as module functions are.
+      sums: the pytree of `[clusters, ...]` that `cluster_sums` returns.
+      seed: sample i depends only on the seed and i, so a larger number of samples starts with the same ones.
+      bootstrap_samples: number of bootstrap samples, B.
     """
     clusters = jax.tree.leaves(sums)[0].shape[0]
     key = jax.random.key(seed)
 
-    def replicate(index: jax.Array) -> Any:
+    def sample(index: jax.Array) -> Any:
         return statistic(weigh(draw(jax.random.fold_in(key, index), clusters), sums))
 
-    return jax.lax.map(replicate, jnp.arange(replicates), batch_size=_BATCH)
+    return jax.lax.map(sample, jnp.arange(bootstrap_samples), batch_size=_BATCH)
 
 
 def interval(samples: jax.Array, clusters: jax.Array, level: float = 0.95) -> tuple[jax.Array, jax.Array]:
     """The percentile interval (low, high), each `[...]`, of bootstrap samples `[B, ...]`.
 
-    `clusters` `[...]` says on how many clusters each statistic rests: with fewer than two nothing is
-    known of its spread, so the interval is NaN. Replicates without a value, such as those that drew
-    no cluster where the statistic is defined, are left out.
+    Samples without a value are left out, for example those that drew no cluster in which the statistic is
+    defined.
+
+    Args:
+      samples: as `bootstrap` returns them.
+      clusters: number of clusters that each statistic is based on, `[...]`. With fewer than two its spread is
+        not known, and the interval is NaN.
+      level: the share of samples inside the interval.
     """
     tails = jnp.array([(1 - level) / 2, (1 + level) / 2])
     low, high = jnp.where(clusters[None] > 1, jnp.nanquantile(samples, tails, axis=0), jnp.nan)
@@ -70,10 +75,10 @@ def interval(samples: jax.Array, clusters: jax.Array, level: float = 0.95) -> tu
 def paired_test(differences: np.ndarray, cluster: np.ndarray) -> np.ndarray:
     """p values `[...]` of Wilcoxon's signed-rank test of differences `[N, ...]`, paired by cluster `[N]`.
 
-    Each cluster counts once, by its mean. NaN where no cluster has a difference other than 0.
+    Each cluster counts once, with its mean. NaN if all differences are 0.
     """
     means = pd.DataFrame(differences.reshape(len(differences), -1)).groupby(cluster).mean().to_numpy()
-    # Differences of nothing but float32 rounding are none.
+    # Differences that are only float32 rounding count as 0.
     means = np.where(np.abs(means) < 1e-6 * np.abs(np.nan_to_num(means)).max(axis=0, initial=0), 0, means)
     columns = (column[np.isfinite(column) & (column != 0)] for column in means.T)
     p = [scipy.stats.wilcoxon(column).pvalue if len(column) else np.nan for column in columns]
@@ -81,7 +86,7 @@ def paired_test(differences: np.ndarray, cluster: np.ndarray) -> np.ndarray:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's correction of p values `[tests]` for their number; NaN are no tests and stay."""
+    """Holm's correction of p values `[tests]` for their number; NaN counts as no test and stays NaN."""
     order = np.argsort(p)
     tests = (~np.isnan(p)).sum()
     corrected = np.maximum.accumulate(p[order] * np.maximum(tests - np.arange(len(p)), 1))

@@ -1,4 +1,4 @@
-"""The summary of a run: every model and metric with its interval, beside `mean` and the best simple rule."""
+"""The summary of a run: every model and metric with its interval, next to `mean` and the best simple rule."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,39 +14,48 @@ from perturbjax.evaluation.metrics.pooling import pooled
 from perturbjax.evaluation.scores import BASELINE, REFERENCE, SHARED, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import bootstrap, cluster_sums, holm, interval, paired_test, weigh
 
-# The simple rules, by the labels that they have in tables; whatever else is judged next to the best of them.
+# The labels of the simple rules; every other model is judged next to the best of them.
 BASELINES = ('no_change', 'mean', 'context_mean', 'perturbation_mean', 'additive')
-# Controls that are no models: they are shown, and are in no test.
+# Controls, which are shown but are in no test.
 CONTROLS = ('permuted_labels',)
-# The coverage from which a model may be called best: with gaps, the question is easier or harder.
+# A model can be the best only from this coverage on: with gaps, its question is easier or harder.
 NEARLY_ALL = 0.99
 
 BETTER, WORSE, UNCLEAR = 'better', 'worse', 'unclear'
 _INTERVALS = ('value', 'ratio', 'difference')
 
 
-def summarise(predictions: anndata.AnnData, compared: Compared, seed: int = 0, replicates: int = 2000) -> pd.DataFrame:
+def summarise(
+    predictions: anndata.AnnData, compared: Compared, seed: int = 0, bootstrap_samples: int = 2000
+) -> pd.DataFrame:
     """One row per model and metric, over all held-out profiles of all splits and screens (summary.csv).
 
-    Metrics over all values are computed once, over those of all splits; the others are means over profiles.
-    Intervals are 95% percentile bootstrap intervals over (context, perturbation): its profiles in several
-    splits and screens are drawn together. They are NaN where only one (context, perturbation) is left.
-    Screens on different scales are pooled as they are; scores.csv keeps them apart.
+    Metrics over all values are computed once, over the values of all splits; the others are means over
+    profiles. Intervals are 95% percentile bootstrap intervals over pairs (context, perturbation): the profiles
+    of a pair in several splits and screens are drawn together. They are NaN if only one pair is left. Screens
+    on different scales are pooled as they are; scores.csv keeps them apart.
+
+    Columns:
+      model, metric: names.
+      value, low, high: the metric and its interval.
+      ratio, ratio_low, ratio_high: the metric divided by that of `mean` on the same profiles and readouts; NaN
+        unless lower is better.
+      baseline: the best of the simple rules that predict nearly everything.
+      difference, baseline_ratio: the metric minus that of this rule on the same profiles and readouts, and the
+        ratio of the two; each with its interval, `_low` and `_high`.
+      p_value: Wilcoxon's paired test of that difference, corrected by Holm for the number of models; NaN for
+        the rules themselves.
+      coverage: share of all measured values that the model predicts.
+      perturbations: number of pairs (context, perturbation) that the value is based on.
+      splits: number of splits.
 
     Args:
-      predictions: what `compared` was made of, to compare with other baselines than `mean` too.
-      compared: with `mean`.
-      seed, replicates: of the bootstrap.
-
-    Columns: model, metric; `value`, `low`, `high`; `ratio`, `ratio_low`, `ratio_high`, the metric over
-    that of `mean` on the same profiles and readouts (NaN unless lower is better); `baseline`, the best of
-    the simple rules that predict nearly everything; `difference`, the metric minus that of this rule on the
-    same profiles and readouts, and `baseline_ratio`, each with its interval; `p_value`, of Wilcoxon's
-    paired test of that difference, corrected by Holm for the number of models (NaN for the rules themselves);
-    `coverage`, the share of all measured values that the model predicts; `perturbations`, on how many
-    (context, perturbation) the value rests; `splits`, how many there are.
+      predictions: the predictions that `compared` was made from; compared again with other baselines.
+      compared: the comparison with `mean`.
+      seed: seed of the bootstrap.
+      bootstrap_samples: number of bootstrap samples.
     """
-    table = _estimated(compared, seed, replicates)
+    table = _estimated(compared, seed, bootstrap_samples)
     table['coverage'] = np.repeat(_coverage(compared), len(METRICS))
     table['splits'] = compared.profiles['split'].nunique()
     table['baseline'] = table['metric'].map(best_baselines(table)).fillna('')
@@ -55,7 +64,7 @@ def summarise(predictions: anndata.AnnData, compared: Compared, seed: int = 0, r
     table[[*columns, 'baseline_ratio_high', 'p_value']] = np.nan
     for name in filter(None, table['baseline'].unique()):
         beside = compared if name == BASELINE else compare(predictions, name, known=compared.responders)
-        other = _estimated(beside, seed, replicates)
+        other = _estimated(beside, seed, bootstrap_samples)
         other = other.rename(columns=lambda column: column.replace('ratio', 'baseline_ratio'))
         other['p_value'] = _p_values(beside)
         rows = table['baseline'] == name
@@ -64,7 +73,7 @@ def summarise(predictions: anndata.AnnData, compared: Compared, seed: int = 0, r
 
 
 def best_baselines(table: pd.DataFrame) -> dict[str, str]:
-    """By metric, which of the simple rules is best among those that predict nearly everything."""
+    """The best simple rule of each metric, among the rules that predict nearly everything."""
     rules = table[table['model'].isin(BASELINES) & (table['coverage'] >= NEARLY_ALL) & table['value'].notna()]
     sign = np.array([METRICS[name].sign for name in rules['metric']])
     first = (rules['value'] * sign).groupby(rules['metric']).idxmin()
@@ -72,9 +81,10 @@ def best_baselines(table: pd.DataFrame) -> dict[str, str]:
 
 
 def outcome(row: Any) -> str:
-    """What a row of the summary says next to the best simple rule: better, worse or unclear.
+    """Whether a model is better or worse than the best simple rule, by its row of the summary, or unclear.
 
-    It is clear where the interval of the difference leaves out 0 and the corrected p value is below 5%.
+    The outcome is clear if the interval of the difference does not include 0 and the corrected p value is
+    below 5%.
     """
     if not row.difference_low * row.difference_high > 0 or not row.p_value < 0.05:
         return UNCLEAR
@@ -82,14 +92,14 @@ def outcome(row: Any) -> str:
 
 
 def clusters_of(compared: Compared) -> np.ndarray:
-    """The number of each profile's (context, perturbation), `[N]`."""
+    """The cluster of each profile, `[N]`: a number for its (context, perturbation)."""
     return compared.profiles.groupby(['context', 'perturbation'], observed=True).ngroup().to_numpy()
 
 
 def sums_of(compared: Compared) -> dict[str, jax.Array]:
-    """What the metrics add up, by (context, perturbation), `[clusters, models, 3, ...]`."""
+    """The sums that metrics are computed from, by (context, perturbation), `[clusters, models, 3, ...]`."""
     known = ~np.isnan(compared.values)
-    # A model and the baseline are compared over the profiles in which the metric of both is defined.
+    # A model and the baseline are compared over the profiles in which the metric is defined for both.
     known[:, :, [SHARED, REFERENCE]] = known[:, :, [SHARED]] & known[:, :, [REFERENCE]]
     profiles = {'moments': compared.moments, 'count': known * 1.0, 'total': np.where(known, compared.values, 0)}
     cluster = clusters_of(compared)
@@ -97,7 +107,7 @@ def sums_of(compared: Compared) -> dict[str, jax.Array]:
 
 
 def estimates(sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Each metric's value, its ratio to the baseline's and its difference from it, `[models, metrics]`."""
+    """Each metric's value, its ratio to that of the baseline, and its difference from it, `[models, metrics]`."""
     means = sums['total'] / sums['count']
     of_all = pooled(sums['moments'])
     metrics = enumerate(METRICS.items())
@@ -109,14 +119,14 @@ def estimates(sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def at_once(statistic: Callable, sums: dict[str, jax.Array]) -> Any:
-    """The statistic of all clusters, each once."""
+    """The statistic over all clusters, each counted once."""
     return statistic(weigh(jnp.ones(len(sums['count'])), sums))
 
 
-def _estimated(compared: Compared, seed: int, replicates: int) -> pd.DataFrame:
-    """The estimates with their intervals, and on how many perturbations they rest."""
+def _estimated(compared: Compared, seed: int, bootstrap_samples: int) -> pd.DataFrame:
+    """The estimates with their intervals, and the number of perturbations that they are based on."""
     sums = sums_of(compared)
-    numbers, samples = at_once(estimates, sums), bootstrap(estimates, sums, seed, replicates)
+    numbers, samples = at_once(estimates, sums), bootstrap(estimates, sums, seed, bootstrap_samples)
     clusters = number_of_clusters(sums)
     names = pd.MultiIndex.from_product([compared.models, list(METRICS)], names=['model', 'metric'])
     table = pd.DataFrame(index=names)
@@ -130,7 +140,7 @@ def _estimated(compared: Compared, seed: int, replicates: int) -> pd.DataFrame:
 
 
 def number_of_clusters(sums: dict[str, jax.Array]) -> jax.Array:
-    """On how many clusters each metric rests, `[models, 3, metrics]`."""
+    """The number of clusters that each metric is based on, `[models, 3, metrics]`."""
     over_values = jnp.array([metric.over == 'values' for metric in METRICS.values()])
     count = jnp.where(over_values[None, None, None], sums['moments'][..., :1], sums['count'])
     return (count > 0).sum(axis=0)
@@ -142,7 +152,7 @@ def _coverage(compared: Compared) -> np.ndarray:
 
 
 def _p_values(compared: Compared) -> np.ndarray:
-    """Of each model and metric against the baseline, in one row, corrected for the number of models."""
+    """p values of each model and metric against the baseline, corrected for the number of models, flattened."""
     difference = compared.values[:, :, SHARED] - compared.values[:, :, REFERENCE]
     p = paired_test(difference, clusters_of(compared))
     p[[name in BASELINES + CONTROLS for name in compared.models]] = np.nan

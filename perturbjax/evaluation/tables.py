@@ -1,4 +1,4 @@
-"""The summary as a table that people can read and paste."""
+"""The summary as a Markdown table, to be read and pasted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,16 +10,16 @@ from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.scores import BASELINE
 from perturbjax.evaluation.summary import CONTROLS, NEARLY_ALL
 
-# The metrics whose ratio to the baseline stands in the tables.
+# The tables show the ratio to the baseline for these metrics.
 RATIOS = ('l2', 'rmse')
-# Those of the table in the terminal; the report and summary.csv have all.
+# The metrics of the table in the terminal; the report and summary.csv have all metrics.
 HEADLINE = ('l2', 'rmse', 'pearson_delta', 'pearson_delta_perturbed_mean', 'weighted_r2_delta', 'pds_l1', 'des')
 
 
 def best(summary: pd.DataFrame) -> pd.Series:
     """Which rows are the best of their metric, bool, among the models that predict nearly every measured value.
 
-    A model with gaps is left out: its value is that of an easier or harder question.
+    A model with gaps is left out, because it answers an easier or harder question.
     """
     value = summary['value'].where((summary['coverage'] >= NEARLY_ALL) & ~summary['model'].isin(CONTROLS))
     value = value * summary['metric'].map(lambda name: METRICS[name].sign)
@@ -34,22 +34,27 @@ def number(value: Any) -> str:
 
 
 def span(low: Any, high: Any) -> str:
-    """An interval as `[low, high]`; nothing where it is not known."""
+    """An interval as `[low, high]`; an empty string if it is not known."""
     return '' if np.isnan(low) else f'[{number(low)}, {number(high)}]'
 
 
 def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str] = HEADLINE) -> str:
-    """The summary as Markdown tables, aligned to be read as plain text too, at most `width` columns wide.
+    """The summary as Markdown tables, aligned so that they can be read as plain text too.
 
-    Models are rows; a metric's cell is `value [low, high]`, of those in `metrics` that have any. Columns that
-    do not fit go to a next table.
+    Models are rows, metrics are columns, and a cell is `value [low, high]`. Metrics without any value are left
+    out. Columns that do not fit go to another table.
+
+    Args:
+      summary: as `summary.summarise` returns it.
+      width: most characters in a line.
+      metrics: names of the metrics to show.
     """
     summary = summary[summary['metric'].isin(metrics)]
     summary = summary[summary.groupby('metric')['value'].transform('count') > 0]
     columns = _columns(summary)
     blocks = [columns[:1]]
     for column in columns[1:]:
-        if len(blocks[-1]) > 1 and len(_markdown([*blocks[-1], column])[0]) > width:
+        if len(blocks[-1]) > 1 and len(markdown([*blocks[-1], column])[0]) > width:
             blocks.append(columns[:1])
         blocks[-1] = [*blocks[-1], column]
     shown = list(summary['metric'].unique())
@@ -61,11 +66,11 @@ def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str
         f'/ {BASELINE}: ratio to the {BASELINE} baseline over the same values. '
         f'`*`: best of the models with a coverage of {NEARLY_ALL:.0%} or more.',
     ]
-    return '\n\n'.join('\n'.join(lines) for lines in [*map(_markdown, blocks), legend])
+    return '\n\n'.join('\n'.join(lines) for lines in [*map(markdown, blocks), legend])
 
 
 def _columns(summary: pd.DataFrame) -> list[list[str]]:
-    """The table's columns, each its header and one cell per model."""
+    """The columns of the table, each a head and one cell per model."""
     by_model = summary.groupby('model', sort=False)
     columns = [
         ['model', *by_model.groups],
@@ -82,8 +87,8 @@ def _columns(summary: pd.DataFrame) -> list[list[str]]:
     return columns
 
 
-def _markdown(columns: list[list[str]]) -> list[str]:
-    """The lines of a Markdown table of columns, each padded to its longest cell."""
+def markdown(columns: list[list[str]]) -> list[str]:
+    """The lines of a Markdown table; each column is a list, head first, and is padded to its longest cell."""
     padded = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
     head, *body = ('| ' + ' | '.join(row) + ' |' for row in zip(*padded))
     return [head, '|' + '|'.join('-' * (len(column[0]) + 2) for column in padded) + '|', *body]

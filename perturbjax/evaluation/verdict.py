@@ -1,4 +1,4 @@
-"""What the numbers say, in words: the verdict, what the reader should know of, and what was held out."""
+"""The results in words: the verdict, notes that the reader should know, and what was held out."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +12,10 @@ from perturbjax.evaluation.tables import number
 
 
 def verdict(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[str]:
-    """Sentences: which models beat the best simple rule, which rule that is, and which metrics can tell here.
+    """Sentences that say which models beat the best simple rule, which rule that is, and which metrics can tell.
 
-    The metrics of single profiles count, for only those pair perturbations; where calibration is known,
-    those that are calibrated. When a model beats a rule: see `summary.outcome`.
+    Only metrics of single profiles count, because only they can be paired by perturbation; if calibration is
+    known, only calibrated ones. See `summary.outcome` for when a model beats a rule.
     """
     single = [name for name, metric in METRICS.items() if metric.over != 'values' and _is_known(summary, name)]
     calibrated = single
@@ -51,7 +51,7 @@ def _on_calibration(single: list[str], calibrated: list[str], known: bool) -> st
 
 
 def _on_rules(summary: pd.DataFrame) -> Iterator[str]:
-    """The best simple rule by the first metric that has a ratio."""
+    """Says which simple rule is best, by the first metric that has a ratio."""
     known = summary[(summary['model'] == summary['baseline']) & summary['ratio_low'].notna()]
     for row in known.sort_values('metric', key=lambda names: names.map(list(METRICS).index)).head(1).itertuples():
         if row.model == BASELINE:
@@ -62,7 +62,7 @@ def _on_rules(summary: pd.DataFrame) -> Iterator[str]:
 
 
 def _on_model(model: str, rows: pd.DataFrame, metrics: list[str], calibrated: bool) -> str:
-    """On how many metrics the model beats the best simple rule, and by how much in the first of them."""
+    """Says on how many metrics the model beats the best simple rule, and by how much in the first of them."""
     rows = rows[rows['metric'].isin(metrics) & rows['difference_low'].notna()]
     if rows.empty:
         return f'{model}: too little is held out or predicted to compare it with a simple rule.'
@@ -81,7 +81,7 @@ def _gap(rows: pd.DataFrame) -> str:
 
 
 def _example(rows: pd.DataFrame) -> str:
-    """The first metric with a ratio, else the first."""
+    """Says how far the model is from the rule, in the first metric with a ratio, or else in the first metric."""
     with_ratio = rows[rows['baseline_ratio_low'].notna()]
     row = next(iter((with_ratio if len(with_ratio) else rows).itertuples()))
     count = f'{row.perturbations} perturbations, {row.splits} {"split" if row.splits == 1 else "splits"}'
@@ -96,8 +96,8 @@ def _interval(value: Any, low: Any, high: Any) -> str:
     return f'{number(value)} (95% {number(low)} to {number(high)})'
 
 
-def facts(compared: Compared) -> dict[str, str]:
-    """What was held out, for the head of the report."""
+def run_facts(compared: Compared) -> dict[str, str]:
+    """What was held out, as names and values for the head of the report."""
     profiles = compared.profiles
     held_out = profiles[['context', 'perturbation']].drop_duplicates()
     return {
@@ -110,15 +110,15 @@ def facts(compared: Compared) -> dict[str, str]:
 
 
 def notes(compared: Compared, summary: pd.DataFrame) -> list[str]:
-    """What the reader should know of before comparing: gaps, few pairs."""
+    """Sentences to know before comparing models: few pairs are held out, or a model has gaps."""
     coverage = summary[~summary['model'].isin(CONTROLS)].groupby('model', sort=False)['coverage'].first()
     gaps = [
-        f'{model} predicts {share:.1%} of the measured values; its scores are over those alone, '
-        'and its ratio compares it with the baseline over the same.'
+        f'{model} predicts {share:.1%} of the measured values; its scores are over these alone, '
+        'and its ratio compares it with the baseline over the same values.'
         for model, share in coverage[coverage < 1].items()
     ]
     pairs = len(compared.profiles[['context', 'perturbation']].drop_duplicates())
-    few = [f'Few pairs are held out ({pairs}): the intervals rest on few, and are wide or too narrow.'] * (pairs < 10)
+    few = [f'Few pairs are held out ({pairs}), so the intervals are wide, or too narrow.'] * (pairs < 10)
     return [*few, *gaps]
 
 

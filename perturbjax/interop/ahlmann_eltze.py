@@ -1,6 +1,7 @@
-"""The results of Ahlmann-Eltze et al. 2025: a folder with all_predictions.json and gene_names.json.
+"""Reads and writes the result folders of Ahlmann-Eltze et al. 2025: all_predictions.json and gene_names.json.
 
-The form: `run_*.py` and `collect_perturbation_predictions.R` of const-ae/linear_perturbation_prediction-Paper.
+Source of the format: `run_*.py` and `collect_perturbation_predictions.R` of
+const-ae/linear_perturbation_prediction-Paper.
 """
 
 import json
@@ -15,26 +16,28 @@ from etils import epath
 
 from perturbjax import workdir
 from perturbjax.errors import InputError, listed
-from perturbjax.interop.foreign import Foreign, canonical, cut, plain_names
+from perturbjax.interop.foreign import Foreign, canonical_condition, cut, plain_names
 from perturbjax.readers.naming.columns import text
 from perturbjax.readers.table import finite
 from perturbjax.screens.vocabulary import parts
 
 PREDICTIONS, GENES = 'all_predictions.json', 'gene_names.json'
-# A missing value as R's rjson writes it: a JSON number cannot be missing.
+# R's rjson writes missing values like this, because a JSON number cannot be missing.
 _MISSING = 'NA'
 
 
 def read_ahlmann_eltze(folder: str) -> Foreign:
-    """The predictions `{condition: [a value per gene]}` of a folder; infinite ones count as missing.
+    """Reads the predictions `{condition: [a value per gene]}` of a folder; infinite values count as missing.
 
-    Genes that share a name cannot be told apart and are left out, with a warning.
-    Raises InputError where a file is missing, is no JSON, or its lengths do not fit the genes.
+    Genes that share a name cannot be told apart; they are left out, with a warning.
+
+    Raises:
+      InputError: a file is missing or is no JSON, or a list does not have one value per gene.
     """
     predictions, genes = _read_json(folder, PREDICTIONS, dict), list(map(text, _read_json(folder, GENES, list)))
     path = str(pathlib.Path(folder) / PREDICTIONS)
     if not predictions or not genes:
-        raise InputError(f'{path}: holds {len(predictions)} conditions for {len(genes)} genes, so no predictions.')
+        raise InputError(f'{path}: no predictions; it has {len(predictions)} conditions and {len(genes)} genes.')
     rows = [_numbers(path, name, values) for name, values in predictions.items()]
     _check_lengths(path, dict(zip(predictions, rows)), genes)
     once = ~pd.Index(genes).duplicated(keep=False)
@@ -44,26 +47,30 @@ def read_ahlmann_eltze(folder: str) -> Foreign:
             '%s: genes share the names %s; they cannot be told apart and are left out.', path, listed(shared)
         )
     readouts = [gene for gene, alone in zip(genes, once) if alone]
-    return Foreign(list(map(canonical, predictions)), None, readouts, finite(np.stack(rows)[:, once], path))
+    return Foreign(list(map(canonical_condition, predictions)), None, readouts, finite(np.stack(rows)[:, once], path))
 
 
 def write_ahlmann_eltze(predictions: anndata.AnnData, model: str, folder: epath.PathLike) -> None:
-    """Writes a model's held-out predictions as such a folder; one each where splits or contexts are several.
+    """Writes the held-out predictions of a model as such a folder.
 
-    Conditions are named as GEARS does, `A+ctrl` and `A+B`, without types unless two would be the
-    same. A missing value is `"NA"`. Raises InputError where the model predicts nothing.
+    Conditions have names as in GEARS, `A+ctrl` and `A+B`, without types unless two names would be the same. A
+    missing value is `"NA"`.
 
     Args:
-      predictions: as `predictions.stack` makes them.
-      model: one of its models.
-      folder: local or `gs://`; within it `SPLIT`, `SCREEN` and `CONTEXT` folders, of those that are several.
+      predictions: as `prediction.file.stack` returns them.
+      model: one of the models in it.
+      folder: local or `gs://`. If there are several splits, screens or contexts, each has a folder of its own
+        in it, `SPLIT/SCREEN/CONTEXT`.
+
+    Raises:
+      InputError: the model predicts nothing.
     """
-    for place, block in cut(predictions, model, folder, by=('split', 'screen', 'context')):
+    for part, block in cut(predictions, model, folder, by=('split', 'screen', 'context')):
         names = plain_names(list(block.obs['perturbation']))
         conditions = [name if len(parts(name)) > 1 else f'{name}+ctrl' for name in names]
         values = np.where(np.isfinite(block.layers[model]), block.layers[model].astype(object), _MISSING)
-        workdir.write_text(place / GENES, json.dumps(list(block.var_names), indent=1))
-        workdir.write_text(place / PREDICTIONS, json.dumps(dict(zip(conditions, values.tolist()))))
+        workdir.write_text(part / GENES, json.dumps(list(block.var_names), indent=1))
+        workdir.write_text(part / PREDICTIONS, json.dumps(dict(zip(conditions, values.tolist()))))
 
 
 def _read_json(folder: str, name: str, kind: type) -> Any:
@@ -78,19 +85,19 @@ def _read_json(folder: str, name: str, kind: type) -> Any:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'{path}: cannot be read as JSON ({error}).') from error
     if not isinstance(content, kind):
-        form = '{condition: [values]}' if kind is dict else 'a list of names'
-        raise InputError(f'{path}: is not of the form {form}.')
+        form = '{condition: [values]}' if kind is dict else '[names]'
+        raise InputError(f'{path}: the file must have the form {form}.')
     return content
 
 
 def _numbers(path: str, condition: str, values: Any) -> np.ndarray:
-    """A condition's values, float64 `[M]`."""
+    """The values of a condition, float64 `[M]`; raises InputError unless they are a list of numbers."""
     try:
         numbers = np.array([np.nan if value == _MISSING else value for value in values], np.float64)
     except (TypeError, ValueError, OverflowError):
         numbers = np.array(np.nan)
     if not isinstance(values, list) or numbers.ndim != 1:
-        raise InputError(f'{path}: {condition!r} holds something else than a list of numbers; write a number per gene.')
+        raise InputError(f'{path}: {condition!r} is no list of numbers; write one number per gene.')
     return numbers
 
 

@@ -1,6 +1,6 @@
-"""The pair of h5ad files that cell-eval compares: the same genes and targets, one true, one predicted.
+"""Reads and writes the pair of h5ad files that cell-eval compares: one true, one predicted, with the same names.
 
-The form: `PerturbationAnndataPair` of ArcInstitute/cell-eval.
+Source of the format: `PerturbationAnndataPair` of ArcInstitute/cell-eval.
 """
 
 import anndata
@@ -13,12 +13,13 @@ from etils import epath
 from perturbjax import workdir
 from perturbjax.errors import InputError, listed
 from perturbjax.interop.foreign import CONTEXTS, CONTROLS, Foreign, cut, plain_names
-from perturbjax.readers.h5ad import open_hdf5, read_h5ad
+from perturbjax.readers.h5ad import read_h5ad_screen
+from perturbjax.readers.hdf5 import open_hdf5
 from perturbjax.readers.naming.fields import Fields
 from perturbjax.screens.aggregation import average
 
 CONTROL = 'non-targeting'
-# The column of targets; cell-eval's default was the first and is now the second, so ours have both.
+# The column of targets. cell-eval's default was the first and is now the second, so our files have both.
 TARGETS = ('target', 'target_gene')
 _NOTE = (
     'pseudobulk: one mean profile per target and celltype, no cells; '
@@ -27,10 +28,12 @@ _NOTE = (
 
 
 def read_cell_eval(path: str) -> Foreign:
-    """The predictions of an h5ad with obs `target` or `target_gene`, and maybe `celltype`.
+    """Reads the predictions of an h5ad file with obs `target` or `target_gene`, and optionally `celltype`.
 
     The rows (cells) of one target and celltype are averaged.
-    Raises InputError where it is no h5ad, or has no such column.
+
+    Raises:
+      InputError: the file is no h5ad, or has no column of targets.
     """
     with open_hdf5(path, 'h5ad') as file:
         obs, var = (_columns(file, table) for table in ('obs', 'var'))
@@ -42,23 +45,23 @@ def read_cell_eval(path: str) -> Foreign:
             mend = 'var has it, so the axes are swapped: transpose the file, for its rows must be conditions'
         raise InputError(f'{path}: obs has no column {" or ".join(map(repr, TARGETS))}, it has {listed(obs)}; {mend}.')
     fields = Fields(context=context, context_name='' if context else 'any', perturbation=target, control=CONTROLS)
-    profiles = average(read_h5ad(path, fields))
+    profiles = average(read_h5ad_screen(path, fields))
     contexts = list(profiles.context) if context else None
     return Foreign(list(profiles.perturbation), contexts, list(profiles.readout), profiles.values)
 
 
 def write_cell_eval(predictions: anndata.AnnData, model: str, folder: epath.PathLike) -> None:
-    """Writes `real.h5ad` and `pred.h5ad`: held-out profiles and each context's control, true and predicted.
+    """Writes `real.h5ad` and `pred.h5ad`: held-out profiles and the control of each context, true and predicted.
 
-    obs has `target` and `target_gene` (`non-targeting` for control) and `celltype`, the context;
-    uns says model, split, screen and scale, and that rows are pseudobulks. cell-eval knows no gaps,
-    so what the model does not predict, and readouts missing anywhere, are left out of both files
-    and told. Negative values, which it refuses, stay and are told.
+    obs has `target` and `target_gene` (`non-targeting` for control) and `celltype`, the context. uns has model,
+    split, screen and scale, and says that rows are pseudobulks. cell-eval allows no gaps: profiles that the
+    model does not predict, and readouts that are missing anywhere, are left out of both files, with a warning.
+    Negative values, which cell-eval refuses, are written, also with a warning.
 
     Args:
-      predictions: as `predictions.stack` makes them, with truth.
-      model: one of its models.
-      folder: local or `gs://`; within it a folder for each split and screen, where they are several.
+      predictions: as `prediction.file.stack` returns them, with truth.
+      model: one of the models in it.
+      folder: local or `gs://`. If there are several splits or screens, each has a folder of its own in it.
 
     Raises:
       InputError: there is no truth, or no readout is left.
@@ -68,12 +71,12 @@ def write_cell_eval(predictions: anndata.AnnData, model: str, folder: epath.Path
         raise InputError(f'predictions: cell-eval compares with the {listed(missing)} layer, which is not there.')
     negative = 0
     blocks = cut(predictions, model, folder, by=('split', 'screen'))
-    for place, block in [(place, _complete(block, model)) for place, block in blocks]:
-        place.mkdir(parents=True, exist_ok=True)
+    for part, block in [(part, _complete(block, model)) for part, block in blocks]:
+        part.mkdir(parents=True, exist_ok=True)
         for name, layer in (('real.h5ad', 'truth'), ('pred.h5ad', model)):
             data = _with_control(block, layer, model)
             negative += int((data.X < 0).sum())
-            workdir.write_h5ad(place / name, data)
+            workdir.write_anndata(part / name, data)
     if negative:
         logging.warning('%s: %d values are negative; cell-eval refuses files with such.', folder, negative)
 
@@ -83,7 +86,7 @@ def _columns(file: h5py.File, table: str) -> list[str]:
 
 
 def _complete(block: anndata.AnnData, model: str) -> anndata.AnnData:
-    """The readouts that have a value everywhere: in the truth, the control and the prediction."""
+    """The block with the readouts that have all values: in the truth, the control and the prediction."""
     whole = np.all([np.isfinite(block.layers[layer]).all(axis=0) for layer in ('truth', 'control', model)], axis=0)
     if not whole.any():
         raise InputError(
@@ -97,7 +100,7 @@ def _complete(block: anndata.AnnData, model: str) -> anndata.AnnData:
 
 
 def _with_control(block: anndata.AnnData, layer: str, model: str) -> anndata.AnnData:
-    """The layer as X, and after it the control of each context."""
+    """The layer as X, followed by the control of each context."""
     control = block[~block.obs['context'].duplicated().to_numpy()]
     names = [*plain_names(list(block.obs['perturbation'])), *[CONTROL] * control.n_obs]
     contexts = [*block.obs['context'], *control.obs['context']]

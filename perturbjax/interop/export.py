@@ -1,4 +1,4 @@
-"""Predictions as other tools read them, in every form at once."""
+"""Writes predictions in every format that other tools read."""
 
 import importlib.util
 
@@ -16,10 +16,10 @@ from perturbjax.interop.tidy import write_tidy
 def export(predictions: anndata.AnnData, folder: epath.Path) -> None:
     """Writes `predictions.csv.gz`, one long table, and a folder for each model that predicts anything.
 
-    In it are `ahlmann_eltze`, `cell_eval` and, where parquet can be written, `perturblib`.
+    The folder of a model has `ahlmann_eltze`, `cell_eval` and, if pyarrow is installed, `perturblib`.
 
     Args:
-      predictions: as `predictions.stack` makes them.
+      predictions: as `prediction.file.stack` returns them.
       folder: local or `gs://`.
     """
     write_tidy(predictions, folder / 'predictions.csv.gz')

@@ -1,4 +1,4 @@
-"""Long tables, one value to a line: written piece by piece, whole or not at all."""
+"""Writes long tables, with one value per line, piece by piece; a table is written completely or not at all."""
 
 import contextlib
 import gzip
@@ -16,27 +16,29 @@ from perturbjax.workdir import replacing_from_local
 
 _SEPARATORS = {'.csv': ',', '.csv.gz': ',', '.tsv': '\t', '.tsv.gz': '\t'}
 ENDINGS = ('.parquet', *_SEPARATORS)
-# Nine digits are every float32, to the bit.
+# Nine digits are enough for every float32 to come back equal to the bit.
 _DIGITS = '%.9g'
-# What pandas and R take for a missing value.
+# Texts that pandas and R read as missing values.
 _MISSING = {'', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'null', 'NULL', 'None', '#N/A'}
-# Values of a piece: some 50 MB as lines of a table.
+# The number of values in a piece, about 50 MB as lines of a table.
 _PIECE = 2**20
 
 
 def write_long(pieces: Iterable[pd.DataFrame], path: epath.PathLike) -> None:
-    """Writes tables of the same columns one after the other; float32 comes back equal to the bit.
+    """Writes pieces of a table one after the other; float32 values come back equal to the bit.
 
     Args:
-      pieces: not none; what is text is best categorical, with the same categories in each.
+      pieces: at least one, all with the same columns; text columns should be categorical, with the same
+        categories in each piece.
       path: local or `gs://`; ends in .parquet (needs pyarrow), .csv, .tsv, .csv.gz or .tsv.gz.
 
-    Raises InputError on another ending, or where pyarrow is not installed.
+    Raises:
+      InputError: the path has another ending, or pyarrow is needed and not installed.
     """
     path = epath.Path(path)
     ending = next((each for each in ENDINGS if path.name.lower().endswith(each)), '')
     if not ending:
-        raise InputError(f'{path}: is no long table by its name, which should end in {listed(ENDINGS)}.')
+        raise InputError(f'{path}: the name of a long table must end in one of {listed(ENDINGS)}.')
     with replacing_from_local(path) as local:
         if ending == '.parquet':
             _write_parquet(pieces, local)
@@ -44,13 +46,15 @@ def write_long(pieces: Iterable[pd.DataFrame], path: epath.PathLike) -> None:
             _write_text(pieces, local, ending)
 
 
-def grid(rows: pd.DataFrame, readouts: Sequence[str], values: Mapping[str, np.ndarray]) -> Iterator[pd.DataFrame]:
-    """The lines of a grid, in pieces: a line for every one of N rows and M readouts.
+def long_pieces(
+    rows: pd.DataFrame, readouts: Sequence[str], values: Mapping[str, np.ndarray]
+) -> Iterator[pd.DataFrame]:
+    """Turns arrays `[N, M]` into pieces of a long table, with a line for each row and readout.
 
     Args:
-      rows: columns `[N]` that say what each row is; text becomes categorical.
+      rows: columns `[N]` that describe each row; text becomes categorical.
       readouts: names `[M]`.
-      values: columns by name, each `[N, M]` or `[N, 1]`.
+      values: the columns of values by name, each `[N, M]` or `[N, 1]`.
     """
     named = {name: _categorical(rows[name]) for name in rows}
     columns = _categorical(pd.Series(readouts, dtype=object))
@@ -65,7 +69,7 @@ def grid(rows: pd.DataFrame, readouts: Sequence[str], values: Mapping[str, np.nd
 
 
 def _categorical(column: pd.Series) -> Any:
-    """Text with the same categories in every piece; numbers as they are."""
+    """Makes text categorical, with the same categories in every piece; numbers stay as they are."""
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy()
     return pd.Categorical(column.astype(str))
@@ -80,7 +84,7 @@ def _write_parquet(pieces: Iterable[pd.DataFrame], path: pathlib.Path) -> None:
     with contextlib.ExitStack() as stack:
         writer = None
         for piece in pieces:
-            # Without pandas' and Arrow's own metadata text is plain text to every program.
+            # Without the metadata of pandas and Arrow, every program reads text as plain text.
             table = pa.Table.from_pandas(piece, preserve_index=False).replace_schema_metadata(None)
             writer = writer or stack.enter_context(pq.ParquetWriter(path, table.schema, store_schema=False))
             writer.write_table(table)
@@ -89,13 +93,14 @@ def _write_parquet(pieces: Iterable[pd.DataFrame], path: pathlib.Path) -> None:
 def _write_text(pieces: Iterable[pd.DataFrame], path: pathlib.Path, ending: str) -> None:
     opener = gzip.open if ending.endswith('.gz') else open
     with opener(path, 'wt', encoding='utf-8', newline='') as file:
-        for place, piece in enumerate(pieces):
-            if not place:
-                _tell_lost(piece, path.name)
-            piece.to_csv(file, sep=_SEPARATORS[ending], index=False, header=not place, float_format=_DIGITS)
+        for number, piece in enumerate(pieces):
+            if not number:
+                _warn_of_lost_names(piece, path.name)
+            piece.to_csv(file, sep=_SEPARATORS[ending], index=False, header=not number, float_format=_DIGITS)
 
 
-def _tell_lost(piece: pd.DataFrame, name: str) -> None:
+def _warn_of_lost_names(piece: pd.DataFrame, name: str) -> None:
+    """Warns of names that other programs would read as missing values."""
     words = {word for column in piece.select_dtypes('category') for word in piece[column].cat.categories}
     if words & _MISSING:
         told = listed(sorted(words & _MISSING))

@@ -27,11 +27,13 @@ from perturbjax.analysis.completion import model_settings
 from perturbjax.analysis.embeddings import AXES
 from perturbjax.errors import InputError, check_settings, listed
 from perturbjax.interop.perturblib_file import Content, read_file, write_file
-from perturbjax.models.lpm import Fitted, lpm
+from perturbjax.models.lpm import lpm
+from perturbjax.models.model import Fitted
 from perturbjax.readers.perturblib import TRANSCRIPT, our_perturbation, their_perturbation
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 from perturbjax.training import checkpoints
-from perturbjax.training.settings import Settings
+from perturbjax.training.fit import learned_params
+from perturbjax.training.settings import TrainingSettings
 
 
 def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> None:
@@ -60,9 +62,11 @@ def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> No
     arguments = json.loads(json.dumps(content.arguments, default=str))
     config = {'models': {'lpm': settings}, 'perturblib': {'arguments': arguments, 'names': renamed}}
     split = {'name': 'perturblib', 'seed': seed, 'validation': [], 'test': [], 'unused': []}
-    params = Fitted(content.weights, *(np.ones(len(names[table]), np.int32) for table in AXES))
+    weights = {name: each[None] for name, each in content.weights.items()}
+    counts = {f'{table}_counts': np.ones(len(names[table]), np.int32) for table in AXES}
+    params = Fitted(weights, {}, counts)
     with checkpoints.open_folder(place) as manager:
-        checkpoints.save(manager, 0, params, checkpoints.About(vocabulary, config, split))
+        checkpoints.save(manager, 0, params, checkpoints.About(vocabulary, config, split, 'lpm'))
 
 
 def export_perturblib(folder: str | os.PathLike, path: str, readout_type: str = '') -> None:
@@ -79,15 +83,17 @@ def export_perturblib(folder: str | os.PathLike, path: str, readout_type: str = 
       InputError: there is no checkpoint, or it is of a model that perturblib has no form for.
     """
     params, about = checkpoints.read(folder)
-    label, settings = model_settings(about.config, folder)
+    label, settings = model_settings(about, folder)
     if settings.get('model', label) != 'lpm':
         raise InputError(f'{folder}: holds the model {label!r}; perturblib has a form for LPM alone.')
-    if Fitted(**params).members is not None:
+    fitted = learned_params(params)
+    if fitted.num_members > 1:
         raise InputError(f'{folder}: holds an ensemble; perturblib has a form for one model, so train with one seed.')
-    kept = {table: np.asarray(params[axis]) > 0 for table, axis in AXES.items()}
+    kept = {table: np.asarray(fitted.constants[f'{table}_counts']) > 0 for table in AXES}
     kept['perturbation'][CONTROL_ID] = True
     symbols = {table: _symbols(folder, about, table, kept[table], readout_type) for table in AXES}
-    weights = params['weights'] | {table: params['weights'][table][kept[table]] for table in AXES}
+    weights = {name: each[0] for name, each in fitted.weights.items()}
+    weights |= {table: weights[table][kept[table]] for table in AXES}
     arguments = _arguments(folder, about.config, settings, weights)
     write_file(path, Content(arguments, weights, symbols))
     left_out = sum(int((~each).sum()) for each in kept.values())
@@ -100,8 +106,8 @@ def export_perturblib(folder: str | os.PathLike, path: str, readout_type: str = 
 def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of our LPM that perturblib's arguments mean."""
     settings = {
-        'embedding': arguments['embedding_dim'],
-        'hidden': [arguments['hidden_dim']] * arguments['num_layers'],
+        'embedding_dim': arguments['embedding_dim'],
+        'hidden_dims': [arguments['hidden_dim']] * arguments['num_layers'],
         'dropout': arguments.get('dropout', 0.0),
         'aggregation': arguments.get('embedding_aggregation_mode', 'mean'),
     }
@@ -118,21 +124,21 @@ def _arguments(
         return dict(config['perturblib']['arguments'])
     widths = {weights[table].shape[1] for table in AXES}
     layers = sum(name.startswith('bias') for name in weights)
-    hidden = [len(weights[f'bias_{layer}']) for layer in range(layers - 1)]
-    if len(widths) > 1 or len(set(hidden)) > 1:
+    hidden_dims = [len(weights[f'bias_{layer}']) for layer in range(layers - 1)]
+    if len(widths) > 1 or len(set(hidden_dims)) > 1:
         raise InputError(
             f'{folder}: perturblib has one width for all embeddings and one for all hidden layers, '
-            f'here are {sorted(widths)} and {hidden}; it has no form for this LPM.'
+            f'here are {sorted(widths)} and {hidden_dims}; it has no form for this LPM.'
         )
-    training = Settings(**config.get('training', {}))
+    training = TrainingSettings(**config.get('training', {}))
     return {
         'embedding_dim': widths.pop(),
         'optimizer_name': 'AdamW',
         'learning_rate': training.learning_rate,
-        'learning_rate_decay': training.decay,
-        'num_layers': len(hidden),
-        'hidden_dim': hidden[0],
-        'batch_size': training.batch,
+        'learning_rate_decay': training.lr_decay,
+        'num_layers': len(hidden_dims),
+        'hidden_dim': hidden_dims[0],
+        'batch_size': training.batch_size,
         'dropout': settings.get('dropout', 0.0),
         'embedding_aggregation_mode': settings.get('aggregation', 'mean'),
         'lightning_trainer_pars': {},

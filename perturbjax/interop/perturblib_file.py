@@ -1,7 +1,7 @@
-"""The file of a perturblib LPM: what is in it, as numpy arrays and names; nothing in it is run.
+"""Reads and writes the file of a perturblib LPM as numpy arrays and names; no code in a file is run.
 
-The form: `ModelMixin.save` and `LPM.state_dict` of perturblib. torch.save of (model id, arguments,
-state); the state has the weights and the names of their rows.
+Source of the format: `ModelMixin.save` and `LPM.state_dict` of perturblib. The file is a torch.save of (model
+id, arguments, state); the state has the weights and the names of their rows.
 """
 
 import io
@@ -22,16 +22,16 @@ from perturbjax.workdir import replacing
 
 MODEL = 'LPM'
 
-# Our tables, and how perturblib's names for them begin.
+# For each of our tables, the start of perturblib's names for it.
 _THEIRS = {'context': 'context', 'perturbation': 'perturb', 'readout': 'readout'}
 
 
 class Content(NamedTuple):
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-      arguments: of perturblib's LPM; embedding_dim, num_layers and hidden_dim among them.
-      weights: float32, by the names and in the shapes of our module's parameters.
+      arguments: the arguments of perturblib's LPM, such as embedding_dim, num_layers and hidden_dim.
+      weights: float32, with the names and shapes of our module's parameters.
       symbols: perturblib's names of the rows of `context`, `perturbation` (`Control` first) and `readout`.
     """
 
@@ -41,7 +41,7 @@ class Content(NamedTuple):
 
 
 def read_file(path: str) -> Content:
-    """The content of a `model.pt`; raises InputError where it is none, would run code, or its parts do not fit."""
+    """Reads a `model.pt`; raises InputError if it is none, would run code, or its parts do not fit together."""
     arguments, state = _load(path)
     symbols = {table: _symbols(path, state, table) for table in _THEIRS}
     layers = _layers(*_sizes(path, arguments), symbols)
@@ -59,7 +59,7 @@ def read_file(path: str) -> Content:
 
 
 def write_file(path: str | os.PathLike, content: Content) -> None:
-    """Writes a `model.pt` that perturblib loads, whole or not at all."""
+    """Writes a `model.pt` that perturblib loads, completely or not at all."""
     torch, file, saved = _torch(), epath.Path(path), io.BytesIO()
     layers = _layers(*_sizes(str(path), content.arguments), content.symbols)
     state: dict[str, Any] = {f'{_THEIRS[table]}_symbols': names for table, names in content.symbols.items()}
@@ -80,24 +80,24 @@ def _torch() -> Any:
 
 
 def _load(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Arguments and state, unpickled with no more than tensors, plain values and paths."""
+    """Loads arguments and state; the unpickler accepts only tensors, plain values and paths."""
     torch = _torch()
     if not pathlib.Path(path).is_file():
         raise InputError(f'{path}: there is no such file.')
-    # perturblib leaves the folder of its cache in the arguments; as a pure path it can touch nothing.
+    # perturblib leaves the folder of its cache in the arguments; a pure path cannot touch any file.
     kinds = {'PosixPath': pathlib.PurePosixPath, 'WindowsPath': pathlib.PureWindowsPath}
     paths = [(kind, f'{module}.{name}') for name, kind in kinds.items() for module in ('pathlib', 'pathlib._local')]
     try:
         with torch.serialization.safe_globals(paths), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # the error says it
+            warnings.simplefilter('ignore')  # the error below says the same
             content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # whatever the unpickler makes of a damaged file
+    except Exception as error:  # the unpickler raises anything on a damaged file
         refused = re.search(r'GLOBAL ([\w.]+)', str(error))
         if refused:
             raise InputError(f'{path}: reading it would run {refused[1]}; it was not run, nor will it be.') from error
         raise InputError(f'{path}: torch cannot read it as weights; it is of another format, or damaged.') from error
     if not isinstance(content, tuple) or len(content) != 3:
-        raise InputError(f'{path}: expected (model id, arguments, state) as perturblib saves them, found other things.')
+        raise InputError(f'{path}: expected (model id, arguments, state) as perturblib saves them, found others.')
     model, arguments, state = content
     if model != MODEL or not isinstance(arguments, Mapping) or not isinstance(state, Mapping):
         raise InputError(f'{path}: expected the model {MODEL!r} with arguments and state, found {model!r}.')
@@ -105,7 +105,7 @@ def _load(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _symbols(path: str, state: Mapping[str, Any], table: str) -> list[str]:
-    """The names of a table's rows."""
+    """perturblib's names of the rows of a table."""
     name = f'{_THEIRS[table]}_symbols'
     symbols = state.get(name)
     if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
@@ -116,7 +116,7 @@ def _symbols(path: str, state: Mapping[str, Any], table: str) -> list[str]:
 
 
 def _sizes(path: str, arguments: Mapping[str, Any]) -> tuple[int, list[int]]:
-    """Width of the embeddings, and of each hidden layer."""
+    """The width of the embeddings, and the width of each hidden layer."""
     sizes = {name: arguments.get(name) for name in ('embedding_dim', 'hidden_dim', 'num_layers')}
     if not all(type(size) is int and size > 0 for size in sizes.values()):
         raise InputError(f'{path}: expected whole numbers of at least 1 in its arguments, found {sizes}.')
@@ -127,13 +127,13 @@ def _sizes(path: str, arguments: Mapping[str, Any]) -> tuple[int, list[int]]:
 def _layers(
     embedding: int, hidden: Sequence[int], symbols: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """For each of our parameters its name and shape in the state; torch's kernels are [out, in]."""
+    """The name and shape in the state of each of our parameters; torch's kernels are [out, in]."""
     layers: dict[str, tuple[str, tuple[int, ...]]] = {}
     for table, theirs in _THEIRS.items():
         layers[table] = f'{theirs}_embedding_layer.weight', (len(symbols[table]), embedding)
     sizes = (3 * embedding, *hidden, 1)
     for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-        # A hidden layer is followed by its ReLU and its dropout, which have numbers too.
+        # torch also counts the ReLU and the dropout after each hidden layer.
         layers[f'kernel_{layer}'] = f'predictor.{3 * layer}.weight', (fan_out, fan_in)
         layers[f'bias_{layer}'] = f'predictor.{3 * layer}.bias', (fan_out,)
     return layers

@@ -1,6 +1,7 @@
-"""perturblib's long tables of our screens and predictions: context, perturbation, readout and value, in its names.
+"""Writes screens and predictions as perturblib's long tables: context, perturbation, readout and value.
 
-Screens come back by the source `perturblib`. perturblib has no missing values, so those have no line.
+Names are written as perturblib writes them. Missing values have no line, because perturblib has none. The
+data source `perturblib` reads the screens back.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from etils import epath
 
 from perturbjax.errors import InputError, listed
 from perturbjax.interop.foreign import cut
-from perturbjax.interop.long import grid, write_long
-from perturbjax.interop.screens import places, profile_names, readout_names
+from perturbjax.interop.long import long_pieces, write_long
+from perturbjax.interop.screens import profile_names, readout_names, screen_paths
 from perturbjax.readers.perturblib import CONTROL_SYMBOL, their_perturbation
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import parts
@@ -23,16 +24,17 @@ SHARD = 'shard_000000.parquet'
 
 
 def write_perturblib_screens(compendium: Compendium, folder: epath.PathLike, readout_type: str = '') -> list[str]:
-    """Writes a folder for each screen, `NAME/shard_000000.parquet`; gives the folders.
+    """Writes a folder for each screen, `NAME/shard_000000.parquet`; returns the folders.
 
     Args:
-      compendium: of any scales.
+      compendium: screens of any scale.
       folder: local or `gs://`.
-      readout_type: put in front of every readout, as `Transcriptome`.
+      readout_type: a prefix of every readout, such as `Transcriptome`.
 
-    Raises InputError where nothing is measured, or two names would be one in perturblib.
+    Raises:
+      InputError: nothing is measured, or two names would be the same in perturblib.
     """
-    paths = places(compendium, folder, '')
+    paths = screen_paths(compendium, folder, '')
     for screen, path in zip(compendium.screens, paths, strict=True):
         names = profile_names(screen, compendium.vocabulary), readout_names(screen, compendium.vocabulary)
         _write(names, screen.values, path / SHARD, readout_type)
@@ -40,19 +42,21 @@ def write_perturblib_screens(compendium: Compendium, folder: epath.PathLike, rea
 
 
 def write_perturblib(predictions: anndata.AnnData, model: str, folder: epath.PathLike, readout_type: str = '') -> None:
-    """Writes a model's held-out predictions likewise; in a folder each where splits or screens are several.
+    """Writes the held-out predictions of a model in the same format.
 
     Args:
-      predictions: as `predictions.stack` makes them.
-      model: one of its models.
-      folder: local or `gs://`; within it `SPLIT` and `SCREEN` folders, of those that are several.
-      readout_type: put in front of every readout, as `Transcriptome`.
+      predictions: as `prediction.file.stack` returns them.
+      model: one of the models in it.
+      folder: local or `gs://`. If there are several splits or screens, each has a folder of its own in it,
+        `SPLIT/SCREEN`.
+      readout_type: a prefix of every readout, such as `Transcriptome`.
 
-    Raises InputError where the model predicts nothing, or two names would be one in perturblib.
+    Raises:
+      InputError: the model predicts nothing, or two names would be the same in perturblib.
     """
-    for place, block in cut(predictions, model, folder, by=('split', 'screen')):
+    for part, block in cut(predictions, model, folder, by=('split', 'screen')):
         rows = block.obs[['context', 'perturbation']].astype(object)
-        _write((rows, list(block.var_names)), np.asarray(block.layers[model]), place / SHARD, readout_type)
+        _write((rows, list(block.var_names)), np.asarray(block.layers[model]), part / SHARD, readout_type)
 
 
 def _write(names: tuple[pd.DataFrame, Sequence[str]], values: np.ndarray, path: epath.Path, readout_type: str) -> None:
@@ -66,7 +70,7 @@ def _write(names: tuple[pd.DataFrame, Sequence[str]], values: np.ndarray, path: 
             logging.warning('%s: %d names without any value are left out: %s.', path, len(gone), listed(gone))
     theirs = [f'{readout_type}_{name}' if readout_type else name for name in readouts]
     rows = rows.assign(perturbation=_symbols(list(rows['perturbation']), path))
-    pieces = grid(rows.reset_index(drop=True), theirs, {'value': values})
+    pieces = long_pieces(rows.reset_index(drop=True), theirs, {'value': values})
     write_long((piece[np.isfinite(piece['value'])] for piece in pieces), path)
 
 

@@ -1,4 +1,4 @@
-"""Other tools' predictions as one more layer beside ours, scored and reported like any model."""
+"""Adds the predictions of other tools as one more layer, which is scored and reported like any model."""
 
 import pathlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from absl import logging
 from perturbjax.errors import InputError, listed
 from perturbjax.interop.ahlmann_eltze import GENES, PREDICTIONS, read_ahlmann_eltze
 from perturbjax.interop.cell_eval import read_cell_eval
-from perturbjax.interop.foreign import Foreign, canonical, match
+from perturbjax.interop.foreign import Foreign, canonical_condition, match
 from perturbjax.interop.table import TABLES, read_table
 from perturbjax.models import check_label
 from perturbjax.readers.naming.columns import find_column, matches
@@ -20,25 +20,26 @@ from perturbjax.screens.vocabulary import CONTROL
 
 
 def read_predictions(path: str) -> Foreign:
-    """Another tool's predictions; nothing in the file is run.
+    """Reads another tool's predictions; no code in the file is run.
 
     Args:
-      path: a folder with all_predictions.json and gene_names.json (Ahlmann-Eltze), an .h5ad with
-        obs `target` (cell-eval), or a table with a row per condition and a column per readout.
+      path: a folder with all_predictions.json and gene_names.json (Ahlmann-Eltze), an .h5ad file with obs
+        `target` (cell-eval), or a table with a row per condition and a column per readout.
 
-    Raises InputError where it is none of these, or damaged.
+    Raises:
+      InputError: it is none of these, or it is damaged.
     """
-    place = pathlib.Path(path)
-    if not place.exists():
+    file = pathlib.Path(path)
+    if not file.exists():
         raise InputError(f'{path}: there is no such file or folder.')
-    if place.is_dir() or place.name in (PREDICTIONS, GENES):
-        return read_ahlmann_eltze(str(place if place.is_dir() else place.parent))
-    if place.suffix.lower() == '.h5ad':
+    if file.is_dir() or file.name in (PREDICTIONS, GENES):
+        return read_ahlmann_eltze(str(file if file.is_dir() else file.parent))
+    if file.suffix.lower() == '.h5ad':
         return read_cell_eval(path)
-    if place.name.lower().removesuffix('.gz').endswith(TABLES):
+    if file.name.lower().removesuffix('.gz').endswith(TABLES):
         return read_table(path)
     raise InputError(
-        f'{path}: is no predictions by its name; give a folder with {PREDICTIONS} and {GENES}, '
+        f'{path}: by its name this is no file of predictions; give a folder with {PREDICTIONS} and {GENES}, '
         f'an .h5ad, or a table that ends in {listed(TABLES)}.'
     )
 
@@ -46,21 +47,22 @@ def read_predictions(path: str) -> Foreign:
 def add_foreign(
     predictions: anndata.AnnData, foreign: Foreign, label: str, path: str, only: Mapping[str, Any] | None = None
 ) -> None:
-    """Adds another tool's predictions to ours in place: the layer `label`, and its name in `uns['models']`.
+    """Adds another tool's predictions to ours: the layer `label`, and the label in `uns['models']`.
 
-    Conditions are matched by `match` within their context, readouts by name. What it does not
-    predict is NaN, which scores tell as coverage; what it predicts beside ours is told and left
-    out. Rows that mean the same profile are averaged.
+    Conditions are matched within their context by `match`, readouts by name. Values that the tool does not
+    predict are NaN and lower its coverage. Conditions and readouts that are not held out are left out, with a
+    warning. Rows that mean the same profile are averaged.
 
     Args:
-      predictions: as `predictions.stack` makes them.
-      foreign: on the scale of the screens.
-      label: of the model in tables; may be there already, for other profiles.
+      predictions: as `prediction.file.stack` returns them; changed in place.
+      foreign: the predictions, on the scale of the screens.
+      label: of the model in tables. An existing layer of this label is filled in, for other profiles.
       path: of the file, for messages.
-      only: the profiles that it answers for, by columns of obs, as `{'split': 13, 'context': 'K562'}`.
+      only: which profiles the predictions are for, by columns of obs, such as
+        `{'split': 13, 'context': 'K562'}`.
 
     Raises:
-      InputError: no condition, readout or value matches, the axes are swapped, a context is needed.
+      InputError: no condition, readout or value matches, the axes are swapped, or a context is needed.
     """
     rows = _rows(predictions, only or {}, path)
     layer = _layer(predictions, label, rows)
@@ -80,8 +82,12 @@ def add_foreign(
 
 
 def add_configured(predictions: anndata.AnnData, models: Mapping[str, Any]) -> None:
-    """Adds the models of a config's `evaluation.predictions`: by label a path, or a list of
-    `{'path': ..., 'split': 13, 'context': 'K562'}`, each a file that answers for those profiles alone.
+    """Adds the models of a config's `evaluation.predictions`.
+
+    Args:
+      predictions: as `prediction.file.stack` returns them; changed in place.
+      models: by label a path, or a list of files such as `{'path': ..., 'split': 13, 'context': 'K562'}`, each
+        for these profiles only.
     """
     for label, files in models.items():
         check_label(label)
@@ -92,7 +98,7 @@ def add_configured(predictions: anndata.AnnData, models: Mapping[str, Any]) -> N
 
 
 def _rows(predictions: anndata.AnnData, only: Mapping[str, Any], path: str) -> np.ndarray:
-    """Which profiles are meant, bool `[N]`."""
+    """Which profiles `only` chooses, bool `[N]`."""
     rows = np.ones(predictions.n_obs, bool)
     for name, value in only.items():
         rows &= matches(find_column(predictions.obs, name, path, 'only'), [value])
@@ -101,14 +107,14 @@ def _rows(predictions: anndata.AnnData, only: Mapping[str, Any], path: str) -> n
     splits = predictions.obs['split'][rows].nunique()
     if splits > 1:
         logging.warning(
-            "%s: stands for all %d splits alike; if it was trained on one of them, give only={'split': ...}.",
+            "%s: is used for all %d splits; if it was trained on one of them, give only={'split': ...}.",
             path, splits,
         )  # fmt: skip
     return rows
 
 
 def _layer(predictions: anndata.AnnData, label: str, rows: np.ndarray) -> np.ndarray:
-    """The layer to fill in, float32 `[N, M]`; NaN where it is new."""
+    """The layer to fill in, float32 `[N, M]`; all NaN if it is new."""
     if label not in predictions.layers:
         return np.full(predictions.shape, np.nan, np.float32)
     layer = np.array(predictions.layers[label], np.float32)
@@ -140,16 +146,16 @@ def _meanings(foreign: Foreign, contexts: np.ndarray, obs: pd.DataFrame) -> list
     for context in set(contexts):
         here = np.flatnonzero(contexts == context)
         found = match(conditions[here], obs['perturbation'][obs['context'] == context])
-        for place, names in zip(here, found):
-            meanings[place] = names
+        for row, names in zip(here, found):
+            meanings[row] = names
     return list(meanings)
 
 
 def _check_axes(foreign: Foreign, meanings: list[list[str]], obs: pd.DataFrame, readouts: pd.Index, path: str) -> None:
-    """Raises where more would match the other way round: genes are both perturbed and read out, so some always do."""
+    """Raises if more names would match with swapped axes; a few always do, as genes are perturbed and read out."""
     conditions, columns = sum(map(bool, meanings)), len(set(foreign.readouts) & set(readouts))
     as_readouts = len(set(foreign.conditions) & set(readouts))
-    as_conditions = sum(map(bool, match(map(canonical, foreign.readouts), obs['perturbation'])))
+    as_conditions = sum(map(bool, match(map(canonical_condition, foreign.readouts), obs['perturbation'])))
     if as_readouts > columns and as_readouts * as_conditions > columns * conditions:
         raise InputError(
             f'{path}: the axes look swapped: of its {len(foreign.conditions)} conditions {as_readouts} are readouts '
@@ -160,7 +166,7 @@ def _check_axes(foreign: Foreign, meanings: list[list[str]], obs: pd.DataFrame, 
 def _names(
     foreign: Foreign, contexts: np.ndarray, meanings: list[list[str]], obs: pd.DataFrame, path: str
 ) -> np.ndarray:
-    """The held-out perturbation that each condition means, `[Q]`; `''` for none, and for several."""
+    """The held-out perturbation that each condition means, `[Q]`; `''` if it means none or several."""
     shown = [name if foreign.contexts is None else f'{name} in {at}' for name, at in zip(foreign.conditions, contexts)]
     stated = list(zip(shown, foreign.conditions, meanings))
     ambiguous = [f'{name} ({" or ".join(found)})' for name, _, found in stated if len(found) > 1]
@@ -180,7 +186,7 @@ def _names(
 
 
 def _measured(predictions: anndata.AnnData, rows: np.ndarray) -> pd.Index:
-    """The readouts that the profiles' screens measure; all where there is no truth."""
+    """The readouts that the screens of the profiles measure; all readouts if there is no truth."""
     if 'truth' not in predictions.layers:
         return predictions.var_names
     measured = ~np.isnan(predictions.layers['truth'][rows]).all(axis=0)
@@ -188,7 +194,7 @@ def _measured(predictions: anndata.AnnData, rows: np.ndarray) -> pd.Index:
 
 
 def _shared(foreign: Foreign, readouts: pd.Index, measured: pd.Index, path: str) -> list[str]:
-    """The readouts on both sides; those it lacks of the measured ones are told."""
+    """The readouts that both sides have; a warning names the measured readouts that the tool lacks."""
     theirs = set(foreign.readouts)
     lacking, other = [name for name in measured if name not in theirs], sorted(theirs - set(readouts))
     found = f'{len(measured) - len(lacking)} of the {len(measured)} readouts here are among its {len(theirs)}'
@@ -200,7 +206,7 @@ def _shared(foreign: Foreign, readouts: pd.Index, measured: pd.Index, path: str)
 
 
 def _check_gaps(values: pd.DataFrame, path: str) -> None:
-    """Tells how many of the values that match are missing; raises where all are."""
+    """Warns of missing values among those that match; raises InputError if all of them are missing."""
     missing = values.isna()
     total = int(missing.to_numpy().sum())
     if total == values.size:

@@ -1,10 +1,10 @@
-"""Predictions as a table: a row per condition, a column per readout."""
+"""Reads predictions from a table with a row per condition and a column per readout."""
 
 import numpy as np
 import pandas as pd
 
 from perturbjax.errors import InputError
-from perturbjax.interop.foreign import CONTEXTS, Foreign, canonical
+from perturbjax.interop.foreign import CONTEXTS, Foreign, canonical_condition
 from perturbjax.readers.naming.columns import texts
 from perturbjax.readers.table import finite, read_matrix
 
@@ -12,10 +12,13 @@ TABLES = ('.csv', '.tsv', '.txt', '.parquet')
 
 
 def read_table(path: str) -> Foreign:
-    """The predictions of a table (text, also .gz, or parquet); infinite ones count as missing.
+    """Reads the predictions of a table (text, also .gz, or parquet); infinite values count as missing.
 
-    A column `context` (or `celltype`) names contexts, the first of the others conditions; the rest
-    are readouts. Raises InputError where they hold text, or there are none.
+    A column `context` (or `celltype`, `cell_type`) names the contexts, the first of the other columns names the
+    conditions, and the rest are readouts.
+
+    Raises:
+      InputError: there are no readouts, or one of them has text.
     """
     table = read_matrix(path)
     if not isinstance(table.index, pd.RangeIndex):
@@ -23,7 +26,7 @@ def read_table(path: str) -> Foreign:
     context = next((name for name in CONTEXTS if name in table), None)
     contexts = None if context is None else list(texts(table.pop(context)))
     if len(table.columns) < 2:
-        raise InputError(f'{path}: has no readouts; give each a column, beside that of the conditions.')
+        raise InputError(f'{path}: there are no readouts; give each readout a column, next to that of the conditions.')
     names = texts(table.pop(table.columns[0]))
     if '' in names:
         raise InputError(f'{path}: {(names == "").sum()} of {len(names)} rows name no condition in the first column.')
@@ -31,8 +34,10 @@ def read_table(path: str) -> Foreign:
         wrong = column[pd.to_numeric(column, errors='coerce').isna() & column.notna()]
         if len(wrong):
             raise InputError(
-                f'{path}: the column {name!r} holds {wrong.iloc[0]!r}, which is no number; '
+                f'{path}: the column {name!r} has {wrong.iloc[0]!r}, which is no number; '
                 'every column but those of condition and context must be a readout.'
             )
     values = table.astype(np.float64).to_numpy()
-    return Foreign([canonical(name) for name in names], contexts, [str(name) for name in table], finite(values, path))
+    return Foreign(
+        [canonical_condition(name) for name in names], contexts, [str(name) for name in table], finite(values, path)
+    )

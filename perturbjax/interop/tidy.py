@@ -1,4 +1,4 @@
-"""Predictions as a tidy table, one value to a line: what R, pandas, polars and Excel take as it is."""
+"""Writes predictions as a tidy table with one value per line, for R, pandas, polars and Excel."""
 
 from collections.abc import Iterator
 
@@ -8,24 +8,25 @@ import pandas as pd
 from etils import epath
 
 from perturbjax.errors import InputError
-from perturbjax.interop.long import grid, write_long
+from perturbjax.interop.long import long_pieces, write_long
 
 KEYS = ('split', 'screen', 'context', 'perturbation')
-# Beside each prediction, where the predictions have them.
+# Written next to each prediction, if the predictions have them.
 REFERENCES = ('truth', 'control')
 
 
 def write_tidy(predictions: anndata.AnnData, path: epath.PathLike) -> None:
-    """Writes every model's held-out predictions as one long table.
+    """Writes the held-out predictions of every model as one long table.
 
-    Columns: split, screen, context, perturbation, readout, model, value, truth, control, scale. `value`
-    is empty where the model has no prediction; what the profile's screen does not measure has no line.
+    Columns: split, screen, context, perturbation, readout, model, value, truth, control, scale. `value` is empty
+    if the model has no prediction. Readouts that the screen of a profile does not measure have no line.
 
     Args:
-      predictions: as `predictions.stack` makes them; without truth, those columns are left out.
-      path: see `long.write_long`; a table for other programs is best as .parquet or .csv.gz.
+      predictions: as `prediction.file.stack` returns them; without truth, those columns are left out.
+      path: see `long.write_long`; .parquet and .csv.gz are best for other programs.
 
-    Raises InputError where there is no value at all, and as `write_long`.
+    Raises:
+      InputError: there are no predictions, or `write_long` cannot write the path.
     """
     if not len(predictions.uns['models']) or not predictions.n_obs or not predictions.n_vars:
         raise InputError(f'{path}: there are no predictions, so there is nothing to write.')
@@ -40,7 +41,7 @@ def _pieces(predictions: anndata.AnnData) -> Iterator[pd.DataFrame]:
     rows = rows.assign(scale=[scales.get(screen, '') for screen in rows['screen'].astype(str)])
     for model in models:
         values = {'value': np.asarray(predictions.layers[model]), **references}
-        for piece in grid(rows, list(predictions.var_names), values):
+        for piece in long_pieces(rows, list(predictions.var_names), values):
             piece['model'] = pd.Categorical([model] * len(piece), categories=models)
             if 'truth' in references:
                 piece = piece[piece['value'].notna() | piece['truth'].notna()]

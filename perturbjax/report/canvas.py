@@ -1,4 +1,4 @@
-"""What all figures share: their size and style, names that fit, and pens that differ in more than colour."""
+"""What all figures share: size, style, shortened names, legends, and pens that differ in more than colour."""
 
 import contextlib
 import math
@@ -12,16 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from perturbjax.evaluation.metrics import METRICS
-from perturbjax.evaluation.results import Results
-from perturbjax.evaluation.scores import BASELINE
-from perturbjax.evaluation.summary import BASELINES, CONTROLS
-
-# A figure is this many points wide; on a phone a point is about a pixel.
+# The width of a figure in points; on a phone a point is about a pixel.
 WIDTH = 340
-# The height of a row, in points: a line of text with room to draw below it.
+# The height of a row in points: a line of text, and room to draw below it.
 _ROW = 36
-# Okabe and Ito's colours, which the colour blind can tell apart, without the yellow, which white swallows.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; without yellow, which is lost on white.
 BLUE, VERMILION, GREEN, BLACK, GREY = '#0072B2', '#D55E00', '#009E73', '#000000', '#8c8c8c'
 _COLOURS = (BLUE, VERMILION, GREEN, BLACK, '#CC79A7', '#E69F00', '#56B4E9', '#5c5c5c')
 _DASHES = ((), (6, 2), (2, 1.5), (8, 2, 2, 2), (1, 1), (10, 3), (4, 1, 1, 1, 1, 1), (3, 4))
@@ -30,7 +25,8 @@ PENS = tuple(
     for colour, dashes, marker in zip(_COLOURS, _DASHES, 'os^DvPX*', strict=True)
 )
 _STYLE = {
-    # It comes with matplotlib and is wide, so that room is reserved alike everywhere and suffices in other fonts.
+    # This font comes with matplotlib and is wide, so the room reserved for text is the same everywhere and is
+    # enough for other fonts.
     'font.family': ['DejaVu Sans'],
     'font.size': 10,
     'axes.labelsize': 10,
@@ -47,14 +43,14 @@ _STYLE = {
     'legend.frameon': False,
     'lines.linewidth': 1.5,
     'lines.markersize': 4.5,
-    # A name such as `a$b$` is a name.
+    # A name such as `a$b$` is no formula.
     'text.parse_math': False,
 }
 
 
 @contextlib.contextmanager
 def drawing(axes: Axes | None, height: float, width: float = WIDTH) -> Iterator[Axes]:
-    """Axes to draw on: those given, or new ones in the style of the report on a figure of that size in points."""
+    """Gives axes to draw on: the ones given, or new ones in the style of the report, of that size in points."""
     with style.context(_STYLE, after_reset=axes is None):
         if axes is None:
             axes = Figure(figsize=(width / 72, height / 72), layout='constrained').add_subplot()
@@ -62,14 +58,14 @@ def drawing(axes: Axes | None, height: float, width: float = WIDTH) -> Iterator[
 
 
 def nothing(axes: Axes, sentence: str) -> Axes:
-    """Says why there is nothing to draw; `axes.has_data()` stays False."""
+    """Writes on the axes why there is nothing to draw; `axes.has_data()` stays False."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, sentence, transform=axes.transAxes, ha='center', va='center')
     return axes
 
 
 def shorten(name: object, most: int) -> str:
-    """The name on one line, its middle left out where it has more than `most` letters; wide letters count two."""
+    """The name on one line; the middle is left out if it has more than `most` letters (wide letters count two)."""
     text = ''.join(letter if letter.isprintable() else ' ' for letter in str(name))
     if sum(map(_wide, text)) <= most:
         return text
@@ -82,28 +78,15 @@ def _wide(letter: str) -> int:
 
 
 def _start(text: str, most: int) -> str:
-    """As much of the text as has room."""
+    """The longest start of the text that has room."""
     end = len(text)
     while sum(map(_wide, text[:end])) > most:
         end -= 1
     return text[:end]
 
 
-def pens(results: Results) -> dict[str, Mapping]:
-    """How each model's lines are drawn, the same in every figure.
-
-    The models to be judged have the first. Where there are more models than pens, `mean` and those with the
-    lowest ratio in the first metric have one; the others are missing here, and are drawn thin and grey.
-    """
-    rows = results.summary[results.summary['metric'] == next(iter(METRICS))]
-    ratio = rows['ratio'].where(rows['model'] != BASELINE, 0)
-    best = set(rows['model'][ratio.sort_values(kind='stable').index[: len(PENS)]])
-    shown = [model for model in rows['model'] if model in best]
-    return dict(zip(sorted(shown, key=is_judged, reverse=True), PENS))
-
-
 def draw_line(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, pen: Mapping | None) -> Line2D:
-    """A line with a few markers on it; a thin grey one without a pen."""
+    """Draws a line with a few markers on it, or a thin grey line if there is no pen."""
     if pen is None:
         (line,) = axes.plot(x, y, color=GREY, linewidth=0.7, zorder=1)
     else:
@@ -112,7 +95,7 @@ def draw_line(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, pen: Mapping 
 
 
 def key(axes: Axes, title: str, lines: Mapping[str, Line2D]) -> None:
-    """The legend above the axes, headed by what they show upwards; lines without a pen have one entry."""
+    """Draws the legend above the axes; its title says what the y axis shows. Lines without a pen share an entry."""
     shown = {name: line for name, line in lines.items() if line.get_label() == name}
     others = [line for name, line in lines.items() if name not in shown]
     if others:
@@ -136,47 +119,35 @@ def key(axes: Axes, title: str, lines: Mapping[str, Line2D]) -> None:
 
 
 def key_height(names: Sequence[str]) -> float:
-    """The room that a key of so many lines takes, in points."""
+    """The height of a legend with these entries, in points."""
     columns, _ = _columns(list(names)[: len(PENS) + 1])
     return 20 + 15 * math.ceil(min(len(names), len(PENS) + 1) / columns)
 
 
-def reach(values: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """How far an axis goes: one model that goes wrong shall not press all others together.
-
-    That is two and a half times as far as the values of the simple rules; without limits where those do not differ.
-    """
-    rules = [each for name, each in values.items() if name in BASELINES]
-    known = np.concatenate(rules) if rules else np.zeros(0)
-    low, high = (known.min(), known.max()) if len(known) else (0, 0)
-    room = 1.5 * (high - low) or np.inf
-    return float(low - room), float(high + room)
-
-
-def is_judged(model: object) -> bool:
-    """Whether it is a model to be judged, not a simple rule or a control."""
-    return model not in BASELINES + CONTROLS
-
-
 def _columns(names: Sequence[str] | Mapping) -> tuple[int, int]:
-    """How many columns a key has, and the letters of a name that fit."""
+    """The number of columns of a legend, and how many letters of a name fit into one."""
     return (1, 40) if max(map(len, names), default=0) > 18 else (2, 18)
 
 
 def rows_height(rows: int) -> float:
-    """The height of a figure with so many rows, in points."""
+    """The height of a figure with that many rows, in points."""
     return _ROW * rows + 46
 
 
 def draw_rows(axes: Axes, names: Sequence[str], remarks: Sequence[str], bold: Sequence[bool], label: str) -> None:
-    """Rows at 0, 1, ... from the top: each has its name and a remark on a line, and below it room to draw.
+    """Prepares rows at y = 0, 1, ... from the top: a line with a name and a remark, and room to draw below it.
 
-    `bold` says which names are; `label` says what the axis from left to right shows.
+    Args:
+      axes: to draw on.
+      names: of the rows.
+      remarks: one for each row, at the right end of its line.
+      bold: which names are printed bold.
+      label: what the x axis shows.
     """
-    for place, (name, remark, strong) in enumerate(zip(names, remarks, bold, strict=True)):
+    for row, (name, remark, strong) in enumerate(zip(names, remarks, bold, strict=True)):
         line: dict[str, Any] = {'transform': axes.get_yaxis_transform(), 'va': 'bottom'}
-        axes.text(0, place - 0.2, shorten(name, 45 - len(remark)), fontweight='bold' if strong else 'normal', **line)
-        axes.text(1, place - 0.2, remark, ha='right', **line)
+        axes.text(0, row - 0.2, shorten(name, 45 - len(remark)), fontweight='bold' if strong else 'normal', **line)
+        axes.text(1, row - 0.2, remark, ha='right', **line)
     axes.set_ylim(len(names) - 0.5, -0.75)
     axes.set_yticks([])
     axes.spines[['left', 'right', 'top']].set_visible(False)
@@ -184,6 +155,6 @@ def draw_rows(axes: Axes, names: Sequence[str], remarks: Sequence[str], bold: Se
 
 
 def draw_guide(axes: Axes, x: float, rows: int, dashes: Sequence[float]) -> None:
-    """A line downwards at x through the rows, left out where their names and remarks are."""
-    for place in range(rows):
-        axes.plot([x, x], [place - 0.06, place + 0.42], color='black', linewidth=1, linestyle=(0, dashes), zorder=0)
+    """Draws a vertical line at x through the rows, interrupted where their names and remarks are."""
+    for row in range(rows):
+        axes.plot([x, x], [row - 0.06, row + 0.42], color='black', linewidth=1, linestyle=(0, dashes), zorder=0)

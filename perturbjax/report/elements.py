@@ -1,4 +1,4 @@
-"""HTML and SVG as a tree of elements, so that whatever a user named is escaped as it is written."""
+"""HTML and SVG as a tree of elements, so that every name a user chose is escaped when it is written."""
 
 import io
 import re
@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 
 _SAVING: Any = {'svg.fonttype': 'none', 'svg.hashsalt': 'perturbjax'}
 _NO_METADATA = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
-# The page names the font and the joins; nothing is rotated by nothing.
+# Left out of the SVG: the page sets the font, and a rotation by 0 does nothing.
 _SUPERFLUOUS = re.compile(r' ?font-family: [^;]*;?| ?rotate\(-?0 [^)]*\)')
 
 
 def tag(_name: str, *children: Any, **attributes: Any) -> Element:
-    """An element; children are elements or text, `aria_label` is aria-label, and empty attributes are left out."""
+    """An element; children are elements or text. `aria_label=` sets aria-label; empty attributes are left out."""
     given = {key.strip('_').replace('_', '-'): str(value) for key, value in attributes.items() if value != ''}
     element = Element(_name, given)
     for child in children:
@@ -31,7 +31,7 @@ def tag(_name: str, *children: Any, **attributes: Any) -> Element:
 
 
 def breakable(name: object) -> Iterator[Any]:
-    """A name that may go to a next line after an underscore."""
+    """The parts of a name that the browser may break after an underscore."""
     first, *rest = str(name).split('_')
     yield first
     for part in rest:
@@ -39,20 +39,21 @@ def breakable(name: object) -> Iterator[Any]:
 
 
 def picture(axes: Axes, name: str, description: str) -> Element:
-    """The figure of the axes as an SVG element, its text as text and its numbers to two digits.
+    """The figure of the axes as an SVG element; text stays text, and numbers have two digits.
 
     Args:
-      name: unlike that of every other picture of the page: ids begin with it.
-      description: what is said to those who cannot see it.
+      axes: the axes of the figure.
+      name: a name that no other picture of the page has; ids begin with it.
+      description: the text for readers who cannot see the picture.
     """
     figure: Any = axes.get_figure()
     file = io.StringIO()
     with matplotlib.rc_context(_SAVING), warnings.catch_warnings():
-        # Only the room is reserved in matplotlib's font; the reader's fonts have more letters.
+        # matplotlib's font only decides how much room is reserved; the reader's fonts have more letters.
         warnings.filterwarnings('ignore', 'Glyph .* missing from')
         figure.savefig(file, format='svg', metadata=_NO_METADATA)
     svg = fromstring(file.getvalue())
-    ids = {each: f'{name}-{place}' for place, each in enumerate(_referred(svg))}
+    ids = {each: f'{name}-{number}' for number, each in enumerate(_referred(svg))}
     _clean(svg, ids)
     box = svg.get('viewBox', '')
     svg.attrib.clear()
@@ -62,13 +63,13 @@ def picture(axes: Axes, name: str, description: str) -> Element:
 
 
 def _referred(svg: Element) -> list[str]:
-    """The ids that something in the picture refers to."""
+    """The ids that the picture itself refers to."""
     values = [value for element in svg.iter() for key, value in element.items() if not key.endswith('id')]
     return list(dict.fromkeys(each for value in values for each in re.findall(r'(?:^|url\()#([^)]+)', value)))
 
 
 def _clean(element: Element, ids: dict[str, str]) -> None:
-    """In place: no namespaces, metadata or spaces; ids renamed, or left out where nothing refers to them."""
+    """Changes the element: removes namespaces, metadata and spaces, renames ids, and removes unused ids."""
     element.tag = element.tag.rpartition('}')[2]
     element.text = (element.text or '').strip() or None
     element.tail = None

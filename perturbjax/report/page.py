@@ -1,8 +1,7 @@
-"""The skeleton of an HTML page that needs no network, no scripts and no other file; on a phone, wide or printed."""
+"""The frame of an HTML page without scripts, network or other files, made for phones, wide screens and paper."""
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
 from perturbjax.report.elements import tag
@@ -89,7 +88,7 @@ svg * { stroke-linejoin: round; stroke-linecap: butt; }
 
 
 def document(title: str, lead: Sequence[Element], sections: Mapping[str, Sequence[Element]]) -> str:
-    """The page as text: the title, what comes first, a table of contents and the sections that have content."""
+    """The page as text: the title, the lead, a table of contents and the sections; empty sections are left out."""
     sections = {heading: content for heading, content in sections.items() if content}
     links = (tag('li', tag('a', heading, href=f'#{_anchor(heading)}')) for heading in sections)
     body = [tag('h1', title), *lead, tag('nav', tag('ul', *links), aria_label='Contents')]
@@ -108,24 +107,3 @@ def document(title: str, lead: Sequence[Element], sections: Mapping[str, Sequenc
 
 def _anchor(heading: str) -> str:
     return re.sub(r'\W+', '-', heading.lower()).strip('-')
-
-
-def pairs(items: Mapping[str, Any]) -> Element:
-    """Names and values."""
-    return tag('dl', *(tag(kind, text) for pair in items.items() for kind, text in zip(('dt', 'dd'), pair)))
-
-
-def nested(value: Any) -> Any:
-    """Settings as a nested list; text where nothing is nested."""
-    if isinstance(value, Mapping) and value:
-        return tag('ul', *(tag('li', tag('b', key), ': ', nested(each)) for key, each in value.items()))
-    if isinstance(value, list | tuple) and any(isinstance(each, Mapping | list | tuple) for each in value):
-        return tag('ul', *(tag('li', nested(each)) for each in value))
-    if isinstance(value, list | tuple):
-        value = ', '.join(map(str, value))
-    return 'none' if value is None or value in ('', {}) else str(value)
-
-
-def scrolling(table: Element) -> Element:
-    """A table that scrolls sideways where it is wider than the page."""
-    return tag('div', table, class_='scroll', tabindex=0)

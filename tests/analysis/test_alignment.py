@@ -69,9 +69,9 @@ def test_the_turn_is_orthogonal():
 
 def test_one_seed_or_too_few_names_are_told():
     _, two = seeds(noise=0, draws=2)
-    with pytest.raises(InputError, match='lpm/13 is one seed; to align, read several checkpoints'):
+    with pytest.raises(InputError, match='lpm/13 is the only seed; to align, read several checkpoints'):
         align(two[:40])
-    with pytest.raises(InputError, match='2 seeds share 2 trained names; to align, 3 are needed'):
+    with pytest.raises(InputError, match='2 seeds share 2 trained names; aligning needs 3'):
         align(two[[0, 1, 40, 41]])
     with pytest.raises(InputError, match=r"embeddings: there is no column 'model'"):
         align(align(two, permutations=2).table)

@@ -9,7 +9,7 @@ from perturbjax.analysis.closeness import pair_closeness
 from perturbjax.analysis.vectors import genes
 from perturbjax.errors import InputError
 
-QUICK = {'replicates': 50, 'swaps': 20}
+QUICK = {'bootstrap_samples': 50, 'swaps': 20}
 
 
 def known(pairs):
@@ -54,7 +54,7 @@ def test_planted_complexes_are_found_and_noise_is_not():
     rng = np.random.default_rng(0)
     planted = rng.normal(size=(member.max() + 1, 8))[member] + 0.7 * rng.normal(size=(60, 8))
     tables = {'planted': table(names, planted), 'noise': random_table(names)}
-    found = pair_closeness(tables, pairs, replicates=200, swaps=50).set_index(['source', 'measure'])
+    found = pair_closeness(tables, pairs, bootstrap_samples=200, swaps=50).set_index(['source', 'measure'])
     auroc = found.xs('auroc', level='measure')
     assert auroc.loc['planted', 'low'] > 0.8
     assert auroc.loc['planted', 'p'] == 1 / 51
@@ -84,7 +84,7 @@ def test_the_bootstrap_draws_genes():
     names, pairs, member = complexes(40, 10)
     rng = np.random.default_rng(2)
     noisy = rng.normal(size=(4, 3))[member] + 2 * rng.normal(size=(40, 3))
-    row = pair_closeness(table(names, noisy), pairs, replicates=300, swaps=2).iloc[0]
+    row = pair_closeness(table(names, noisy), pairs, bootstrap_samples=300, swaps=2).iloc[0]
     independent = np.sqrt(row['value'] * (1 - row['value']) / row['pairs'])
     assert row['high'] - row['low'] > 4 * independent
 
@@ -97,9 +97,9 @@ def test_the_same_seed_gives_the_same():
 
 def test_what_cannot_be_judged_is_told():
     there = random_table(['STAT1', 'JAK2', 'STAT2'])
-    with pytest.raises(InputError, match=r"none of the 1 known pairs has both genes in the table, 'Stat1' is not"):
+    with pytest.raises(InputError, match=r"none of the 1 known pairs has both genes in the table; it lacks 'Stat1'"):
         pair_closeness(there, known([('Stat1', 'JAK2')]))
-    with pytest.raises(InputError, match='all pairs of the 2 genes are known ones, so there are no others'):
+    with pytest.raises(InputError, match='all pairs of the 2 genes are known, so there are no others'):
         pair_closeness(there, known([('STAT1', 'JAK2')]))
     with pytest.raises(InputError, match='false_positive_rate: 5 must be above 0 and below 1'):
         pair_closeness(there, known([('STAT1', 'JAK2')]), false_positive_rate=5)

@@ -25,7 +25,7 @@ def test_without_a_control_changes_count_from_zero_and_untrained_names_have_none
 
 
 def test_a_copied_checkpoint_is_known_as_the_one_lpm_of_its_config(tmp_path):
-    models = {'mean': {}, 'deep': {'model': 'lpm', 'embedding': 1, 'hidden': [1]}}
+    models = {'mean': {}, 'deep': {'model': 'lpm', 'embedding_dim': 1, 'hidden_dims': [1]}}
     assert complete(read_model(save_model(tmp_path / 'copied', one_unit([0, 2, 1]), models)), 'a').loc['g', 'x'] == 2
 
 
@@ -37,7 +37,9 @@ def test_an_unknown_model_is_told(tmp_path):
 def test_other_models_need_their_compendium_and_count_from_the_measured_control(tmp_path):
     params = additive().fit(COMPENDIUM, everything(COMPENDIUM))
     folder = save_model(tmp_path / 'additive' / '13', params, {'additive': {}})
-    with pytest.raises(InputError, match='only LPM can be read from a checkpoint alone; give the compendium'):
+    with pytest.raises(
+        InputError, match='only a learned model can be read from a checkpoint alone; give the compendium'
+    ):
         read_model(folder)
     changes = complete(read_model(folder, COMPENDIUM), 'a', ['g', 'h', 'g+h'])
     np.testing.assert_allclose(changes, [[1, 2], [0, np.nan], [1, np.nan]])

@@ -39,5 +39,5 @@ def test_planted_classes_are_found_and_noise_is_not():
 
 
 def test_nothing_to_agree_on_is_told():
-    with pytest.raises(InputError, match='no two of the 2 known compounds share one; nothing can agree'):
+    with pytest.raises(InputError, match='no two of the 2 known compounds share one; nothing can be compared'):
         mechanism_agreement(random_table(['Compound_a', 'Compound_b']), labels([('a', 'K'), ('b', 'M')]))

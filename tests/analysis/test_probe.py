@@ -80,7 +80,7 @@ def test_the_programs_of_simulated_readouts_are_told_by_their_changes():
 
 def test_what_cannot_be_probed_is_told():
     there, sets = planted()
-    with pytest.raises(InputError, match=r"none of their genes, such as 'G000', is in the table; did you mean 'g000'"):
+    with pytest.raises(InputError, match=r"none of their genes is in the table, such as 'G000'; did you mean 'g000'"):
         probe_sets(there, sets.assign(gene=sets['gene'].str.upper()))
     with pytest.raises(InputError, match=r'has 25 of the 90 genes; each needs 80 inside and outside, so lower'):
         probe_sets(there, sets, smallest=80)

@@ -14,8 +14,10 @@ from perturbjax.screens.aggregation import average
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.simulation import simulate
 from perturbjax.screens.splits import make_split
-from perturbjax.training import checkpoints, loop
-from perturbjax.training.writers import Curve
+from perturbjax.training import checkpoints
+from perturbjax.training.metric_writer import MetricWriter
+from perturbjax.training.settings import TrainingSettings
+from perturbjax.training.train import train
 
 
 def known(rows):
@@ -105,20 +107,20 @@ def test_what_cannot_be_judged_is_told():
         InputError, match=r"no genetic perturbation is of a known target \('Stat1'\); known are 'JAK2', 'STAT1'"
     ):
         target_recall(there, known([('x', 'Stat1')]))
-    with pytest.raises(InputError, match='every gene that was perturbed is a target of one compound'):
+    with pytest.raises(InputError, match='all perturbed genes are targets of one compound'):
         target_recall(there, known([('x', 'STAT1'), ('x', 'JAK2')]))
     with pytest.raises(InputError, match=r'analysis.permutations: 0 must be at least 1'):
         target_recall(there, known([('x', 'STAT1')]), permutations=0)
 
 
-def train(folder, compendium):
-    split = make_split(compendium, 'unseen_in_context', 13, target='context1')
-    about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium))
-    settings = loop.Settings(0.005, 0.95, weight_decay=1.0, batch=500, epochs=30, checkpoint_every=30)
-    module = lpm(16, (128, 128)).module(compendium.vocabulary)
-    curve = Curve(epath.Path(folder) / 'metrics.jsonl', 'lpm', 13)
+def train_lpm(folder, compendium):
+    split = make_split(compendium, 'unseen_in_context', 13, context='context1')
+    about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium), 'lpm')
+    settings = TrainingSettings(0.005, 0.95, weight_decay=1.0, batch_size=500, epochs=30, checkpoint_every=30)
+    learner = lpm(16, (128, 128)).learner
+    writer = MetricWriter(epath.Path(folder) / 'metrics.jsonl', 'lpm', 13)
     checkpoint = epath.Path(folder) / 'lpm' / '13'
-    loop.train(module, compendium, split, settings, 13, about, checkpoint, curve, jax.local_devices()[:1])
+    train(learner, compendium, split, settings, 13, about, checkpoint, writer, jax.local_devices()[:1])
     return axis_table(read_embeddings(folder / 'lpm' / '13'))
 
 
@@ -128,7 +130,7 @@ def test_a_trained_lpm_places_compounds_by_their_targets(tmp_path):
         contexts=8, panels=1, targets=12, compounds=24, doubles=0, readouts=144, programs=12, cells=60, measured=1
     )
     compendium = assemble([average(each, counts=True) for each in simulation.measurements], ['log1p'])
-    tables = {'lpm': train(tmp_path, compendium), 'profiles': mean_deltas(compendium)}
+    tables = {'lpm': train_lpm(tmp_path, compendium), 'profiles': mean_deltas(compendium)}
     found = target_recall(tables, known(list(simulation.truth.compound_targets.items())), permutations=200)
     recall = found.overall.query('measure == "recall@1"').set_index('source')
     assert recall.loc['lpm', 'value'] > 0.8

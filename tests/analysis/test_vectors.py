@@ -47,8 +47,8 @@ def test_a_compound_has_one_vector_whatever_its_dose():
 def test_unknown_compounds_are_told(caplog):
     names = ['Compound_Vorinostat-1uM', 'Compound_x-1uM']
     assert list(compounds(random_table(names), {'vorinostat', 'x'}).names) == ['x']
-    assert "nothing is known of 1 compounds: 'Vorinostat'; did you mean 'vorinostat'?" in caplog.text
-    with pytest.raises(InputError, match=r"nothing is known of 1 compounds: 'Vorinostat'; did you mean 'vorinostat'"):
+    assert "1 compounds have no annotation: 'Vorinostat'; did you mean 'vorinostat'?" in caplog.text
+    with pytest.raises(InputError, match=r"1 compounds have no annotation: 'Vorinostat'; did you mean 'vorinostat'"):
         compounds(random_table(names[:1]), {'vorinostat'})
     with pytest.raises(InputError, match=r"no perturbation is a compound; there are 'CRISPRi'"):
         compounds(random_table(['CRISPRi_A']), {'x'})

@@ -75,7 +75,7 @@ def test_models_that_know_other_names_answer_where_they_can(folders, tmp_path):
         ({'readout': 'X'}, "readouts outside the vocabulary: 'X'"),
         ({'context': 'c'}, "contexts outside the vocabulary: 'c'"),
         ({'perturbations': ['gg', 'k']}, "perturbations outside the vocabulary: 'gg', 'k'; did you mean 'g'"),
-        ({'folders': []}, 'what_if: no checkpoint is given'),
+        ({'folders': []}, 'what_if: no checkpoint is named'),
     ],
 )
 def test_what_cannot_be_asked_is_told(folders, asked, message):

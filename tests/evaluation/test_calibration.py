@@ -16,7 +16,7 @@ from perturbjax.evaluation.statistics import draw
 # anndata 0.13 asks pandas 3.1 for an option that is about to go.
 pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
 
-REPLICATES = 64
+BOOTSTRAP_SAMPLES = 64
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +27,7 @@ def strong():
 
 @pytest.fixture(scope='module')
 def table(strong):
-    return calibrate(strong, replicates=REPLICATES).set_index('metric')
+    return calibrate(strong, bootstrap_samples=BOOTSTRAP_SAMPLES).set_index('metric')
 
 
 def layers(predictions, *names):
@@ -59,7 +59,7 @@ def test_where_effects_are_strong_a_repeat_is_nearly_perfect(table):
 
 @pytest.mark.parametrize('seed', [0, 1, 2, 3])
 def test_where_there_are_none_nothing_is_calibrated(seed):
-    table = calibrate(make_replicated(effect=0, seed=seed), replicates=REPLICATES)
+    table = calibrate(make_replicated(effect=0, seed=seed), bootstrap_samples=BOOTSTRAP_SAMPLES)
     assert not table['calibrated'].any()
 
 
@@ -88,7 +88,7 @@ def test_the_interval_is_of_perturbations_drawn_again(strong, table):
     first, second, negative = layers(strong, 'first_half', 'second_half', 'perturbed_mean')
     own, of_negative = l2(first, second), l2(first, negative)
     key = jax.random.key(0)
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(REPLICATES))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(BOOTSTRAP_SAMPLES))
     weights = np.asarray(jax.jit(jax.vmap(draw, (0, None)), static_argnums=1)(keys, 16))
     order = strong.obs.groupby(['context', 'perturbation']).ngroup().to_numpy()
     samples = [1 - (each[order] @ own) / (each[order] @ of_negative) for each in weights]
@@ -121,7 +121,7 @@ def test_an_undefined_correlation_of_the_negative_is_that_of_the_permuted(strong
 def test_alone_in_its_context_the_negative_has_the_correlation_of_chance(strong):
     alone = strong.copy()
     alone.obs['context'] = [f'c{i}' for i in range(16)]
-    table = calibrate(alone, replicates=REPLICATES).set_index('metric')
+    table = calibrate(alone, bootstrap_samples=BOOTSTRAP_SAMPLES).set_index('metric')
     assert table.loc['pearson_delta_perturbed_mean', 'negative'] == 0
     assert table.loc[['pds_l1', 'pds_cosine'], ['negative', 'duplicate', 'drf', 'bds']].isna().all(axis=None)
     assert not table.loc[['pds_l1', 'pds_cosine'], 'calibrated'].any()
@@ -144,4 +144,4 @@ def test_profiles_of_one_row_are_left_out(strong, table):
         single.layers[name][:] = np.nan
     more = anndata.concat({'several': strong, 'one': single}, index_unique='/', uns_merge='same')
     assert more.n_obs == 20
-    pd.testing.assert_frame_equal(calibrate(more, replicates=REPLICATES).set_index('metric'), table)
+    pd.testing.assert_frame_equal(calibrate(more, bootstrap_samples=BOOTSTRAP_SAMPLES).set_index('metric'), table)

@@ -56,7 +56,7 @@ def test_curves_are_of_the_ranking(predictions):
         pairs = pd.MultiIndex.from_product([names[chosen], block.var_names])
         called = pairs.isin(calls)
         assert list(curve) == ['false_discovery_proportion', 'true_positive_rate', 'screen', 'model', 'split']
-        assert len(curve) == (1 if model == 'additive' else 200)  # additive ranks nothing: one place for all
+        assert len(curve) == (1 if model == 'additive' else 200)  # additive ranks nothing: one position for all
         first = called[score == score.max()]
         assert curve['false_discovery_proportion'].iloc[0] == pytest.approx(1 - first.mean())
         assert curve['false_discovery_proportion'].iloc[-1] == pytest.approx(1 - called.mean())

@@ -119,9 +119,9 @@ def test_many_values_take_a_window_of_one_sigma(monkeypatch):
 def test_the_density_solves_the_poisson_equations():
     counts = np.histogram(mixture(3000)[0], 119)[0]
     fitted = module._smooth(counts, 7)
-    place = np.arange(119)  # constants and straight lines are natural splines
+    position = np.arange(119)  # constants and straight lines are natural splines
     assert fitted.sum() == pytest.approx(counts.sum(), rel=1e-6)
-    assert (fitted * place).sum() == pytest.approx((counts * place).sum(), rel=1e-6)
+    assert (fitted * position).sum() == pytest.approx((counts * position).sum(), rel=1e-6)
     bends = np.diff(np.log(fitted), 2)
     assert np.abs(bends[[0, -1]]).max() < 0.2 * np.abs(bends).max()  # straight at both ends
 
@@ -161,7 +161,7 @@ def test_rates_and_thresholds_by_hand():
 @pytest.mark.parametrize(
     ('values', 'message'),
     [
-        (noise(119), '119 of 119 values are finite; all must be, and at least 120'),
+        (noise(119), '119 of 119 values are finite; all must be finite, and at least 120'),
         (np.append(noise(200), np.inf), '200 of 201 values are finite'),
         (np.full((20, 20), np.nan), '0 of 0 values are finite'),
         (np.append(noise(200), np.zeros(1000)), 'most values are the same'),

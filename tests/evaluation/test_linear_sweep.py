@@ -9,7 +9,7 @@ import pytest
 from screens_for_tests import golden_profiles, measurements, query_of
 
 from perturbjax.errors import InputError
-from perturbjax.evaluation.linear_sweep import linear_grid, score_grid
+from perturbjax.evaluation.linear_sweep import linear_sweep, score_linear_sweep
 from perturbjax.models import linear, mean
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TEST, TRAIN, make_split
@@ -73,7 +73,7 @@ def masks_and_places(splits):
 
 def test_the_grid_equals_a_fit_by_itself(compendium, splits):
     training, tested = masks_and_places(splits)
-    grid = linear_grid(compendium, training, tested, RANKS, RIDGES)
+    grid = linear_sweep(compendium, training, tested, RANKS, RIDGES)
     there = np.concatenate(tested, axis=1) >= 0
     assert grid.linear.shape == (2, 2, 2, there.shape[1])
     assert np.isnan(np.asarray(grid.linear)[np.broadcast_to(~there[:, None, None], grid.linear.shape)]).all()
@@ -86,7 +86,7 @@ def test_the_grid_equals_a_fit_by_itself(compendium, splits):
 
 
 def test_the_table_holds_means_over_what_is_answered(compendium, splits):
-    table = score_grid(compendium, splits, RANKS, RIDGES).set_index(['split', 'rank', 'ridge'])
+    table = score_linear_sweep(compendium, splits, RANKS, RIDGES).set_index(['split', 'rank', 'ridge'])
     assert len(table) == 8
     model = linear(RANKS[0], RIDGES[1])
     for split in splits:
@@ -107,7 +107,7 @@ def test_the_grid_holds_the_errors_of_the_r_script(golden):
     trains = {combine(part for part in name.split('+') if part != 'ctrl') for name in conditions['train']}
     training = np.array([name in trains for name in names])
     tested = np.flatnonzero(~training)
-    grid = linear_grid(compendium, (training[None],), (tested[None],), (10, 4), (0.1, 1.0))
+    grid = linear_sweep(compendium, (training[None],), (tested[None],), (10, 4), (0.1, 1.0))
     for file, place in (('linear_training_k10', (0, 0, 0)), ('linear_training_k4_ridge1', (0, 1, 1))):
         expected = pd.read_csv(golden / f'{file}.tsv', sep='\t', index_col=0)
         known = [list(screen.readout).index(gene) for gene in expected.index]
@@ -123,13 +123,13 @@ def strangers():
 
 
 def test_a_screen_whose_genes_are_no_readouts_has_no_answer(strangers):
-    table = score_grid(strangers, [make_split(strangers, 'unseen_single', 0)], [2], [0.1])
+    table = score_linear_sweep(strangers, [make_split(strangers, 'unseen_single', 0)], [2], [0.1])
     assert table[['l2', 'ratio']].isna().all(axis=None)
 
 
 def test_a_random_embedding_is_that_of_the_highest_rank(strangers):
     split, settings = make_split(strangers, 'unseen_single', 0), {'perturbation_embedding': 'random', 'seed': 5}
-    grid = linear_grid(strangers, *masks_and_places([split]), [1, 2], [0.5], **settings)
+    grid = linear_sweep(strangers, *masks_and_places([split]), [1, 2], [0.5], **settings)
     alone = l2(errors_by_hand(linear(2, 0.5, **settings), strangers, split))
     np.testing.assert_allclose(grid.linear[0, 1, 0], alone, rtol=1e-4)
 
@@ -137,7 +137,7 @@ def test_a_random_embedding_is_that_of_the_highest_rank(strangers):
 @pytest.mark.parametrize(
     ('ranks', 'ridges', 'message'),
     [
-        ([0, 1], [0.1], r'linear_grid.ranks: \[0, 1\] must be whole numbers above 0'),
+        ([0, 1], [0.1], r'linear_sweep.ranks: \[0, 1\] must be whole numbers above 0'),
         ([1.5], [0.1], r'ranks: \[1.5\] must be whole numbers'),
         ([], [0.1], r'ranks: \[\] must be whole numbers above 0, at least one'),
         ([1], [0.1, 0.0], r'ridges: \[0.1, 0.0\] must be numbers above 0'),
@@ -146,4 +146,4 @@ def test_a_random_embedding_is_that_of_the_highest_rank(strangers):
 )
 def test_bad_settings_are_told(compendium, splits, ranks, ridges, message):
     with pytest.raises(InputError, match=message):
-        score_grid(compendium, splits, ranks, ridges)
+        score_linear_sweep(compendium, splits, ranks, ridges)

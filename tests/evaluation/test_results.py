@@ -13,7 +13,7 @@ from perturbjax.evaluation.results import judge
 pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
 
 MODELS = ['mean', 'no_change', 'near']
-REPLICATES = 64
+BOOTSTRAP_SAMPLES = 64
 
 
 @pytest.fixture
@@ -22,24 +22,24 @@ def predictions():
 
 
 def test_a_run_with_replicates(predictions):
-    found = judge(predictions, replicates=REPLICATES)
+    found = judge(predictions, bootstrap_samples=BOOTSTRAP_SAMPLES)
     models = [*MODELS, PERMUTED]
     assert list(found.summary['model'].unique()) == models
     assert found.calibration['calibrated'].all()
     assert len(found.scores) == 4 * 16 * len(METRICS)
     assert set(found.curves['model']) == set(models)
     assert list(found.collapse['model']) == ['truth', *models]
-    assert (found.doubles, found.training, found.grid) == (None, None, None)
+    assert (found.doubles, found.training, found.linear_sweep) == (None, None, None)
     assert found.verdict[-1].startswith('Calibrated here are 8 of the 8 metrics of single profiles')
     assert found.verdict[0].startswith('near beats the best simple rule on ')
     assert list(found.notes) == []
-    again = judge(predictions, replicates=REPLICATES)  # the labels are there already
+    again = judge(predictions, bootstrap_samples=BOOTSTRAP_SAMPLES)  # the labels are there already
     assert list(again.summary['model'].unique()) == models
     np.testing.assert_array_equal(again.summary['value'], found.summary['value'])
 
 
 def test_an_old_file_without_replicates(predictions):
-    found = judge(without_replicates(predictions), replicates=REPLICATES)
+    found = judge(without_replicates(predictions), bootstrap_samples=BOOTSTRAP_SAMPLES)
     assert list(found.summary['model'].unique()) == [*MODELS, PERMUTED]
     assert found.calibration.empty
     assert found.verdict[-1].startswith('Which metrics are calibrated here is not known')
@@ -51,7 +51,7 @@ def test_one_perturbation_in_each_context(predictions):
     predictions.obs['context'] = [f'c{i}' for i in range(16)]
     predictions.layers['other'] = predictions.layers['near'].copy()
     predictions.uns['models'] = [*MODELS, 'other']
-    found = judge(predictions, replicates=REPLICATES)
+    found = judge(predictions, bootstrap_samples=BOOTSTRAP_SAMPLES)
     assert list(found.summary['model'].unique()) == [*MODELS, 'other']  # there is no other label
     value = found.summary.set_index(['metric', 'model'])['value']
     for metric in METRICS:
@@ -60,7 +60,7 @@ def test_one_perturbation_in_each_context(predictions):
 
 
 def test_one_readout_of_one_profile(predictions):
-    found = judge(predictions[:1, :1].copy(), replicates=REPLICATES)
+    found = judge(predictions[:1, :1].copy(), bootstrap_samples=BOOTSTRAP_SAMPLES)
     summary = found.summary.set_index(['metric', 'model'])
     for metric in ('l2', 'rmse', 'mse', 'mae'):
         row = summary.loc[(metric, 'near')]
@@ -73,7 +73,7 @@ def test_one_readout_of_one_profile(predictions):
     assert not found.calibration['calibrated'].any()
     assert found.verdict[-1].startswith('No metric of single profiles is calibrated')
     assert found.notes[0].startswith('Few pairs are held out (1)')
-    assert found.facts['Held out'] == '1 pairs of context and perturbation, 1 profiles'
+    assert found.run_facts['Held out'] == '1 pairs of context and perturbation, 1 profiles'
 
 
 def test_what_cannot_be_judged_is_told(predictions):

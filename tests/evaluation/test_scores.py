@@ -58,7 +58,7 @@ def plain(name, y, p, control, mean, weight, p_value):
 
 
 def overlap(change, p_value):
-    """Of the readouts that respond the share among as many that change most; equal changes share places."""
+    """Of the readouts that respond the share among as many that change most; equal changes share ranks."""
     responds = scipy.stats.false_discovery_control(p_value) <= 0.05
     n = responds.sum()
     if not n:

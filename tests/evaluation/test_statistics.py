@@ -28,10 +28,10 @@ def make(clusters=12, seed=0):
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def draws(seed, replicates, clusters):
-    """The weights of a bootstrap's first replicates."""
+def draws(seed, samples, clusters):
+    """The weights of the first samples of a bootstrap."""
     key = jax.random.key(seed)
-    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), clusters))(jnp.arange(replicates))
+    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), clusters))(jnp.arange(samples))
 
 
 def test_cluster_sums_by_hand():
@@ -49,9 +49,9 @@ def test_a_draw_is_as_large_as_the_sample():
 
 
 def test_bootstrap_is_plain_resampling():
-    sums, replicates = make(), 70
-    found = bootstrap(ratio, sums, seed=3, replicates=replicates)
-    for row, weights in zip(np.asarray(found), np.asarray(draws(3, replicates, 12)).astype(int)):
+    sums, samples = make(), 70
+    found = bootstrap(ratio, sums, seed=3, bootstrap_samples=samples)
+    for row, weights in zip(np.asarray(found), np.asarray(draws(3, samples, 12)).astype(int)):
         resampled = np.repeat(np.arange(12), weights)
         expected = sums['total'][resampled].sum(axis=0) / sums['count'][resampled].sum(axis=0)
         np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-6)
@@ -61,9 +61,9 @@ def test_bootstrap_is_plain_resampling():
 
 
 def test_the_seed_decides():
-    few, more = (bootstrap(ratio, make(), seed=1, replicates=n) for n in (64, 70))
+    few, more = (bootstrap(ratio, make(), seed=1, bootstrap_samples=n) for n in (64, 70))
     np.testing.assert_allclose(few, more[:64], rtol=1e-6)
-    assert not np.allclose(more, bootstrap(ratio, make(), seed=2, replicates=70))
+    assert not np.allclose(more, bootstrap(ratio, make(), seed=2, bootstrap_samples=70))
 
 
 def test_weights_of_one_give_the_statistic_itself():
@@ -73,7 +73,7 @@ def test_weights_of_one_give_the_statistic_itself():
 
 
 def test_one_cluster_tells_nothing_of_the_spread():
-    samples = bootstrap(ratio, make(clusters=1), replicates=64)
+    samples = bootstrap(ratio, make(clusters=1), bootstrap_samples=64)
     assert np.isfinite(samples).all()
     assert all(np.isnan(end).all() for end in interval(samples, jnp.ones(2)))
 
@@ -89,7 +89,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     clusters, trials = 60, 200
     values = np.random.default_rng(0).normal(2, 1, (clusters, trials)).astype(np.float32)
     sums = {'total': values, 'count': np.ones_like(values)}
-    low, high = interval(bootstrap(ratio, sums, replicates=512), jnp.full(trials, clusters))
+    low, high = interval(bootstrap(ratio, sums, bootstrap_samples=512), jnp.full(trials, clusters))
     assert 0.89 < ((low < 2) & (high > 2)).mean() < 0.99
 
 
@@ -98,8 +98,8 @@ def test_clusters_and_not_profiles_are_drawn():
     sums = make()
     profiles = {name: np.tile(values, (10, 1)) for name, values in sums.items()}
     copied = cluster_sums(profiles, np.tile(np.arange(12), 10), 12)
-    once = bootstrap(ratio, sums, replicates=64)
-    np.testing.assert_allclose(bootstrap(ratio, copied, replicates=64), once, rtol=1e-5, atol=1e-6)
+    once = bootstrap(ratio, sums, bootstrap_samples=64)
+    np.testing.assert_allclose(bootstrap(ratio, copied, bootstrap_samples=64), once, rtol=1e-5, atol=1e-6)
 
 
 def test_memory_is_bounded():
@@ -115,10 +115,10 @@ def test_paired_tests_are_wilcoxons_of_clusters():
     differences[rng.random(differences.shape) < 0.1] = NAN
     found = paired_test(differences, cluster)
     assert found.shape == (2, 3)
-    for place in np.ndindex(2, 3):
-        columns = [differences[cluster == each][(slice(None), *place)] for each in np.unique(cluster)]
+    for position in np.ndindex(2, 3):
+        columns = [differences[cluster == each][(slice(None), *position)] for each in np.unique(cluster)]
         means = [column[~np.isnan(column)].mean() for column in columns if not np.isnan(column).all()]
-        assert found[place] == pytest.approx(scipy.stats.wilcoxon(means).pvalue)
+        assert found[position] == pytest.approx(scipy.stats.wilcoxon(means).pvalue)
 
 
 def test_paired_test_by_hand():
@@ -156,10 +156,10 @@ def test_holm_by_hand():
 def test_holm_rejects_step_by_step(values):
     p, level = np.array(values), 0.05
     rejected, known = np.zeros(len(p), bool), np.flatnonzero(~np.isnan(p))
-    for step, place in enumerate(known[np.argsort(p[known])]):
-        if p[place] * (len(known) - step) > level:
+    for step, position in enumerate(known[np.argsort(p[known])]):
+        if p[position] * (len(known) - step) > level:
             break
-        rejected[place] = True
+        rejected[position] = True
     corrected = holm(p)
     np.testing.assert_array_equal(corrected <= level, rejected)
     assert ((corrected >= p) | np.isnan(p)).all()

@@ -15,7 +15,7 @@ from perturbjax.evaluation.scores import REFERENCE, SHARED, WHOLE, compare
 from perturbjax.evaluation.statistics import draw
 from perturbjax.evaluation.summary import BASELINES, best_baselines, clusters_of, estimates, summarise, sums_of
 
-REPLICATES = 64
+BOOTSTRAP_SAMPLES = 64
 INTERVALS = ['value', 'ratio', 'difference', 'baseline_ratio']
 
 
@@ -40,7 +40,7 @@ def beside(predictions):
 
 @pytest.fixture(scope='module')
 def summary(predictions, compared):
-    return summarise(predictions, compared, replicates=REPLICATES).set_index(['model', 'metric'])
+    return summarise(predictions, compared, bootstrap_samples=BOOTSTRAP_SAMPLES).set_index(['model', 'metric'])
 
 
 def values_of(compared, model, metric, kind):
@@ -142,11 +142,11 @@ def test_differences_are_from_the_best_simple_rule(predictions, compared, beside
 def draws(clusters):
     """The weights of the bootstrap with the seed 0."""
     key = jax.random.key(0)
-    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), clusters))(jnp.arange(REPLICATES))
+    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), clusters))(jnp.arange(BOOTSTRAP_SAMPLES))
 
 
 def resampled(compared, statistic):
-    """A statistic of the profiles of (context, perturbation) drawn with replacement, `[REPLICATES]`."""
+    """A statistic of the profiles of (context, perturbation) drawn with replacement, `[BOOTSTRAP_SAMPLES]`."""
     names = (compared.profiles['context'] + compared.profiles['perturbation']).to_numpy()
     members = [np.flatnonzero(names == name) for name in sorted(set(names))]
     drawn_often = np.asarray(draws(len(members))).astype(int)
@@ -206,14 +206,14 @@ def test_p_values_are_wilcoxons_corrected_by_holm(compared, beside, summary):
 
 def test_a_metric_undefined_for_some_profiles_is_compared_over_the_others(compared):
     # A model without change in half of its profiles: its correlation there is unknown, the baseline's is not.
-    place, metric = MODELS.index('lpm'), list(METRICS).index('pearson_delta')
+    position, metric = MODELS.index('lpm'), list(METRICS).index('pearson_delta')
     values = compared.values.copy()
-    values[::2, place, [WHOLE, SHARED], metric] = np.nan
+    values[::2, position, [WHOLE, SHARED], metric] = np.nan
     sums = jax.tree.map(lambda leaf: leaf.sum(axis=0), sums_of(compared._replace(values=values)))
-    own, of_mean = (values[:, place, kind, metric] for kind in (SHARED, REFERENCE))
+    own, of_mean = (values[:, position, kind, metric] for kind in (SHARED, REFERENCE))
     both = ~np.isnan(own + of_mean)
     assert 0 < both.sum() < (~np.isnan(of_mean)).sum()
-    found = estimates(sums)['difference'][place, metric]
+    found = estimates(sums)['difference'][position, metric]
     assert found == pytest.approx((own - of_mean)[both].mean(), abs=1e-5)
 
 

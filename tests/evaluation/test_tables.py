@@ -15,8 +15,8 @@ def summary():
     """`no_change` alone predicts everything; `lpm` is the best of all, and `silent` predicts nothing."""
     rows = []
     for metric, definition in METRICS.items():
-        for place, model in enumerate(MODELS[:-1]):
-            value = (4 - place) / 3 if definition.lower_is_better else place / 10
+        for position, model in enumerate(MODELS[:-1]):
+            value = (4 - position) / 3 if definition.lower_is_better else position / 10
             ends = {'low': value - 0.1, 'high': value + 0.1, 'ratio_low': 0.5, 'ratio_high': 1.5}
             rows.append({'model': model, 'metric': metric, 'value': value, 'ratio': value, 'perturbations': 16, **ends})
         rows.append({'model': 'silent', 'metric': metric, 'perturbations': 0})

@@ -6,7 +6,7 @@ import pytest
 
 from perturbjax.evaluation.responders import Responders
 from perturbjax.evaluation.scores import Compared
-from perturbjax.evaluation.verdict import facts, notes, verdict
+from perturbjax.evaluation.verdict import notes, run_facts, verdict
 
 NAN = np.nan
 UNKNOWN = pd.DataFrame(columns=['metric', 'calibrated'])
@@ -147,8 +147,8 @@ def compared_of(pairs, measured=(1000, 500)):
     )
 
 
-def test_facts():
-    assert facts(compared_of(10)) == {
+def test_run_facts():
+    assert run_facts(compared_of(10)) == {
         'Held out': '20 pairs of context and perturbation, 20 profiles',
         'Contexts': 'a, b',
         'Splits': '13, 14',
@@ -157,14 +157,14 @@ def test_facts():
     }
     many = compared_of(5)
     many.profiles['context'] = [f'c{i}' for i in range(10)]
-    assert facts(many)['Contexts'] == 'c0, c1, c2, c3, c4, c5, c6, c7 and 2 more'
+    assert run_facts(many)['Contexts'] == 'c0, c1, c2, c3, c4, c5, c6, c7 and 2 more'
 
 
 def test_notes():
     gaps = summary_of(row('lpm', 'l2', coverage=0.764))
     assert notes(compared_of(5), summary_of()) == []
     (found,) = notes(compared_of(5), gaps)
-    assert found.startswith('lpm predicts 76.4% of the measured values; its scores are over those alone, ')
+    assert found.startswith('lpm predicts 76.4% of the measured values; its scores are over these alone, ')
     few, other = notes(compared_of(4), gaps)
-    assert few == 'Few pairs are held out (8): the intervals rest on few, and are wide or too narrow.'
+    assert few == 'Few pairs are held out (8), so the intervals are wide, or too narrow.'
     assert other == found

@@ -18,7 +18,7 @@ from perturbjax.evaluation.scores import compare
 from perturbjax.evaluation.summary import summarise
 from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
 from perturbjax.interop.cell_eval import write_cell_eval
-from perturbjax.interop.foreign import Foreign, canonical, match, plain_names
+from perturbjax.interop.foreign import Foreign, canonical_condition, match, plain_names
 from perturbjax.interop.predictions import add_foreign, read_predictions
 from perturbjax.screens.vocabulary import combine
 
@@ -74,7 +74,7 @@ def write_h5ad(folder, values, obs, genes=GENES, name='pred.h5ad'):
     ],
 )
 def test_canonical_conditions(name, wanted):
-    assert canonical(name) == wanted
+    assert canonical_condition(name) == wanted
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_any_order_separator_and_control_means_the_same(data):
     pieces = data.draw(st.permutations([*genes, *data.draw(st.lists(st.sampled_from(['ctrl', 'control'])))]))
     pieces = [data.draw(st.sampled_from(['', 'CRISPRi_'])) * (piece in genes) + piece for piece in pieces]
     written = ''.join(piece + data.draw(st.sampled_from('+_')) for piece in pieces[:-1]) + pieces[-1]
-    assert match([canonical(written)], [known, 'CRISPRi_D', 'CRISPRa_E+CRISPRi_A']) == [[known]]
+    assert match([canonical_condition(written)], [known, 'CRISPRi_D', 'CRISPRa_E+CRISPRi_A']) == [[known]]
 
 
 def test_plain_names_keep_types_that_tell_apart():
@@ -255,7 +255,7 @@ def test_one_file_for_each_split_or_one_for_all(caplog):
     assert predictions.uns['models'] == ['mean', 'ours', 'gears']
     assert not caplog.text
     add_foreign(predictions, make_foreign(['A']), 'zero_shot', 'results')
-    assert 'results: stands for all 2 splits alike; if it was trained on one of them' in caplog.text
+    assert 'results: is used for all 2 splits; if it was trained on one of them' in caplog.text
 
 
 def test_a_label_that_is_taken_and_rows_that_are_not_there():
@@ -275,7 +275,7 @@ def test_a_foreign_layer_is_scored_like_any_model(tmp_path):
     for split in (13, 14):
         path = str(tmp_path / str(split) / 'pred.h5ad')
         add_foreign(predictions, read_predictions(path), 'again', path, {'split': split})
-    summary = summarise(predictions, compare(predictions), replicates=20).set_index(['model', 'metric'])
+    summary = summarise(predictions, compare(predictions), bootstrap_samples=20).set_index(['model', 'metric'])
     pd.testing.assert_frame_equal(summary.loc['again'], summary.loc['ours'])
 
 
@@ -289,10 +289,10 @@ def round_trip(predictions, model, write, folder, name=''):
     contexts = predictions.obs['context'].unique()
     for split in predictions.obs['split'].unique():
         for context in contexts if write is write_ahlmann_eltze else [None]:
-            place = folder.joinpath(*(str(split),) * (predictions.obs['split'].nunique() > 1))
-            place = place.joinpath(*(() if context is None or len(contexts) == 1 else (context,)), name)
+            path = folder.joinpath(*(str(split),) * (predictions.obs['split'].nunique() > 1))
+            path = path.joinpath(*(() if context is None or len(contexts) == 1 else (context,)), name)
             only = {'split': split} | ({} if context is None else {'context': context})
-            add_foreign(returned, read_predictions(str(place)), 'again', str(place), only)
+            add_foreign(returned, read_predictions(str(path)), 'again', str(path), only)
     return returned.layers['again']
 
 
@@ -418,16 +418,16 @@ def test_what_cannot_be_written_writes_nothing(tmp_path):
     [
         ('{"A": [1, 2', ['x', 'y'], 'all_predictions.json: cannot be read as JSON'),
         ('', ['x'], 'all_predictions.json: cannot be read as JSON'),
-        ([[1, 2]], ['x', 'y'], r'all_predictions.json: is not of the form \{condition: \[values\]\}'),
-        ({'A': [1]}, {'x': 0}, 'gene_names.json: is not of the form a list of names'),
-        ({}, ['x'], 'holds 0 conditions for 1 genes, so no predictions'),
-        ({'A': []}, [], 'holds 1 conditions for 0 genes, so no predictions'),
-        ({'A': [1, 'low']}, ['x', 'y'], "'A' holds something else than a list of numbers; write a number per gene"),
-        ({'A': [[1, 2]]}, ['x', 'y'], "'A' holds something else than a list of numbers"),
-        ({'A': {'x': 1}}, ['x'], "'A' holds something else than a list of numbers"),
-        ({'A': '12'}, ['x', 'y'], "'A' holds something else than a list of numbers"),
-        ({'A': 1}, ['x'], "'A' holds something else than a list of numbers"),
-        ({'A': [10**400]}, ['x'], "'A' holds something else than a list of numbers"),
+        ([[1, 2]], ['x', 'y'], r'all_predictions.json: the file must have the form \{condition: \[values\]\}'),
+        ({'A': [1]}, {'x': 0}, 'gene_names.json: the file must have the form .names'),
+        ({}, ['x'], 'no predictions; it has 0 conditions and 1 genes'),
+        ({'A': []}, [], 'no predictions; it has 1 conditions and 0 genes'),
+        ({'A': [1, 'low']}, ['x', 'y'], "'A' is no list of numbers; write one number per gene"),
+        ({'A': [[1, 2]]}, ['x', 'y'], "'A' is no list of numbers"),
+        ({'A': {'x': 1}}, ['x'], "'A' is no list of numbers"),
+        ({'A': '12'}, ['x', 'y'], "'A' is no list of numbers"),
+        ({'A': 1}, ['x'], "'A' is no list of numbers"),
+        ({'A': [10**400]}, ['x'], "'A' is no list of numbers"),
         (
             {'A': [1, 2], 'B': [1]},
             ['x', 'y'],
@@ -453,13 +453,16 @@ def test_files_that_are_no_predictions(tmp_path):
     (tmp_path / 'all_predictions.json').write_text('{}')
     refused('', "the folder has no gene_names.json, it has 'all_predictions.json'; predictions need all_pred")
     (tmp_path / 'model.pkl').write_bytes(pickle.dumps({'A': [1]}))
-    refused('model.pkl', 'is no predictions by its name; give a folder with all_predictions.json and gene_names.json')
+    refused(
+        'model.pkl',
+        'by its name this is no file of predictions; give a folder with all_predictions.json and gene_names.json',
+    )
     (tmp_path / 'text.h5ad').write_text('A,B')
     refused('text.h5ad', 'cannot be read as h5ad, it is of another format or damaged')
     (tmp_path / 'a.csv').write_text('condition,x,note\nA,1,good\n')
-    refused('a.csv', "the column 'note' holds 'good', which is no number; every column but those of condition")
+    refused('a.csv', "the column 'note' has 'good', which is no number; every column but those of condition")
     (tmp_path / 'b.csv').write_text('condition\nA\n')
-    refused('b.csv', 'has no readouts; give each a column')
+    refused('b.csv', 'there are no readouts; give each readout a column')
     (tmp_path / 'c.csv').write_text('condition,x\nA,1\n,2\n')
     refused('c.csv', '1 of 2 rows name no condition in the first column')
 

@@ -1,20 +1,20 @@
 """Agreement of a prediction with the truth: pure functions of profiles `[..., M]` that give `[...]`.
 
-A readout that is NaN in any argument is not compared. Where nothing is left to compare the value is
-NaN, never 0. All arguments of one function have the same shape and the screen's unit.
+A readout that is NaN in any argument is not compared. If nothing is left to compare, the value is NaN, never 0.
+All arguments of a function have the same shape and the screen's unit.
 """
 
 import jax
 import jax.numpy as jnp
 
-# Values that differ by less than this share of their size differ by float32 rounding only.
+# A smaller difference, relative to the values, is float32 rounding.
 _ROUNDING = 1e-5
 
 
 def r2(truth: jax.Array, prediction: jax.Array) -> jax.Array:
     """Share of the variance explained, 1 - sum (y - yhat)^2 / sum (y - mean y)^2; at most 1, higher is better.
 
-    NaN where the truth is constant. Source: LPM's release.
+    NaN if the truth is constant. Source: LPM's release.
     """
     error = truth - prediction
     seen = ~jnp.isnan(error)
@@ -24,7 +24,7 @@ def r2(truth: jax.Array, prediction: jax.Array) -> jax.Array:
 def pearson(truth: jax.Array, prediction: jax.Array) -> jax.Array:
     """Pearson correlation cor(y, yhat); -1 to 1, higher is better. Source: LPM's release.
 
-    NaN where either is constant, as it is with fewer than two values.
+    NaN if either is constant, as with fewer than two values.
     """
     seen = ~jnp.isnan(truth - prediction)
     return _correlation(truth, prediction, seen, jnp.maximum(_largest(truth, seen), _largest(prediction, seen)))
@@ -33,8 +33,8 @@ def pearson(truth: jax.Array, prediction: jax.Array) -> jax.Array:
 def pearson_delta(truth: jax.Array, prediction: jax.Array, reference: jax.Array) -> jax.Array:
     """Correlation of the changes, cor(y - reference, yhat - reference); -1 to 1, higher is better.
 
-    The reference is control (Ahlmann-Eltze et al. 2025) or the mean of the training perturbations
-    (Systema). NaN where either change is constant, such as that of a prediction which is the reference.
+    The reference is control (Ahlmann-Eltze et al. 2025) or the mean of the training perturbations (Systema).
+    NaN if either change is constant, for example if the prediction is the reference.
     """
     change, predicted = truth - reference, prediction - reference
     seen = ~jnp.isnan(change - predicted)
@@ -42,10 +42,10 @@ def pearson_delta(truth: jax.Array, prediction: jax.Array, reference: jax.Array)
 
 
 def weighted_r2_delta(truth: jax.Array, prediction: jax.Array, reference: jax.Array, weight: jax.Array) -> jax.Array:
-    """Weighted share of the change explained; at most 1, higher is better, 0 is a constant change.
+    """Weighted share of the change that is explained; at most 1, higher is better, a constant change scores 0.
 
     1 - sum w (d - dhat)^2 / sum w (d - m)^2, d = y - reference, m = sum w d / sum w; the reference is
-    the mean of the training perturbations. NaN where the change is constant. Source: Mejia et al. 2025.
+    the mean of the training perturbations. NaN if the change is constant. Source: Mejia et al. 2025.
     """
     change, error = truth - reference, truth - prediction
     seen = ~jnp.isnan(weight * (change - error))
@@ -59,18 +59,18 @@ def weighted_r2_delta(truth: jax.Array, prediction: jax.Array, reference: jax.Ar
 
 
 def _largest(values: jax.Array, seen: jax.Array) -> jax.Array:
-    """The largest absolute value that is seen, `[...]`; 0 where none is."""
+    """The largest absolute value that is seen, `[...]`; 0 if none is seen."""
     return jnp.max(jnp.abs(jnp.where(seen, values, 0)), axis=-1)
 
 
 def _centred(values: jax.Array, seen: jax.Array) -> jax.Array:
-    """Values less the mean of those seen, and 0 where they are not seen."""
+    """Values minus the mean of those that are seen; 0 for values that are not seen."""
     mean = jnp.mean(values, axis=-1, where=seen, keepdims=True)
     return jnp.where(seen, values - mean, 0)
 
 
 def _spread(centred: jax.Array, size: jax.Array) -> jax.Array:
-    """The sum of squares `[...]`; NaN where it is but the rounding of numbers of that size `[...]`."""
+    """The sum of squares `[...]`; NaN if it is only the rounding of numbers of that size `[...]`."""
     varies = _largest(centred, jnp.ones_like(centred, bool)) > _ROUNDING * size
     return jnp.where(varies, jnp.sum(centred * centred, axis=-1), jnp.nan)
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturbjax.screens.vocabulary import parts, target
+from perturbjax.screens.vocabulary import parts, target_gene
 
-# Distances that differ by less than this share of their size differ by float32 rounding only.
+# A smaller difference, relative to the distances, is float32 rounding.
 _ROUNDING = 1e-6
 
 
@@ -36,14 +36,16 @@ def discrimination(
 ) -> jax.Array:
     """The perturbation discrimination score (PDS) of each of P predictions, `[P]`; 0 to 1, higher is better.
 
-    1 - rank / (P - 1), where rank is how many other truths are nearer to the prediction than its own; ties
-    take the middle rank, so chance and a prediction that is the same for all perturbations score 0.5.
-    NaN where there is no other truth to compare with. Source: the score of that name in cell-eval, which leaves
-    the perturbed genes of the other truths in: they are then far from any prediction, and chance is above 0.5.
+    1 - rank / (P - 1), where rank is the number of other truths that are nearer to the prediction than its own.
+    Ties take the middle rank, so chance scores 0.5, and so does the same prediction for all perturbations.
+    NaN if there is no other truth to compare with. Source: the score of that name in cell-eval. One difference:
+    cell-eval keeps the perturbed genes of the other truths, which puts these far from any prediction, so its
+    chance is above 0.5.
 
     Args:
-      prediction, truth: changes from control of the same P perturbations in one context, `[P, M]`.
-      left_out: bool `[P, M]`, the readouts of the perturbed genes themselves: they would give it away.
+      prediction: predicted changes from control of P perturbations in one context, `[P, M]`.
+      truth: the true changes of the same perturbations, `[P, M]`.
+      left_out: bool `[P, M]`, the readouts of the perturbed genes themselves, which would give the answer away.
       distance: `l1` or `cosine`.
     """
 
@@ -64,11 +66,11 @@ def discrimination(
 def discriminate(
     prediction: np.ndarray, truth: np.ndarray, left_out: np.ndarray, group: np.ndarray, distance: Callable
 ) -> np.ndarray:
-    """`discrimination` within each group of profiles, `[N]`, of arrays `[N, M]` and the groups' numbers `[N]`."""
+    """Computes `discrimination` within each group of profiles, `[N]`; arrays are `[N, M]`, `group` is `[N]`."""
     scores = np.full(len(group), np.nan)
     for each in np.unique(group):
         rows = np.flatnonzero(group == each)
-        # Padded to a power of two, so that groups share compilations.
+        # Groups are padded to a power of two, so that they share compilations.
         most = 1 << (len(rows) - 1).bit_length()
         padded = np.pad(rows, (0, most - len(rows)))
         own = np.where((np.arange(most) < len(rows))[:, None], truth[padded], np.nan)
@@ -78,8 +80,8 @@ def discriminate(
 
 def perturbed_readouts(perturbations: Sequence[str], readouts: Sequence[str]) -> np.ndarray:
     """Which readouts are those of the perturbed genes themselves, bool `[N, M]`."""
-    place = {name: i for i, name in enumerate(readouts)}
+    column = {name: i for i, name in enumerate(readouts)}
     own = np.zeros((len(perturbations), len(readouts)), bool)
     for row, name in enumerate(perturbations):
-        own[row, [place[gene] for gene in map(target, parts(name)) if gene in place]] = True
+        own[row, [column[gene] for gene in map(target_gene, parts(name)) if gene in column]] = True
     return own

@@ -1,7 +1,7 @@
 """Distances of a prediction from the truth: pure functions of profiles `[..., M]` that give `[...]`.
 
-A readout that is NaN in any argument is not compared. Where nothing is left to compare the value is
-NaN, never 0. All arguments of one function have the same shape and the screen's unit.
+A readout that is NaN in any argument is not compared. If nothing is left to compare, the value is NaN, never 0.
+All arguments of a function have the same shape and the screen's unit.
 """
 
 import jax
@@ -26,10 +26,10 @@ def rmse(truth: jax.Array, prediction: jax.Array) -> jax.Array:
 def l2_top(truth: jax.Array, prediction: jax.Array, control: jax.Array | None, n: int = 1000) -> jax.Array:
     """Distance sqrt(sum (y - yhat)^2) over the n readouts highest in control; 0 or more, lower is better.
 
-    The n are chosen among the measured readouts whatever the prediction, so a prediction with gaps sums
-    fewer terms: compare it with another's over the same readouts. Readouts of equal level are taken in
-    their order. All readouts count where there are fewer than n, or without control (a scale on which
-    control has no level). Source: Ahlmann-Eltze et al. 2025.
+    The n readouts are chosen among the measured ones, whatever the prediction. A prediction with gaps therefore
+    sums fewer terms; compare it with another only over the same readouts. Readouts of equal level are taken in
+    their order. All readouts count if there are fewer than n, or if `control` is None (on a scale that gives
+    control no level). Source: Ahlmann-Eltze et al. 2025.
     """
     squares = jnp.square(truth - prediction)
     if control is not None:
@@ -42,7 +42,7 @@ def l2_top(truth: jax.Array, prediction: jax.Array, control: jax.Array | None, n
 def weighted_mse(truth: jax.Array, prediction: jax.Array, weight: jax.Array) -> jax.Array:
     """Weighted mean squared error, sum w (y - yhat)^2 / sum w; 0 or more, lower is better.
 
-    The weights say which readouts respond to the perturbation, see `responders.response_weight`.
+    The weights say how clearly each readout responds to the perturbation, see `responders.response_weight`.
     Source: Mejia et al. 2025.
     """
     terms = weight * jnp.square(truth - prediction)
@@ -51,5 +51,5 @@ def weighted_mse(truth: jax.Array, prediction: jax.Array, weight: jax.Array) -> 
 
 
 def _or_nan(total: jax.Array) -> jax.Array:
-    """The total, NaN where it is 0."""
+    """The total, or NaN if it is 0."""
     return jnp.where(total > 0, total, jnp.nan)

@@ -1,19 +1,20 @@
-"""Does a prediction move the readouts that truly respond? Pure functions of profiles `[..., M]`.
+"""Whether a prediction changes the readouts that truly respond: pure functions of profiles `[..., M]`.
 
-Nothing is sorted: on a CPU, counting what lies above a threshold a few times over is far cheaper.
+Nothing is sorted, because on a CPU it is much cheaper to count the values above a threshold several times.
 """
 
 import jax
 import jax.numpy as jnp
 
-# The false discovery rate up to which a readout counts as responding.
+# Readouts respond up to this false discovery rate.
 LEVEL = 0.05
 
 
 def significant(p_value: jax.Array, level: float = LEVEL) -> jax.Array:
-    """Which of the p values `[..., M]` Benjamini and Hochberg's procedure accepts, bool; NaN is no test.
+    """Which of the p values `[..., M]` are significant by Benjamini and Hochberg's procedure, bool.
 
-    Its threshold is the largest t = level / tests x (how many p are at most t), found from above.
+    NaN counts as no test. The threshold is the largest t with t = level / tests x (number of p up to t); it is
+    found from above.
     """
     tests = jnp.maximum((~jnp.isnan(p_value)).sum(axis=-1, keepdims=True), 1)
 
@@ -27,11 +28,15 @@ def significant(p_value: jax.Array, level: float = LEVEL) -> jax.Array:
 
 
 def de_overlap(truth: jax.Array, prediction: jax.Array, control: jax.Array, p_value: jax.Array) -> jax.Array:
-    """Of the N readouts that truly respond, the share among the N that the prediction moves most; 0 to 1.
+    """The share of the N readouts that truly respond which are among the N that the prediction changes most.
 
-    Higher is better; chance is N / M. `p_value` is that of the truth against control; readouts respond
-    at a false discovery rate of 5%. A prediction's equal changes share the places they compete for.
-    NaN where nothing responds, or everything that was tested. Source: the DE overlap of cell-eval.
+    0 to 1, higher is better, chance is N / M. Readouts respond at a false discovery rate of 5%. Readouts with
+    equal predicted changes share the ranks that they compete for. NaN if no tested readout responds, or if all
+    of them do. Source: the DE overlap of cell-eval.
+
+    Args:
+      truth, prediction, control: profiles `[..., M]`.
+      p_value: p value of the truth against control, `[..., M]`.
     """
     seen = ~jnp.isnan(truth - prediction) & ~jnp.isnan(control)
     p_value = jnp.where(seen, p_value, jnp.nan)
@@ -40,21 +45,22 @@ def de_overlap(truth: jax.Array, prediction: jax.Array, control: jax.Array, p_va
     size = jnp.where(jnp.isnan(p_value), -1, jnp.abs(prediction - control))
     last = nth_largest(size, n)
     above, tied = size > last, size == last
-    places = (n - above.sum(axis=-1, keepdims=True)) / tied.sum(axis=-1, keepdims=True)
-    share = jnp.where(above, 1.0, jnp.where(tied, places, 0.0))
+    tied_share = (n - above.sum(axis=-1, keepdims=True)) / tied.sum(axis=-1, keepdims=True)
+    share = jnp.where(above, 1.0, jnp.where(tied, tied_share, 0.0))
     says_something = (n > 0) & (n < (~jnp.isnan(p_value)).sum(axis=-1, keepdims=True))
     return jnp.where(says_something[..., 0], (share * responds).sum(axis=-1) / n[..., 0], jnp.nan)
 
 
 def nth_largest(values: jax.Array, n: jax.Array) -> jax.Array:
-    """The n-th largest `[..., 1]` of values `[..., M]` (float32), for n `[..., 1]` up to how many are 0 or more.
+    """The n-th largest `[..., 1]` of values `[..., M]` (float32); at least n `[..., 1]` of them must be 0 or more.
 
-    The bits of floats from 0 up are ordered as the numbers are, so they can be found one by one.
+    The bits of non-negative floats have the same order as the numbers, so the bits of the result are found one
+    by one.
     """
     bits = jax.lax.bitcast_convert_type(jnp.asarray(values, jnp.float32), jnp.int32)
 
-    def set_bit(place: jax.Array, found: jax.Array) -> jax.Array:
-        tried = found | (1 << (30 - place))
+    def set_bit(step: jax.Array, found: jax.Array) -> jax.Array:
+        tried = found | (1 << (30 - step))
         return jnp.where((bits >= tried).sum(axis=-1, keepdims=True) >= n, tried, found)
 
     found = jax.lax.fori_loop(0, 31, set_bit, jnp.zeros_like(bits[..., :1]))

@@ -1,6 +1,6 @@
-"""Metrics over the values of many profiles at once, from sums that profiles add up to.
+"""Metrics over the values of many profiles at once, computed from sums over profiles.
 
-As LPM's release computes them: over all values, whatever the profile.
+LPM's release computes its metrics in this way: over all values, whichever profile they are from.
 """
 
 import jax
@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 
 def moments(truth: jax.Array, prediction: jax.Array) -> jax.Array:
-    """What pooled metrics need of each profile, `[..., 8]`: profiles are pooled by adding these up.
+    """The sums that pooled metrics need, for each profile, `[..., 8]`; add them up to pool profiles.
 
-    They are the count and the sums of y, yhat, y^2, yhat^2, y yhat, |y - yhat| and (y - yhat)^2.
-    Values far from 0 lose digits in float32: take one common constant, such as the mean of all truths,
-    from both first. It changes no pooled metric.
+    They are the count and the sums of y, yhat, y^2, yhat^2, y yhat, |y - yhat| and (y - yhat)^2. Values far
+    from 0 lose digits in float32, so first subtract one constant from both, such as the mean of all truths;
+    this changes no pooled metric.
     """
     error = truth - prediction
     squares = (truth * truth, prediction * prediction, truth * prediction)
@@ -21,9 +21,9 @@ def moments(truth: jax.Array, prediction: jax.Array) -> jax.Array:
 
 
 def pooled(moments: jax.Array) -> dict[str, jax.Array]:
-    """rmse, mse, mae, r2 and pearson over all values behind the summed `moments` `[..., 8]`; each `[...]`.
+    """Returns rmse, mse, mae, r2 and pearson, each `[...]`, over all values of the summed `moments` `[..., 8]`.
 
-    Formulas and NaN as in the functions of those names.
+    The formulas, and the cases that give NaN, are those of the functions of the same names.
     """
     count, *means = jnp.moveaxis(moments, -1, 0)
     truth, prediction, truth2, prediction2, product, absolute, square = (mean / count for mean in means)
@@ -39,6 +39,6 @@ def pooled(moments: jax.Array) -> dict[str, jax.Array]:
 
 
 def _variance(mean: jax.Array, mean_square: jax.Array) -> jax.Array:
-    """E[x^2] - E[x]^2; NaN where rounding is all that is left of it."""
+    """E[x^2] - E[x]^2; NaN if it is only rounding."""
     variance = mean_square - jnp.square(mean)
     return jnp.where(variance > 1e-6 * mean_square, variance, jnp.nan)

@@ -1,4 +1,4 @@
-"""The metrics of the tables, by name. The formulas are in the modules that are imported here."""
+"""The metrics of the tables, by name; their formulas are in the other modules of this folder."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -12,11 +12,14 @@ from perturbjax.evaluation.metrics.overlap import de_overlap
 
 
 class Comparison(NamedTuple):
-    """What a metric of a profile may look at, each `[..., M]`.
+    """The inputs of a metric of a profile, each `[..., M]`.
 
-    `perturbed_mean` is the mean of the training perturbations' profiles in the context; `level` is
-    control where readouts can be ranked by it, else None; `weight` and `p_value` say which readouts
-    respond, see `responders`.
+    Attributes:
+      truth, prediction: of the profile.
+      control: control of the context.
+      perturbed_mean: mean of the profiles of the training perturbations in the context.
+      level: control again, if readouts can be ranked by it, or None.
+      weight, p_value: which readouts respond, see `responders`.
     """
 
     truth: jax.Array
@@ -32,15 +35,15 @@ class Metric(NamedTuple):
     """One metric of the tables.
 
     Attributes:
-      lower_is_better: its direction.
-      range: of its values, in words.
-      over: what is added up. `profiles`: the mean of the single profiles' values. `values`: computed once
-        over all values, see `pooling`; a single profile's value is that of the profile alone.
-        `perturbations`: the mean too, of values that need the other perturbations of the context.
-      function: of a Comparison, or for `perturbations` the distance that `discrimination` takes.
-      definition: the sentence that reports print.
-      source: where it comes from.
-      chance: the value of a prediction for which it is undefined, such as a correlation without change.
+      lower_is_better: the direction of the metric.
+      range: the range of its values, in words.
+      over: how profiles are summarised. `profiles`: the mean over single profiles. `values`: computed once over
+        all values, see `pooling`. `perturbations`: the mean over single profiles too, but a value needs the
+        other perturbations of the context.
+      function: takes a `Comparison`; for `perturbations`, the distance that `discrimination` takes.
+      definition: the sentence that the report prints.
+      source: the paper or package that it comes from.
+      chance: the value for a prediction for which it is undefined, such as a correlation without change.
     """
 
     lower_is_better: bool
@@ -53,12 +56,12 @@ class Metric(NamedTuple):
 
     @property
     def sign(self) -> int:
-        """1 where lower is better, else -1: a value times it is lower for what is better."""
+        """1 if lower is better, else -1; a value times the sign is always lower for the better prediction."""
         return 1 if self.lower_is_better else -1
 
     @property
     def perfect(self) -> float:
-        """The value of the truth itself."""
+        """The value of a perfect prediction."""
         return 0.0 if self.lower_is_better else 1.0
 
 

@@ -1,4 +1,4 @@
-"""Contexts x contexts as a heat map: what they share and how alike they answer."""
+"""Heat maps of contexts x contexts: what they share, and how alike they respond."""
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,9 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from perturbjax.report.canvas import BLUE, VERMILION, WIDTH, drawing, nothing, shorten
 
-# With more contexts, cells have no numbers and contexts that share much stand together.
+# With more contexts than this, cells have no numbers, and contexts that share much are neighbours.
 MOST_NUMBERED = 12
-# As many names as can be read beside each other.
+# The number of names that can be read side by side.
 _MOST_NAMED = 60
 _EMPTY = '#f0f0f0'
 _COUNTS = LinearSegmentedColormap.from_list('counts', ['#ffffff', BLUE])
@@ -19,11 +19,11 @@ _CORRELATIONS = LinearSegmentedColormap.from_list('correlations', [VERMILION, '#
 
 
 def heat_map(table: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """A table `[C, C]` of counts (whole numbers; white is 0), or of correlations (white is 0 too, grey not known).
+    """Draws a table `[C, C]` of counts (whole numbers) or correlations; white is 0, grey is not known.
 
     Args:
-      table: of `screens.overlap` or `screens.agreement`.
-      axes: to draw on; else new ones.
+      table: as `quality.overlap` or `quality.agreement` returns it.
+      axes: axes to draw on; new ones if None.
     """
     counts = all(np.issubdtype(dtype, np.integer) for dtype in table.dtypes)
     high = max(int(table.to_numpy().max()), 1) if counts else 1
@@ -42,7 +42,7 @@ def heat_map(table: pd.DataFrame, axes: Axes | None = None) -> Axes:
 
 
 def arranged(shared: pd.DataFrame) -> list[str]:
-    """The contexts in an order in which those that share much are neighbours; as they are where they are few.
+    """The contexts, ordered so that those that share much are neighbours; few contexts keep their order.
 
     Args:
       shared: counts `[C, C]`.
@@ -58,7 +58,7 @@ def arranged(shared: pd.DataFrame) -> list[str]:
 
 
 def _size(contexts: int) -> tuple[float, float]:
-    """Height and width in points."""
+    """The height and the width of the figure in points."""
     if contexts <= MOST_NUMBERED:
         return 110 + 24 * contexts, WIDTH
     return 2 * WIDTH, 2 * WIDTH
@@ -74,9 +74,9 @@ def _write_numbers(axes: Axes, table: pd.DataFrame, counts: bool, high: int) -> 
 
 def _name(axes: Axes, names: list[str]) -> None:
     every = -(-len(names) // _MOST_NAMED)
-    places, shown = np.arange(len(names))[::every] + 0.5, [shorten(name, 22) for name in names[::every]]
-    axes.set_xticks(places, shown, rotation=90)
-    axes.set_yticks(places, shown)
+    positions, shown = np.arange(len(names))[::every] + 0.5, [shorten(name, 22) for name in names[::every]]
+    axes.set_xticks(positions, shown, rotation=90)
+    axes.set_yticks(positions, shown)
     axes.set_ylim(len(names), 0)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

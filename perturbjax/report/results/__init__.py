@@ -1,0 +1,1 @@
+"""The page about the results, `report.html`: page.py, its sections.py, and the figures and tables in them."""

@@ -1,4 +1,4 @@
-"""Predicted against observed changes of single perturbations: the best, the median and the worst of a model."""
+"""Predicted against observed changes of single profiles: the best, the median and the worst of a model."""
 
 from typing import Any
 
@@ -8,19 +8,20 @@ from matplotlib.axes import Axes
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.results import Results
 from perturbjax.evaluation.tables import number
-from perturbjax.report.canvas import BLUE, drawing, is_judged, nothing, shorten
+from perturbjax.report.canvas import BLUE, drawing, nothing, shorten
+from perturbjax.report.results.models import is_judged
 from perturbjax.screens.scales import find_scale
 
 EXAMPLES = ('best', 'median', 'worst')
-# Three panels stand side by side where there is room: a narrow figure has larger letters.
+# Three of these figures stand side by side; a narrow figure has larger letters.
 _WIDTH = 290
-# The readouts that are drawn of a profile.
+# At most this many readouts of a profile are drawn.
 MOST_READOUTS = 500
 _PROFILE = ['split', 'screen', 'context', 'perturbation']
 
 
 def judged(results: Results) -> list[str]:
-    """The models that are no simple rules, in the order of tables; the best simple rule where there are none."""
+    """The models to be judged, in the order of the tables; the best simple rule if there are none."""
     rows = results.summary[results.summary['metric'] == next(iter(METRICS))]
     models = [str(model) for model in rows['model'] if is_judged(model)]
     return models or [str(model) for model in rows.sort_values('ratio', kind='stable')['model'][:1]]
@@ -29,11 +30,13 @@ def judged(results: Results) -> list[str]:
 def examples(results: Results, model: str, metric: str = '') -> dict[str, Any]:
     """A model's best, median and worst held-out profiles: their rows in `results.scores`, by `EXAMPLES`.
 
-    Profiles are ordered by the metric over that of the `mean` rule where lower is better, else by the
-    metric. With two profiles there is no median; with one it is the best.
+    If lower is better, profiles are ordered by the ratio of the metric to that of the `mean` rule; otherwise
+    by the metric itself. Two profiles are the best and the worst; a single one is the best.
 
     Args:
-      metric: one of METRICS; the first where it is empty.
+      results: the judged predictions.
+      model: its label.
+      metric: one of METRICS; the first if empty.
     """
     metric = metric or next(iter(METRICS))
     rows = results.scores[(results.scores['model'] == model) & (results.scores['metric'] == metric)]
@@ -41,20 +44,22 @@ def examples(results: Results, model: str, metric: str = '') -> dict[str, Any]:
     order = rows['value'] / rows['reference'] if lower else -rows['value']
     order = (order if np.isfinite(order).any() else rows['value']).replace([np.inf, -np.inf], np.nan).dropna()
     rows = rows.loc[order.sort_values(kind='stable').index]
-    places = {(len(rows) - 1) // 2: 'median', len(rows) - 1: 'worst', 0: 'best'}
-    return {name: rows.iloc[place] for place, name in sorted(places.items())} if len(rows) else {}
+    rank = {(len(rows) - 1) // 2: 'median', len(rows) - 1: 'worst', 0: 'best'}
+    return {name: rows.iloc[row] for row, name in sorted(rank.items())} if len(rows) else {}
 
 
 def changes(
     results: Results, axes: Axes | None = None, model: str = '', which: str = 'median', metric: str = ''
 ) -> Axes:
-    """Predicted against observed change from control in every readout of one held-out profile.
+    """Draws predicted against observed changes from control, a dot for each readout of one held-out profile.
 
-    The title says which profile, how the two correlate (pearson_delta) and their l2, as in scores.csv. A
-    perfect prediction lies on the broken line.
+    The title names the profile and gives pearson_delta and l2 as in scores.csv. Perfect predictions lie on
+    the broken line.
 
     Args:
-      model: the first that is no simple rule where it is empty.
+      results: the judged predictions.
+      axes: axes to draw on; new ones if None.
+      model: a label; the first model to be judged if empty.
       which: best, median or worst, by the metric.
       metric: see `examples`.
     """
@@ -80,7 +85,7 @@ def changes(
 
 
 def _changes(results: Results, row: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Observed and predicted minus control, where all are known, each `[readouts]`."""
+    """The observed and the predicted change from control, each `[readouts]`, for readouts where both are known."""
     predictions = results.predictions
     is_row = np.logical_and.reduce([predictions.obs[name].astype(str) == str(row[name]) for name in _PROFILE])
     profile = predictions[np.flatnonzero(is_row)[:1]]
@@ -91,13 +96,13 @@ def _changes(results: Results, row: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """At most MOST_READOUTS of them, evenly over their order: the extremes are among them."""
+    """Positions of at most MOST_READOUTS values, evenly spread over their order, both extremes included."""
     count = min(MOST_READOUTS, len(values))
     return np.argsort(values, kind='stable')[np.linspace(0, len(values) - 1, count).round().astype(int)]
 
 
 def _make_square(axes: Axes, observed: np.ndarray, predicted: np.ndarray) -> None:
-    """The same scale both ways."""
+    """Gives both axes the same scale."""
     both = np.concatenate([observed, predicted, [0.0]])
     low, high = float(both.min()), float(both.max())
     margin = 0.05 * (high - low) or 1.0

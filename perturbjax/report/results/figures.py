@@ -1,7 +1,7 @@
-"""Figures with a row per model or metric; each is drawn once, for the report and for notebooks.
+"""Figures with a row per model or metric, for the report and for notebooks.
 
-A function draws on the axes given, or on a figure of its own (`forest(results).figure`), and returns the
-axes. Where there is nothing to draw it writes why, and `axes.has_data()` is False.
+Every function draws on the axes given, or on a new figure (`forest(results).figure`), and returns the axes.
+If there is nothing to draw, it writes the reason on the axes, and `axes.has_data()` is False.
 """
 
 from typing import Any
@@ -21,28 +21,30 @@ from perturbjax.report.canvas import (
     draw_guide,
     draw_rows,
     drawing,
-    is_judged,
     nothing,
-    reach,
     rows_height,
 )
+from perturbjax.report.results.models import is_judged, reach
 
-# A ratio above this is drawn at the edge, as an arrow.
+# A larger ratio is drawn as an arrow at the edge.
 MOST_RATIO = 2.0
-# The dots of a strip plot, over all its rows.
+# At most this many dots in a strip plot, over all rows.
 MOST_DOTS = 3000
-# Marks lie this far below the middle of their row, under its name.
+# How far below the middle of their row marks are drawn, under the name.
 _DOWN = 0.14
 _INTERVAL: dict[str, Any] = {'color': 'black', 'linewidth': 1.2, 'markersize': 6, 'zorder': 1}
 
 
 def forest(results: Results, axes: Axes | None = None, metric: str = '') -> Axes:
-    """Each model's ratio to the `mean` rule as a dot with its 95% interval; a broken line stands at 1.
+    """Draws each model's ratio to the `mean` rule as a dot with its 95% interval; a broken line marks 1.
 
-    Models to be judged are filled, simple rules hollow. What lies above `MOST_RATIO` is an arrow at the edge.
+    Dots of models to be judged are filled, those of simple rules hollow. A ratio above `MOST_RATIO` is an arrow
+    at the edge.
 
     Args:
-      metric: one that has ratios; the first of them where it is empty.
+      results: the judged predictions.
+      axes: axes to draw on; new ones if None.
+      metric: a metric that has ratios; the first of them if empty.
     """
     rows = _ratios(results.summary, metric)
     with drawing(axes, rows_height(len(rows))) as axes:
@@ -52,14 +54,14 @@ def forest(results: Results, axes: Axes | None = None, metric: str = '') -> Axes
         remarks = [f'{number(row.ratio)} {span(row.ratio_low, row.ratio_high)}' for row in rows.itertuples()]
         label = f'{rows["metric"].iloc[0]} / that of {BASELINE} (left is better)'
         draw_rows(axes, list(rows['model']), remarks, list(map(is_judged, rows['model'])), label)
-        for place, row in enumerate(rows.itertuples()):
-            _draw_ratio(axes, place + _DOWN, row)
+        for position, row in enumerate(rows.itertuples()):
+            _draw_ratio(axes, position + _DOWN, row)
         axes.margins(x=0.04)
         return axes
 
 
 def _ratios(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The rows of the models whose ratio is known, for that metric or the first that has any."""
+    """The rows of the models whose ratio is known, for that metric, or the first that has ratios."""
     rows = summary[np.isfinite(summary['ratio']) & (summary['model'] != BASELINE)]
     return rows[rows['metric'] == (metric or next(iter(rows['metric']), ''))]
 
@@ -81,7 +83,7 @@ def _draw_interval(axes: Axes, y: float, low: float, high: float) -> None:
 
 
 def _mark(model: str) -> dict[str, Any]:
-    """A mark without a line, filled for what is to be judged."""
+    """The style of a mark without a line; filled for models to be judged."""
     judged = is_judged(model)
     return {
         'linestyle': 'none',
@@ -92,13 +94,15 @@ def _mark(model: str) -> dict[str, Any]:
 
 
 def strip(results: Results, axes: Axes | None = None, metric: str = '') -> Axes:
-    """One metric of every held-out profile as a dot, a row per model, the median as a bar.
+    """Draws one metric of every held-out profile as a dot, a row per model, and the median as a bar.
 
-    With many profiles a row shows a part of them, spread evenly over their order. Values far beyond those of the
-    simple rules are arrows at the edge.
+    If there are many profiles, a row shows some of them, evenly spread over their order. Values far beyond
+    those of the simple rules are arrows at the edge.
 
     Args:
-      metric: one of METRICS; the first where it is empty.
+      results: the judged predictions.
+      axes: axes to draw on; new ones if None.
+      metric: one of METRICS; the first if empty.
     """
     metric = metric or next(iter(METRICS))
     scores = results.scores[(results.scores['metric'] == metric) & np.isfinite(results.scores['value'])]
@@ -111,20 +115,20 @@ def strip(results: Results, axes: Axes | None = None, metric: str = '') -> Axes:
         label = f'{metric} of a held-out profile ({better} is better)'
         draw_rows(axes, list(values), remarks, list(map(is_judged, values)), label)
         limits, most = reach(values), max(MOST_DOTS // len(values), 50)
-        for place, (model, each) in enumerate(values.items()):
-            _draw_dots(axes, place + _DOWN, _spread(each, most), limits, BLUE if is_judged(model) else GREY)
+        for row, (model, each) in enumerate(values.items()):
+            _draw_dots(axes, row + _DOWN, _spread(each, most), limits, BLUE if is_judged(model) else GREY)
             middle = np.clip(np.median(each), *limits)
-            axes.plot([middle, middle], place + _DOWN + np.array([-0.22, 0.22]), color='black', linewidth=2)
+            axes.plot([middle, middle], row + _DOWN + np.array([-0.22, 0.22]), color='black', linewidth=2)
         return axes
 
 
 def _spread(values: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of sorted values, both ends among them."""
+    """At most `most` of the sorted values, evenly spread, both ends included."""
     return values[np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int)]
 
 
 def _draw_dots(axes: Axes, y: float, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
-    """Sorted values as dots, moved up and down by the golden ratio: even, and alike on every run."""
+    """Draws sorted values as dots, moved up and down by the golden ratio: evenly, and the same on every run."""
     heights = y + 0.34 * ((np.arange(len(values)) * 0.618034) % 1 - 0.5)
     alpha = float(np.clip(10 / np.sqrt(len(values)), 0.25, 0.8))
     pen: dict[str, Any] = {'color': colour, 'markersize': 4, 'markeredgewidth': 0, 'alpha': alpha}
@@ -135,10 +139,10 @@ def _draw_dots(axes: Axes, y: float, values: np.ndarray, limits: tuple[float, fl
 
 
 def calibration(results: Results, axes: Axes | None = None) -> Axes:
-    """The dynamic range fraction of every metric: where a duplicate stands from uninformative (0) to perfect (1).
+    """Draws the dynamic range fraction of every metric, from an uninformative (0) to a perfect (1) prediction.
 
-    A dot is the technical duplicate with its 95% interval, a diamond the interpolated duplicate; calibrated
-    metrics are filled.
+    A dot is the technical duplicate with its 95% interval, filled if the metric is calibrated; a diamond is
+    the interpolated duplicate.
     """
     rows = results.calibration
     rows = rows[np.isfinite(rows['drf'].astype(float))]
@@ -150,8 +154,8 @@ def calibration(results: Results, axes: Axes | None = None) -> Axes:
         remarks = [f'{number(row.drf)} {span(row.drf_low, row.drf_high)}' for row in rows.itertuples()]
         label = 'dynamic range fraction (0: uninformative, 1: perfect)'
         draw_rows(axes, list(rows['metric']), remarks, list(rows['calibrated']), label)
-        for place, row in enumerate(rows.itertuples()):
-            _draw_calibration(axes, place + _DOWN, row)
+        for position, row in enumerate(rows.itertuples()):
+            _draw_calibration(axes, position + _DOWN, row)
         axes.set_xlim(_left(rows[['drf', 'drf_low', 'drf_interpolated']]), 1.05)
         return axes
 
@@ -165,7 +169,7 @@ def _draw_calibration(axes: Axes, y: float, row: Any) -> None:
 
 
 def collapse(results: Results, axes: Axes | None = None) -> Axes:
-    """How alike a model's changes of different perturbations are (dot), beside the truths' (bar), a row per model."""
+    """Draws how alike the predicted changes of different perturbations are (dot) beside the truth (bar), by model."""
     rows = results.collapse
     rows = rows[(rows['model'] != 'truth') & np.isfinite(rows['correlation'])]
     with drawing(axes, rows_height(len(rows))) as axes:
@@ -174,8 +178,8 @@ def collapse(results: Results, axes: Axes | None = None) -> Axes:
         remarks = [f'{number(row.correlation)}, truth {number(row.truth)}' for row in rows.itertuples()]
         label = 'mean correlation between the changes of two perturbations'
         draw_rows(axes, list(rows['model']), remarks, list(map(is_judged, rows['model'])), label)
-        for place, row in enumerate(rows.itertuples()):
-            y = place + _DOWN
+        for position, row in enumerate(rows.itertuples()):
+            y = position + _DOWN
             axes.plot([row.truth, row.correlation], [y, y], color=GREY, linewidth=1.2, zorder=1)
             axes.plot([row.truth], [y], marker='|', markersize=11, markeredgewidth=2.5, color='black')
             axes.plot([row.correlation], [y], marker='o', **_mark(row.model))
@@ -184,5 +188,5 @@ def collapse(results: Results, axes: Axes | None = None) -> Axes:
 
 
 def _left(values: pd.DataFrame) -> float:
-    """The left end of an axis with 0 on it."""
+    """The left end of an axis that includes 0."""
     return min(0.0, float(np.nanmin(values.to_numpy(float)))) - 0.05

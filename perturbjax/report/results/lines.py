@@ -1,4 +1,4 @@
-"""Figures whose models are lines, told apart by colour, dashes and marker; see `figures` for how to call them."""
+"""Figures with a line per model, told apart by colour, dashes and marker; called like those of `figures`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,20 +10,23 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from perturbjax.evaluation.results import Results
 from perturbjax.evaluation.scores import BASELINE
-from perturbjax.report.canvas import PENS, draw_line, drawing, key, key_height, nothing, pens, reach
+from perturbjax.report.canvas import PENS, draw_line, drawing, key, key_height, nothing
+from perturbjax.report.results.models import pens, reach
 
 _HEIGHT = 190
 _RANKINGS = {'control': 'highest in control', 'delta': 'that change most'}
-# The true positive rates at which curves of several splits are averaged.
+# The curves of several splits are averaged at these true positive rates.
 _RATES = np.linspace(0.01, 1, 100)
 
 
 def readout_curve(results: Results, axes: Axes | None = None, metric: str = 'l2', ranking: str = 'control') -> Axes:
-    """A metric over the first n readouts against n, a line per model; n is on a logarithmic axis.
+    """Draws a metric over the first n readouts against n (logarithmic), a line per model.
 
-    A line far beyond those of the simple rules leaves the axes.
+    Lines far beyond those of the simple rules leave the axes.
 
     Args:
+      results: the judged predictions.
+      axes: axes to draw on; new ones if None.
       metric: l2 or pearson_delta.
       ranking: which readouts come first: control (highest in control) or delta (the largest true change).
     """
@@ -37,7 +40,7 @@ def readout_curve(results: Results, axes: Axes | None = None, metric: str = 'l2'
 
 
 def _cut(axes: Axes, values: Mapping[str, np.ndarray]) -> None:
-    """Leaves lines that go far beyond the simple rules' to leave the axes."""
+    """Limits the y axis, so that lines far beyond those of the simple rules leave the axes."""
     low, high = reach(values)
     inside = [value for each in values.values() for value in each if low <= value <= high]
     if len(inside) < sum(map(len, values.values())):
@@ -46,13 +49,15 @@ def _cut(axes: Axes, values: Mapping[str, np.ndarray]) -> None:
 
 
 def interaction_curve(results: Results, axes: Axes | None = None, screen: str = '') -> Axes:
-    """Which of the interactions called a model foresees: true positive rate against false discovery proportion.
+    """Draws how well models predict the called interactions: true positive rate by false discovery proportion.
 
-    A line is the mean over splits of the false discovery proportion at each true positive rate; the broken
-    line upwards is where chance lies. Further to the left and up is better.
+    A line is the mean over splits of the false discovery proportion at each true positive rate. The vertical
+    broken line is chance. Further left and up is better.
 
     Args:
-      screen: the first where it is empty.
+      results: the judged predictions.
+      axes: axes to draw on; new ones if None.
+      screen: its name; the first if empty.
     """
     doubles = results.doubles
     if doubles is None or doubles.curves.empty:
@@ -71,7 +76,7 @@ def interaction_curve(results: Results, axes: Axes | None = None, screen: str = 
 
 
 def _mean_curve(rows: pd.DataFrame) -> pd.Series:
-    """True positive rate by false discovery proportion: where each rate is first reached, averaged over splits."""
+    """True positive rate by the false discovery proportion at which it is first reached, averaged over splits."""
     curves = []
     for _, each in rows.groupby('split'):
         first = np.searchsorted(each['true_positive_rate'], _RATES - 1e-9)
@@ -80,7 +85,7 @@ def _mean_curve(rows: pd.DataFrame) -> pd.Series:
 
 
 def training_curve(results: Results, axes: Axes | None = None) -> Axes:
-    """Errors against the epoch or step, a line each; logarithmic upwards where every value is positive."""
+    """Draws errors against the epoch or step, a line each; the y axis is logarithmic if all values are positive."""
     curve = pd.DataFrame() if results.training is None else results.training.astype(float)
     lines = {str(name): curve[name][np.isfinite(curve[name])] for name in curve}
     lines = {name: line for name, line in lines.items() if len(line)}
@@ -88,10 +93,10 @@ def training_curve(results: Results, axes: Axes | None = None) -> Axes:
     return _draw(axes, lines, dict(zip(lines, PENS)), 'error', str(curve.index.name or 'step'), log)
 
 
-def grid_curve(results: Results, axes: Axes | None = None) -> Axes:
-    """The linear model's L2 as a ratio to that of `mean` against its rank, a line per ridge, the mean over splits."""
-    grid = pd.DataFrame(columns=['ridge', 'rank', 'ratio']) if results.grid is None else results.grid
-    means = grid.dropna(subset='ratio').groupby(['ridge', 'rank'])['ratio'].mean()
+def linear_sweep_curve(results: Results, axes: Axes | None = None) -> Axes:
+    """Draws the L2 of the linear model as a ratio to that of `mean` by rank, a line per ridge, mean over splits."""
+    sweep = pd.DataFrame(columns=['ridge', 'rank', 'ratio']) if results.linear_sweep is None else results.linear_sweep
+    means = sweep.dropna(subset='ratio').groupby(['ridge', 'rank'])['ratio'].mean()
     lines = {f'ridge {ridge:g}': rows.droplevel('ridge') for ridge, rows in means.groupby(level='ridge')}
     title = f'L2 of the linear model / that of {BASELINE}'
     axes = _draw(axes, lines, dict(zip(lines, PENS)), title, 'rank', log=('x',))
@@ -108,7 +113,7 @@ def _draw(
     label: str,
     log: Sequence[str] = (),
 ) -> Axes:
-    """The lines, values against their index, under a key that is headed by the title."""
+    """Draws the lines, values against their index, under a legend with that title."""
     with drawing(axes, _HEIGHT + key_height(list(lines))) as axes:
         if not lines:
             return nothing(axes, 'There is nothing to draw.')
@@ -126,7 +131,7 @@ def _draw(
 
 
 def _make_logarithmic(axes: Axes, direction: str) -> None:
-    """Logarithmic, with plain numbers as labels, and enough of them on a short axis."""
+    """Makes an axis logarithmic, with plain numbers as labels, and enough labels if the axis is short."""
     axis = axes.xaxis if direction == 'x' else axes.yaxis
     axes.set(**{f'{direction}scale': 'log'})
     low, high = axis.get_view_interval()

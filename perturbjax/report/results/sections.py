@@ -1,41 +1,24 @@
-"""The parts of the report: each a list of elements, empty where there is nothing to say."""
+"""The sections of the report: each is a list of elements, empty if there is nothing to say."""
 
-from collections.abc import Iterable
 from xml.etree.ElementTree import Element
-
-from matplotlib.axes import Axes
 
 from perturbjax.evaluation.results import Results
 from perturbjax.evaluation.scores import BASELINE
 from perturbjax.evaluation.summary import NEARLY_ALL
-from perturbjax.report.elements import picture, tag
+from perturbjax.report.components import beside, gallery
+from perturbjax.report.elements import tag
 from perturbjax.report.results.examples import EXAMPLES, MOST_READOUTS, changes, judged
 from perturbjax.report.results.figures import MOST_RATIO, calibration, collapse, forest, strip
-from perturbjax.report.results.lines import grid_curve, interaction_curve, readout_curve, training_curve
+from perturbjax.report.results.lines import interaction_curve, linear_sweep_curve, readout_curve, training_curve
 from perturbjax.report.results.tables import calibration_table, difference_tables, plain_table, score_tables
 
-# The models whose single predictions are drawn.
+# Single profiles are drawn for at most this many models.
 _MOST_SHOWN = 3
 _STRIPS = ('l2', 'pearson_delta')
 
 
-def gallery(name: str, drawn: Iterable[tuple[Axes, str]], kind: str = 'figures') -> list[Element]:
-    """Figures with their captions, side by side where there is room; those without data are left out."""
-    figures = [
-        tag('figure', picture(axes, f'{name}-{place}', caption), tag('figcaption', caption))
-        for place, (axes, caption) in enumerate(drawn)
-        if axes.has_data()
-    ]
-    return [tag('div', *figures, class_=kind)] if figures else []
-
-
-def beside(tables: list[Element], figures: list[Element]) -> Element:
-    """Tables with their figures next to them, or below where there is no room."""
-    return tag('div', *tables, *(figure for each in figures for figure in each), class_='beside')
-
-
 def scores(results: Results) -> list[Element]:
-    """The tables of scores and how to read them."""
+    """The tables of scores, and how to read them."""
     legend = (
         'In brackets: 95% bootstrap interval over (context, perturbation); n is how many there are. Coverage: the '
         'share of the measured held-out values that the model predicts. ★ and bold: the best value among the models '
@@ -50,13 +33,13 @@ def scores(results: Results) -> list[Element]:
 
 
 def comparison(results: Results) -> list[Element]:
-    """The models beside the best simple rule, and all beside `mean`."""
+    """The models next to the best simple rule, and everything next to `mean`."""
     tables = difference_tables(results.summary, results.calibration)
     legend = (
         'Each model minus the simple rule that does best in the metric, over the same profiles and readouts, with '
         'the 95% interval; × is the ratio of the two where lower is better. p: paired Wilcoxon test over '
-        'perturbations, corrected by Holm for the number of models. Better or worse is said where the interval '
-        'leaves out 0 and p is below 0.05; all else is unclear.'
+        'perturbations, corrected by Holm for the number of models. A model is called better or worse if the '
+        'interval does not include 0 and p is below 0.05; everything else is unclear.'
     )
     caption = (
         f'Error as a ratio to that of the {BASELINE} rule (broken line at 1), with its 95% interval. Further left is '
@@ -68,7 +51,7 @@ def comparison(results: Results) -> list[Element]:
 
 
 def controls(results: Results) -> list[Element]:
-    """Whether the metrics could show anything on these data."""
+    """Whether the metrics could show a difference on these data."""
     if results.calibration.empty:
         sentence = (
             'The data has no replicates: no duplicate is possible, so calibration is not known. Whether the metrics '
@@ -106,9 +89,9 @@ def predicted(results: Results) -> list[Element]:
     """Single profiles of the models to be judged."""
     models = judged(results)
     parts = []
-    for place, model in enumerate(models[:_MOST_SHOWN]):
+    for position, model in enumerate(models[:_MOST_SHOWN]):
         drawn = [(changes(results, model=model, which=which), f'{model}: {_EXAMPLES[which]}') for which in EXAMPLES]
-        shown = gallery(f'changes-{place}', drawn, 'figures three')
+        shown = gallery(f'changes-{position}', drawn, 'figures three')
         parts += [tag('h3', model), *shown] if shown else []
     legend = (
         f'Every dot is a readout (at most {MOST_READOUTS}, spread over all observed changes). On the broken line the '
@@ -144,20 +127,20 @@ def readouts(results: Results) -> list[Element]:
 
 
 def alike(results: Results) -> list[Element]:
-    """The collapse check and how to read it."""
+    """The check for collapsed predictions, and how to read it."""
     models = results.collapse[results.collapse['model'] != 'truth']
     models = models.rename(columns={'correlation': 'predictions', 'truth': 'truths'})
     legend = (
         'Mean correlation between the changes from control of two different perturbations. A model far above '
-        'the truths (over the same pairs and readouts) says nearly the same of every perturbation; -: it says no '
-        'change at all.'
+        'the truths (over the same pairs and readouts) predicts nearly the same for every perturbation; -: it predicts '
+        'no change at all.'
     )
     caption = 'Dot: the predictions. Bar: the truths; a good model lies near it.'
     return [tag('p', legend), beside([plain_table(models)], gallery('collapse', [(collapse(results), caption)]))]
 
 
 def genetic_interactions(results: Results) -> list[Element]:
-    """What was called, and who foresees it."""
+    """Which interactions were called, and which models predict them."""
     doubles = results.doubles
     if doubles is None:
         return []
@@ -171,8 +154,8 @@ def genetic_interactions(results: Results) -> list[Element]:
         'the additive prediction (mean over splits): AUPRC by chance is the share called, AUROC by chance 0.5.'
     )
     caption = (
-        'The share of the interactions called that a model ranks first, against the share of false ones among those '
-        'it ranks as high (mean over splits). Further up and left is better; chance is the broken line.'
+        'The share of the called interactions that a model has found among those it ranks highest, against the share '
+        'of false ones among these (mean over splits). Further up and left is better; chance is the broken line.'
     )
     drawn = [
         (interaction_curve(results, screen=str(screen)), f'{screen}. {caption}')
@@ -188,10 +171,10 @@ def training(results: Results) -> list[Element]:
     return gallery('training', [(training_curve(results), caption)])
 
 
-def grid(results: Results) -> list[Element]:
-    """The linear model's ranks and ridges."""
+def linear_sweep(results: Results) -> list[Element]:
+    """The error of the linear model by rank and ridge."""
     caption = f'Mean over splits; below the broken line the linear model beats the {BASELINE} rule.'
-    return gallery('grid', [(grid_curve(results), caption)])
+    return gallery('linear-sweep', [(linear_sweep_curve(results), caption)])
 
 
 def _hint() -> Element:

@@ -10,10 +10,10 @@ from pandas.api.types import is_string_dtype
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.summary import BASELINES, CONTROLS, UNCLEAR, outcome
 from perturbjax.evaluation.tables import best, number, span
+from perturbjax.report.components import column_head, table
 from perturbjax.report.elements import breakable, tag
-from perturbjax.report.page import scrolling
 
-# The columns of models in one table of differences.
+# At most this many models in one table of differences.
 _MOST_MODELS = 6
 _CONTROLS = {
     'bds': 'BDS',
@@ -27,9 +27,9 @@ _GROUPS = ('simple rules', 'models', 'controls')
 
 
 def score_tables(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[Element]:
-    """A table of the metrics where lower is better, and one of the others: models down, metrics across.
+    """A table of the metrics where lower is better, and one of the others; models are rows, metrics columns.
 
-    Metrics without any value are named below.
+    Metrics without any value are named below the tables.
     """
     can_be_best = summary[~summary['model'].isin(CONTROLS)]
     summary = summary.assign(best=best(can_be_best).reindex(summary.index, fill_value=False))
@@ -40,13 +40,13 @@ def score_tables(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[Eleme
         names = [name for name in known if METRICS[name].lower_is_better == lower]
         chosen = summary[summary['metric'].isin(names)]
         if len(chosen):
-            tables.append(scrolling(_score_table(title, chosen, marks)))
+            tables.append(_score_table(title, chosen, marks))
     missing = [name for name in summary['metric'].unique() if name not in known]
     return tables + [tag('p', f'Not defined on these data: {", ".join(missing)}.')] * bool(missing)
 
 
 def _mark(metric: str, calibration: pd.DataFrame) -> tuple[str, str]:
-    """What the head of a metric's column says of its calibration, and its class."""
+    """What the head of a metric's column says about its calibration, and the CSS class of the column."""
     rows = calibration[calibration['metric'] == metric]
     if rows.empty or not np.isfinite(rows['drf'].iloc[0]):
         return 'calibration not known', ''
@@ -57,7 +57,7 @@ def _mark(metric: str, calibration: pd.DataFrame) -> tuple[str, str]:
 
 
 def _score_table(title: str, summary: pd.DataFrame, marks: dict[str, tuple[str, str]]) -> Element:
-    head = [_head('model'), _head('coverage')]
+    head = [column_head('model'), column_head('coverage')]
     for metric in summary['metric'].unique():
         text, kind = marks[metric]
         head.append(tag('th', *breakable(metric), tag('small', text), scope='col', class_=kind))
@@ -68,7 +68,7 @@ def _score_table(title: str, summary: pd.DataFrame, marks: dict[str, tuple[str, 
         if members:
             body.append(tag('tr', tag('th', group, colspan=len(head), scope='rowgroup'), class_='group'))
             body += [_score_row(model, metrics, marks) for model, metrics in members]
-    return tag('table', tag('caption', title), tag('thead', tag('tr', *head)), tag('tbody', *body))
+    return table(head, body, title)
 
 
 def _group(model: str) -> str:
@@ -88,11 +88,11 @@ def _score_row(model: str, metrics: list[Any], marks: dict[str, tuple[str, str]]
 
 
 def difference_tables(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[Element]:
-    """Metrics down, the models to be judged across: how far each is from the best simple rule."""
+    """How far each model is from the best simple rule; metrics are rows, the models to be judged columns."""
     rows = summary[~summary['model'].isin(BASELINES + CONTROLS) & (summary['baseline'] != '')]
     models = list(rows['model'].unique())
     chunks = [models[start : start + _MOST_MODELS] for start in range(0, len(models), _MOST_MODELS)]
-    return [scrolling(_difference_table(rows[rows['model'].isin(chunk)], calibration)) for chunk in chunks]
+    return [_difference_table(rows[rows['model'].isin(chunk)], calibration) for chunk in chunks]
 
 
 def _difference_table(rows: pd.DataFrame, calibration: pd.DataFrame) -> Element:
@@ -104,12 +104,11 @@ def _difference_table(rows: pd.DataFrame, calibration: pd.DataFrame) -> Element:
         cells = [_difference(by_model.get(model), kind) for model in models]
         rule = tag('small', 'minus ', *breakable(each['baseline'].iloc[0]))
         body.append(tag('tr', tag('th', *breakable(str(metric)), rule, scope='row', class_=kind), *cells))
-    head = [_head('metric'), *map(_head, models)]
-    return tag('table', tag('thead', tag('tr', *head)), tag('tbody', *body))
+    return table([column_head('metric'), *map(column_head, models)], body)
 
 
 def _difference(row: Any, kind: str) -> Element:
-    """A model's difference from the best simple rule, what it amounts to, and the corrected p-value."""
+    """The cell of a model: its difference from the best simple rule, the outcome, and the corrected p-value."""
     if row is None or np.isnan(row.difference):
         return tag('td', '-', class_=kind)
     interval = f'[{_signed(row.difference_low)}, {_signed(row.difference_high)}]'
@@ -133,10 +132,10 @@ def _signed(value: float) -> str:
 
 
 def calibration_table(calibration: pd.DataFrame) -> Element:
-    """The controls of every metric."""
+    """The calibration of every metric: its controls and what follows from them."""
     body = map(_calibration_row, calibration.itertuples())
-    heads = [_head('metric'), _head('calibrated', 'text'), _head('DRF'), *map(_head, _CONTROLS.values())]
-    return scrolling(tag('table', tag('thead', tag('tr', *heads)), tag('tbody', *body)))
+    heads = [column_head('calibrated', 'text'), column_head('DRF'), *map(column_head, _CONTROLS.values())]
+    return table([column_head('metric'), *heads], body)
 
 
 def _calibration_row(row: Any) -> Element:
@@ -146,13 +145,12 @@ def _calibration_row(row: Any) -> Element:
     return tag('tr', tag('th', *breakable(row.metric), scope='row'), tag('td', known, class_='text'), drf, *cells)
 
 
-def plain_table(table: pd.DataFrame) -> Element:
-    """Any table: its first column heads the rows, numbers to three digits."""
+def plain_table(frame: pd.DataFrame) -> Element:
+    """Any table; the first column heads the rows, and numbers have three digits."""
     body = []
-    for first, *rest in table.to_numpy(object):
+    for first, *rest in frame.to_numpy(object):
         body.append(tag('tr', tag('th', *breakable(first), scope='row'), *map(_plain_cell, rest)))
-    heads = [_head(name, 'text' if is_string_dtype(table[name]) else '') for name in table]
-    return scrolling(tag('table', tag('thead', tag('tr', *heads)), tag('tbody', *body)))
+    return table((column_head(name, 'text' if is_string_dtype(frame[name]) else '') for name in frame), body)
 
 
 def _plain_cell(value: Any) -> Element:
@@ -169,7 +167,3 @@ def definitions() -> Element:
         about = tag('small', f'{better}; {metric.range}. Source: {metric.source}.')
         items.append(tag('li', tag('b', *breakable(name)), f': {metric.definition}', about))
     return tag('ul', *items, class_='apart')
-
-
-def _head(name: object, kind: str = '') -> Element:
-    return tag('th', *breakable(name), scope='col', class_=kind)

@@ -53,11 +53,11 @@ def test_weighted_r2_delta_by_hand():
     assert weighted_r2_delta(truth, prediction, reference, 4 * weight) == pytest.approx(1 - 1 / 1.5)
 
 
-@pytest.mark.parametrize('place', range(4))
-def test_weighted_r2_delta_is_over_what_is_left(place):
+@pytest.mark.parametrize('position', range(4))
+def test_weighted_r2_delta_is_over_what_is_left(position):
     rows = [11, 22, 34, 5], [12, 22, 36, 9], [10, 20, 30, 1], [0.5, 0.25, 0.25, 3]
     arrays, expected = list(profiles(*rows)), weighted_r2_delta(*profiles(*(row[:3] for row in rows)))
-    arrays[place][3] = NAN
+    arrays[position][3] = NAN
     assert weighted_r2_delta(*arrays) == pytest.approx(float(expected))
 
 

@@ -77,10 +77,10 @@ def test_weighted_mse_by_hand():
     assert weighted_mse(truth, prediction, 8 * weight) == pytest.approx(0.5 + 1 + 2.25)
 
 
-@pytest.mark.parametrize('place', range(3))
-def test_weighted_mse_is_over_what_is_left(place):
+@pytest.mark.parametrize('position', range(3))
+def test_weighted_mse_is_over_what_is_left(position):
     arrays = profiles([0, 0, 0], [1, 2, 3], [0.5, 0.25, 0.25])
-    arrays[place][2] = NAN
+    arrays[position][2] = NAN
     assert weighted_mse(*arrays) == pytest.approx((0.5 + 1) / 0.75)
 
 

@@ -51,7 +51,7 @@ def test_overlap_by_hand():
     prediction = np.array([8, 3, 6, 5, 5.5])  # moves 0, 1 and 2 most
     assert de_overlap(control, prediction, control, p) == pytest.approx(2 / 3)
     assert de_overlap(control, control + 9 * (p < 0.05), control, p) == 1
-    assert de_overlap(control, control + 9 * (p > 0.05), control, p) == pytest.approx(1 / 3)  # three of five places
+    assert de_overlap(control, control + 9 * (p > 0.05), control, p) == pytest.approx(1 / 3)  # three of five positions
     assert np.isnan(de_overlap(control, prediction, control, np.full(5, 0.9)))
     assert np.isnan(de_overlap(control, prediction, control, np.full(5, NAN)))
     assert np.isnan(de_overlap(control, prediction, control, np.full(5, 0.001)))  # all respond: nothing to find
@@ -61,9 +61,9 @@ def test_readouts_that_cannot_be_compared_are_no_tests_and_take_no_place():
     control, p = np.zeros(5), np.array([0.001, 0.9, 0.02, 0.8, 0.8])
     prediction = np.array([1.0, 9, 0.5, 0, 0])
     assert de_overlap(control, prediction, control, p) == pytest.approx(1 / 2)
-    for place in range(4):
+    for position in range(4):
         arrays = [array.copy() for array in (control, prediction, control, p)]
-        arrays[place][1] = NAN
+        arrays[position][1] = NAN
         assert de_overlap(*arrays) == 1
 
 
@@ -87,7 +87,7 @@ def test_overlap_against_sets(seed):
 
 def test_ties_are_worth_what_breaking_them_at_random_is_worth():
     p = np.array([0.001, 0.9, 0.002, 0.003, 0.8, 0.7])
-    change = np.array([2.0, 1, -1, 0, 1, 1])  # two places for the four that move by 1
+    change = np.array([2.0, 1, -1, 0, 1, 1])  # two positions for the four that move by 1
     broken = [
         overlap_by_sets(np.abs(change) + 1e-6 * np.array(order), p) for order in itertools.permutations(range(len(p)))
     ]

@@ -12,6 +12,7 @@ from perturbjax.evaluation.metrics import METRICS
 from perturbjax.report import canvas, elements
 from perturbjax.report.results.examples import examples, judged
 from perturbjax.report.results.figures import MOST_DOTS, MOST_RATIO
+from perturbjax.report.results.models import pens
 
 FIGURES = (
     report.forest,
@@ -22,12 +23,12 @@ FIGURES = (
     report.collapse,
     report.interaction_curve,
     report.training_curve,
-    report.grid_curve,
+    report.linear_sweep_curve,
 )
 
 
 def marks(axes, marker):
-    """The places (x, y) of all marks of a shape."""
+    """The positions (x, y) of all marks of a shape."""
     return [(x, y) for line in axes.lines if line.get_marker() == marker for x, y in zip(*map(list, line.get_data()))]
 
 
@@ -124,8 +125,8 @@ def test_strip_does_not_let_one_model_press_the_others_together():
 
 def test_calibration_shows_known_fractions():
     axes = report.calibration(results())
-    known = [name for place, name in enumerate(METRICS) if place % 3 != 2]
-    assert [x for x, _ in marks(axes, 'o')] == [(0.5, 0.02)[place % 2] for place in range(len(known))]
+    known = [name for position, name in enumerate(METRICS) if position % 3 != 2]
+    assert [x for x, _ in marks(axes, 'o')] == [(0.5, 0.02)[position % 2] for position in range(len(known))]
     assert [x for x, _ in marks(axes, 'D')] == [0.75] * len(known)
     faces = [line.get_markerfacecolor() for line in axes.lines if line.get_marker() == 'o']
     assert faces[:2] == [canvas.BLUE, 'white']
@@ -221,7 +222,7 @@ def test_thirty_models_have_a_key_that_can_be_read():
 
 def test_pens_differ_in_more_than_colour_and_go_to_models_first():
     assert [len({pen[name] for pen in canvas.PENS}) for name in ('color', 'linestyle', 'marker')] == [8, 8, 8]
-    assert list(canvas.pens(results({'no_change': 0.5, 'mean': 1.0, 'lpm': 2.0}))) == ['lpm', 'no_change', 'mean']
+    assert list(pens(results({'no_change': 0.5, 'mean': 1.0, 'lpm': 2.0}))) == ['lpm', 'no_change', 'mean']
 
 
 def test_interaction_curve_is_the_mean_over_splits():
@@ -243,8 +244,8 @@ def test_training_curve_draws_what_is_known():
     assert report.training_curve(falling).get_yscale() == 'linear'
 
 
-def test_grid_curve_has_a_line_per_ridge():
-    axes = report.grid_curve(results())
+def test_linear_sweep_curve_has_a_line_per_ridge():
+    axes = report.linear_sweep_curve(results())
     drawn = lines(axes)
     assert set(drawn) == {'ridge 0', 'ridge 1'}
     np.testing.assert_allclose(drawn['ridge 1'].get_data(), [[1, 9], [1.5, 9.5]])
@@ -274,7 +275,7 @@ def without_anything():
         curves=given.curves.iloc[:0],
         doubles=empty,
         training=None,
-        grid=None,
+        linear_sweep=None,
     )
 
 
@@ -294,11 +295,11 @@ AWKWARD = ['', '日本語の長い名前のモデル' * 3, 'é' * 100, 'a\nb\tc\
 @pytest.mark.parametrize('figure', FIGURES)
 @pytest.mark.parametrize('names', [PLAIN, AWKWARD])
 def test_any_name_can_be_drawn(figure, names):
-    given = results({'mean': 1.0} | {name: 0.5 + place / 10 for place, name in enumerate(names)})
+    given = results({'mean': 1.0} | {name: 0.5 + position / 10 for position, name in enumerate(names)})
     axes = figure(given._replace(training=pd.DataFrame({name: [2.0, 1.0] for name in names})))
     text = ''.join(elements.picture(axes, 'name', 'words').itertext())
     assert '\x00' not in text
-    if names == PLAIN and figure not in (report.changes, report.calibration, report.grid_curve):
+    if names == PLAIN and figure not in (report.changes, report.calibration, report.linear_sweep_curve):
         assert all(name in text for name in names)
 
 

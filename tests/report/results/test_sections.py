@@ -78,7 +78,7 @@ def test_all_parts_are_there(full):
         assert f'{metric.range}. Source: {metric.source}.' in text
         assert metric.definition in text
     # forest, calibration, 2 strips, 3 changes of 2 models (a third predicts nothing), 4 curves, collapse,
-    # interactions, training, grid
+    # interactions, training, linear sweep
     assert full.count('svg') == full.count('figure') == full.count('figcaption') == 18
 
 
@@ -123,8 +123,8 @@ def test_scores_stand_with_interval_coverage_and_calibration(full):
     head, *rows = full.table('model', 'coverage', 'l2')
     lower = [name for name, metric in METRICS.items() if metric.lower_is_better]
     marks = ('✓\xa0calibrated here', '✗\xa0not calibrated here: DRF 0.0200 [-0.0800, 0.120]', 'calibration not known')
-    places = [list(METRICS).index(name) for name in lower]
-    assert [cell.strip() for cell in head[2:]] == [f'{n}{marks[i % 3]}' for n, i in zip(lower, places)]
+    positions = [list(METRICS).index(name) for name in lower]
+    assert [cell.strip() for cell in head[2:]] == [f'{n}{marks[i % 3]}' for n, i in zip(lower, positions)]
     cells = {row[0]: [cell.strip() for cell in row[1:]] for row in rows}
     assert cells['lpm'][:2] == ['100.0%n = 40', '★ 0.800[0.750, 0.850]']
     assert cells['silent'][1] == '-'
@@ -147,7 +147,7 @@ def test_controls_are_no_candidates_for_the_best():
 
 def test_metrics_that_are_not_calibrated_are_grey_all_the_way(full):
     cells = [given for tag, given in full.tags if tag in ('td', 'th') and 'off' in given.get('class', '').split()]
-    greyed = len([place for place in range(len(METRICS)) if place % 3 == 1])
+    greyed = len([position for position in range(len(METRICS)) if position % 3 == 1])
     # In both tables of scores a head and six models; in that of differences a head and four models.
     assert len(cells) == greyed * (7 + 5)
 
@@ -181,7 +181,7 @@ def test_outcome(metric, low, high, word):
 
 
 def test_many_models_have_several_tables_of_differences():
-    given = results({'mean': 1.0} | {f'model{place}': 0.5 for place in range(30)})
+    given = results({'mean': 1.0} | {f'model{position}': 0.5 for position in range(30)})
     found = part(page_tables.difference_tables(given.summary, given.calibration))
     assert [len(rows[0]) - 1 for rows in found.tables] == [6] * 5
     assert found.tables[1][0][1] == 'model6'
@@ -229,7 +229,7 @@ def test_without_nulls_the_notes_stay():
 def test_little_is_said_of_little():
     silent = results({'mean': np.nan}, profiles=1)
     silent.scores['value'] = np.nan
-    silent = silent._replace(doubles=None, training=None, grid=None, curves=silent.curves.iloc[:0], notes=[])
+    silent = silent._replace(doubles=None, training=None, linear_sweep=None, curves=silent.curves.iloc[:0], notes=[])
     found = Page(report_page(silent, {}))
     text = ''.join(found.text)
     assert not any(part in text for part in ('Notes', 'Training', 'Genetic interactions', 'By number of readouts'))
