@@ -1,4 +1,4 @@
-"""From a config to all that the stages of a run work on, with nothing written yet."""
+"""From a config to all that the stages of a run work on: data, splits, models ready to fit. Nothing is written yet."""
 
 import json
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ import jax
 import ml_collections
 from etils import epath
 
-from perturbjax.config import check, refuse_changed, refuse_other_config
+from perturbjax.config import Config, parse, refuse_changed, refuse_other_config
 from perturbjax.errors import InputError
-from perturbjax.models import LearnedModel, Model, check_label, make_models
+from perturbjax.models import Model, check_label, make_models
 from perturbjax.quality.inspection import inspect
+from perturbjax.readers import split_file
 from perturbjax.readers.loading import load
 from perturbjax.report.data.page import summary_page, summary_text
 from perturbjax.screens import store
@@ -19,49 +20,69 @@ from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, Split, make_split
 from perturbjax.workdir import write_table, write_text
 
-# In the workdir; written by --mode=prepare.
+# The folder in the workdir that --mode=prepare writes.
 _STORE = 'prepared'
 
 
 class Setup(NamedTuple):
-    """What every stage of a run works on."""
+    """What every stage of a run works on.
 
-    config: Mapping[str, Any]
+    Attributes:
+      config: parsed.
+      folder: the workdir.
+      compendium, splits, models: the data, what is held out, and the models by label.
+      files: texts by file name that say what the workdir was made with; training writes them first.
+    """
+
+    config: Config
     folder: epath.Path
     compendium: Compendium
     splits: list[Split]
-    models: dict[str, Model | LearnedModel]
+    models: dict[str, Model]
+    files: Mapping[str, str]
+
+    def checkpoint_folder(self, label: str, split: Split) -> epath.Path:
+        """Where the checkpoint of a model and split is."""
+        return self.folder / 'checkpoints' / label / str(split.seed)
 
 
-def prepare(
-    config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Any]
-) -> tuple[Setup, dict[str, str]]:
-    """Checks the config, loads the data and makes the splits; returns also the files that say so, not yet written.
+def make_setup(config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Model]) -> Setup:
+    """Parses the config, loads the data and makes the splits.
 
-    Raises InputError on anything that cannot be used, or that is not what the workdir was made with.
+    Args:
+      config: of the run.
+      folder: the workdir, which may not be there yet.
+      models: further models by label, beside those of the config.
+
+    Raises:
+      InputError: something cannot be used, or is not what the workdir was made with.
     """
-    settings = check(config)
-    refuse_other_config(settings, folder)
+    parsed = parse(config)
+    refuse_other_config(parsed, folder)
     for label in models:
         check_label(label)
-    made = make_models(settings['models']) | dict(models)
-    compendium = _compendium(settings['data'], folder)
-    split = dict(settings['split'])
-    name, seeds = split.pop('name'), split.pop('seeds', [settings['seed']])
-    made_splits = [make_split(compendium, name, seed, **split) for seed in seeds]
-    for model in made.values():
-        # Traced, not run: what a model cannot be fitted on is told before anything is written.
-        if isinstance(model, Model):
-            jax.eval_shape(model.fit, compendium, made_splits[0].mask(TRAIN))
-    files = {
-        'config.json': json.dumps(settings, indent=1),
-        'vocabulary.json': compendium.vocabulary.to_json(),
-        'data.json': json.dumps(compendium.fingerprint(), indent=1),
-        'split.json': json.dumps([each.describe(compendium) for each in made_splits], indent=1),
-    }
+    all_models = make_models(parsed.models) | dict(models)
+    compendium = _compendium(parsed.data, folder)
+    rule = split_file.resolve(parsed.split)
+    name = rule.pop('name')
+    splits = [make_split(compendium, name, seed, **rule) for seed in parsed.split_seeds]
+    for model in all_models.values():
+        if model.fit is not None:
+            # Traced, not run: what the model cannot be fitted on is told before anything is written.
+            jax.eval_shape(model.fit, compendium, splits[0].mask(TRAIN))
+    files = _files(parsed, compendium, splits)
     for file in ('vocabulary.json', 'data.json', 'split.json'):
         refuse_changed(folder / file, files[file])
-    return Setup(settings, folder, compendium, made_splits, made), files
+    return Setup(parsed, folder, compendium, splits, all_models, files)
+
+
+def _files(config: Config, compendium: Compendium, splits: list[Split]) -> dict[str, str]:
+    return {
+        'config.json': json.dumps(config.plain, indent=1),
+        'vocabulary.json': compendium.vocabulary.to_json(),
+        'data.json': json.dumps(compendium.fingerprint(), indent=1),
+        'split.json': json.dumps([each.describe(compendium) for each in splits], indent=1),
+    }
 
 
 def store_data(config: ml_collections.ConfigDict, folder: epath.Path) -> str:
@@ -69,20 +90,20 @@ def store_data(config: ml_collections.ConfigDict, folder: epath.Path) -> str:
 
     Writes `prepared/`, `data.html`, `data.txt` and `shared_perturbations.csv`; returns the text.
     """
-    settings = check(config)
-    refuse_other_config(settings, folder)
-    compendium = load(settings['data'])
+    parsed = parse(config)
+    refuse_other_config(parsed, folder)
+    compendium = load(parsed.data)
     found = inspect(compendium)
-    store.write(compendium, folder / _STORE, settings['data'])
+    store.write(compendium, folder / _STORE, parsed.data)
     text = summary_text(found)
-    write_text(folder / 'data.html', summary_page(found, settings['data']))
+    write_text(folder / 'data.html', summary_page(found, parsed.data))
     write_text(folder / 'data.txt', text)
     write_table(folder / 'shared_perturbations.csv', found.perturbations.rename_axis('context').reset_index())
     return text
 
 
 def _compendium(data: Mapping[str, Any], folder: epath.Path) -> Compendium:
-    """The store of the workdir, where there is one, or else the data read anew."""
+    """The store of the workdir, where there is one; else the data, read anew."""
     if not store.exists(folder / _STORE):
         return load(data)
     if store.made_from(folder / _STORE) != data:
@@ -91,7 +112,3 @@ def _compendium(data: Mapping[str, Any], folder: epath.Path) -> Compendium:
             'run --mode=prepare again, or give another --workdir.'
         )
     return store.read(folder / _STORE)
-
-
-def checkpoint_folder(setup: Setup, label: str, split: Split) -> epath.Path:
-    return setup.folder / 'checkpoints' / label / str(split.seed)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from screens_for_tests import two_contexts
 
-from perturbjax.models.lpm import Fitted
+from perturbjax.models.model import Fitted
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import checkpoints
 
 # The config's models of `one_unit`.
-ONE_UNIT = {'lpm': {'embedding': 1, 'hidden': [1]}}
+ONE_UNIT = {'lpm': {'embedding_dim': 1, 'hidden_dims': [1]}}
 
 
 def one_unit(perturbations: Sequence[float], counts: Sequence[int] | None = None) -> Fitted:
@@ -30,7 +30,9 @@ def one_unit(perturbations: Sequence[float], counts: Sequence[int] | None = None
         'bias_1': none,
     }
     twice = np.ones(2, np.int32)
-    return Fitted(weights, twice, np.array(counts or [1] * len(perturbations), np.int32), twice)
+    trained = np.array(counts or [1] * len(perturbations), np.int32)
+    constants = {'context_counts': twice, 'perturbation_counts': trained, 'readout_counts': twice}
+    return Fitted({name: each[None] for name, each in weights.items()}, {}, constants)
 
 
 def save_model(

@@ -12,13 +12,15 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from networks_for_tests import mlp
 
 from experiments import tiny
-from perturbjax import experiment
-from perturbjax import setup as preparation
+from perturbjax import experiment, setup
 from perturbjax.analysis.embeddings import read_embeddings
+from perturbjax.analysis.whatif import what_if
 from perturbjax.errors import InputError
-from perturbjax.models import RESERVED, Model, no_change
+from perturbjax.models import MODELS as REGISTRY
+from perturbjax.models import RESERVED, Model, no_change, register_model
 from perturbjax.training import checkpoints
 
 FILES = {
@@ -174,7 +176,7 @@ def test_a_run_starts_from_what_was_prepared(workdir, tmp_path, monkeypatch, cap
     }
     assert capsys.readouterr().out.endswith(f'summary: {tmp_path}/data.html\n')
     assert (tmp_path / 'data.txt').read_text().startswith('Of ')
-    monkeypatch.setattr(preparation, 'load', None)
+    monkeypatch.setattr(setup, 'load', None)
     experiment.run(config, str(tmp_path), 'train')
     for file in ('data.json', 'vocabulary.json', 'split.json'):
         assert (tmp_path / file).read_text() == (workdir / file).read_text()
@@ -213,7 +215,7 @@ def test_predicting_without_truth_tells_what_it_cannot(workdir, tmp_path, caplog
 def test_an_ensemble_predicts_its_mean_and_says_its_spread(tmp_path):
     """Of three learning rates, one that learns nothing: validation chooses, and its two seeds are kept."""
     config = tiny.get_config()
-    config.models = {'lpm': {'embedding': 4, 'hidden': (8, 8)}}
+    config.models = {'lpm': {'embedding_dim': 4, 'hidden_dims': (8, 8)}}
     config.split.seeds = (13,)
     config.training.update({'seeds': 2, 'sweep': {'learning_rate': (1e-6, 0.01)}, 'weight_decay': 0.0})
     experiment.run(config, str(tmp_path))
@@ -249,27 +251,60 @@ def test_a_model_of_ones_own_joins(tmp_path):
     assert not (tmp_path / 'embeddings.h5ad').exists()
 
 
+def test_a_network_of_ones_own_runs_resumes_fills_the_grid_and_answers(tmp_path, request):
+    """Registered by a name, so that a config and its checkpoints know it."""
+    register_model('small_mlp', mlp)
+    request.addfinalizer(lambda: REGISTRY.pop('small_mlp'))
+    config = tiny.get_config()
+    config.models = {'small_mlp': {'width': 5}}
+    config.split.seeds = (13,)
+    config.training.seeds = 2
+    summary = experiment.run(config, str(tmp_path)).summary
+    assert set(summary['model']) == {'no_change', 'mean', 'small_mlp', 'permuted_labels'}
+    assert (summary[summary['model'] == 'small_mlp']['coverage'] == 1).all()
+    assert not (tmp_path / 'embeddings.h5ad').exists()
+    predicted = (tmp_path / 'predictions.h5ad').read_bytes()
+    experiment.run(config, str(tmp_path), 'predict')
+    experiment.run(config, str(tmp_path), 'grid')
+    assert len(predicted) == len((tmp_path / 'predictions.h5ad').read_bytes())
+    assert {'small_mlp', 'small_mlp_spread'} <= set(anndata.read_h5ad(tmp_path / 'grid.h5ad').layers)
+    folder = tmp_path / 'checkpoints' / 'small_mlp' / '13'
+    assert len(what_if([folder], 'context1', 'GENE01', top=2)) == 4
+
+
+def test_a_network_that_only_run_was_given_is_asked_by_its_label(tmp_path):
+    config = tiny.get_config()
+    config.models = {}
+    config.split.seeds = (13,)
+    models = {'mine': mlp()}
+    experiment.run(config, str(tmp_path), 'train', models=models)
+    folder = tmp_path / 'checkpoints' / 'mine' / '13'
+    assert len(what_if([folder], 'context1', 'GENE01', top=2, models=models)) == 4
+    with pytest.raises(InputError, match="none is called 'mine'; give a folder .* models={'mine': ...}"):
+        what_if([folder], 'context1', 'GENE01')
+
+
 @pytest.mark.parametrize(
     ('name', 'value', 'message'),
     [
         ('models.lmp', {}, "models.lmp: no such choice 'lmp'; did you mean 'lpm'"),
-        ('models.lpm', {'embeding': 3}, "models.lpm: no such setting 'embeding'; did you mean 'embedding'"),
+        ('models.lpm', {'embeding': 3}, "models.lpm: no such setting 'embeding'; did you mean 'embedding_dim'"),
         ('training.epoch', 3, "training: no such setting 'epoch'; did you mean 'epochs'"),
         ('trainin', {}, "config: no such setting 'trainin'; did you mean 'training'"),
-        ('evaluation.replicate', 3, "did you mean 'replicates'"),
+        ('evaluation.bootstrap_sample', 3, "did you mean 'bootstrap_samples'"),
         ('split.name', 'unseen', 'split.name: no such choice'),
-        ('training.batch', 0, 'training.batch: 0 must be at least 1'),
+        ('training.batch_size', 0, 'training.batch_size: 0 must be at least 1'),
         ('training', {'epochs': 2.5}, r'training.epochs: 2.5 is of the wrong type; it must be int'),
-        ('models.lpm', {'hidden': 8}, 'models.lpm.hidden: 8 is of the wrong type'),
-        ('models.lpm', {'embedding': (4, 4)}, 'must be one width, or three'),
+        ('models.lpm', {'hidden_dims': 8}, 'models.lpm.hidden_dims: 8 is of the wrong type'),
+        ('models.lpm', {'embedding_dim': (4, 4)}, 'must be one number, or three'),
         ('models.linear.rank', 0, 'models.linear.rank: 0 must be at least 1'),
         ('models.truth', {'model': 'mean'}, "cannot be called 'truth'"),
         ('models.lpm_spread', {'model': 'mean'}, "cannot be called 'lpm_spread'"),
-        ('evaluation.replicates', 0, 'evaluation.replicates: 0 must be at least 1'),
+        ('evaluation.bootstrap_samples', 0, 'evaluation.bootstrap_samples: 0 must be at least 1'),
         ('seed', -1, 'seed: .* must be whole numbers'),
         ('split.seeds', (3, 3), 'split.seeds: .* each once'),
         ('split.test', 'half', r"\(unseen_in_context\).test: 'half' is of the wrong type"),
-        ('split.target', 'context9', "no context matches 'context9'; there are 'context1'"),
+        ('split.context', 'context9', "no context matches 'context9'; there are 'context1'"),
         ('data.cells', -1, 'cells'),
         ('models.linear_transfer', {'reference': 'mars'}, "no context 'mars'"),
     ],

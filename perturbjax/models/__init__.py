@@ -1,4 +1,8 @@
-"""The models by the names that configs and tables use."""
+"""The models by the names that configs and tables use.
+
+Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), linear.py and
+transfer.py, flax_model.py and lpm.py (learned models).
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,13 +10,14 @@ from typing import Any
 from perturbjax.errors import InputError, check_settings, pick
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
+from perturbjax.models.flax_model import flax_model
 from perturbjax.models.linear import linear
-from perturbjax.models.lpm import LearnedModel, lpm
-from perturbjax.models.model import Model, Query
+from perturbjax.models.lpm import lpm
+from perturbjax.models.model import Learner, Model, Query
 from perturbjax.models.transfer import linear_transfer
 from perturbjax.screens.replicates import Replicates
 
-MODELS: dict[str, Callable[..., Model | LearnedModel]] = {
+MODELS: dict[str, Callable[..., Model]] = {
     'no_change': no_change,
     'mean': mean,
     'context_mean': context_mean,
@@ -23,14 +28,36 @@ MODELS: dict[str, Callable[..., Model | LearnedModel]] = {
     'lpm': lpm,
 }
 
-# Layers of predictions that are no models.
+# Layers of predictions that are not models.
 RESERVED = ('truth', 'control', 'perturbed_mean', 'permuted_labels', *Replicates._fields)
 
 # Every score stands beside these two.
 ALWAYS = ('no_change', 'mean')
 
 
-def make_models(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Model | LearnedModel]:
+def register_model(name: str, factory: Callable[..., Model]) -> None:
+    """Makes a model of your own known by a name, for configs and for the checkpoints of such runs.
+
+    Args:
+      name: what a config calls it, as in `config.models = {name: {...}}`.
+      factory: makes the model; its keyword arguments, with annotations, are the settings that a config may give.
+
+    Raises:
+      InputError: the name is taken, or it cannot name a layer of predictions.
+
+    Example:
+      >>> def shrunken_mean(share: float = 0.9) -> Model:
+      ...     rule = mean()
+      ...     return Model(rule.fit, lambda params, query: share * rule.predict(params, query))
+      >>> register_model('shrunken_mean', shrunken_mean)
+    """
+    check_label(name)
+    if MODELS.get(name, factory) is not factory:
+        raise InputError(f'models: there is a model {name!r} already; register yours by another name.')
+    MODELS[name] = factory
+
+
+def make_models(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Model]:
     """The models of a config, by label, with the two that every score stands beside.
 
     A label is a model's name, or its settings name the `model`. Raises InputError on an unknown
@@ -41,12 +68,12 @@ def make_models(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Model | 
 
 
 def check_label(label: str) -> None:
-    """Raises where a model cannot have that label: it names a layer of predictions, and a folder."""
+    """Raises InputError where a model cannot have that label, which names a layer of predictions and a folder."""
     if label in RESERVED or label.endswith('_spread') or not label or '/' in label or label.startswith('.'):
         raise InputError(f'models: a model cannot be called {label!r}; give it another label.')
 
 
-def _make(label: str, settings: Any) -> Model | LearnedModel:
+def _make(label: str, settings: Any) -> Model:
     check_label(label)
     named = settings if isinstance(settings, Mapping) else {}
     factory = pick(MODELS, named.get('model', label), f'models.{label}')
@@ -56,4 +83,22 @@ def _make(label: str, settings: Any) -> Model | LearnedModel:
     return factory(**settings)
 
 
-__all__ = ['ALWAYS', 'MODELS', 'LearnedModel', 'Model', 'Query', 'check_label', 'make_models']
+__all__ = [
+    'ALWAYS',
+    'MODELS',
+    'Learner',
+    'Model',
+    'Query',
+    'additive',
+    'check_label',
+    'context_mean',
+    'flax_model',
+    'linear',
+    'linear_transfer',
+    'lpm',
+    'make_models',
+    'mean',
+    'no_change',
+    'perturbation_mean',
+    'register_model',
+]

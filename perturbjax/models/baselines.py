@@ -5,7 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from perturbjax.models.model import Masks, Model, Query, Sums, add_up, mean_over, one_hot, same_combination
+from perturbjax.models.model import Masks, Model, Query
+from perturbjax.models.sums import Sums, add_up, mean_over, one_hot, same_combination
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID
@@ -24,7 +25,7 @@ def _control(screen: Screen, mask: jax.Array, contexts: int) -> Sums:
     sums = by_context(screen, mask & is_control, contexts)
     if not find_scale(screen.scale).control_is_zero:
         return sums
-    here = jnp.zeros((contexts, 1), bool).at[jnp.array(screen.contexts)].set(True)
+    here = jnp.zeros((contexts, 1), bool).at[jnp.array(screen.present_contexts)].set(True)
     return sums._replace(number=jnp.where(here & (sums.number == 0), 1, sums.number))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from perturbjax.errors import InputError, listed
 from perturbjax.readers.table import read_embedding
-from perturbjax.screens.vocabulary import target
+from perturbjax.screens.vocabulary import target_gene
 
 # (names, width, dtype) -> [names, R], NaN rows for names without an embedding; None: from training.
 Embedding = Callable[[tuple[str, ...], int, jnp.dtype], jax.Array | None]
@@ -34,7 +34,7 @@ def _from_file(path: str) -> Embedding:
     place = {name: i for i, name in enumerate(known)}
 
     def lookup(names: tuple[str, ...], width: int, dtype: jnp.dtype) -> jax.Array:
-        rows = np.array([place.get(name, place.get(target(name), -1)) for name in names])
+        rows = np.array([place.get(name, place.get(target_gene(name), -1)) for name in names])
         if (rows < 0).all():
             raise InputError(f'{path}: no column ({listed(known)}) has a name of the screen ({listed(names)}).')
         return jnp.asarray(np.where(rows[:, None] < 0, np.nan, vectors[rows]), dtype)

@@ -20,19 +20,11 @@ import jax.numpy as jnp
 from perturbjax.errors import check_range
 from perturbjax.models.baselines import control_sums, delta, in_context
 from perturbjax.models.embedding import Embedding, embedding
-from perturbjax.models.model import (
-    ContextFits,
-    Masks,
-    Model,
-    Query,
-    Sums,
-    columns,
-    exact_matmul,
-    fit_contexts,
-    predict_contexts,
-)
+from perturbjax.models.model import Masks, Model, Query
+from perturbjax.models.per_context import ContextFits, fit_contexts, predict_contexts
+from perturbjax.models.sums import Sums, columns, exact_matmul
 from perturbjax.screens.screen import Compendium, Screen
-from perturbjax.screens.vocabulary import CONTROL_ID, PADDING, Vocabulary, target
+from perturbjax.screens.vocabulary import CONTROL_ID, PADDING, Vocabulary, target_gene
 
 # G of all readouts `[M, R]` and P of all perturbations `[P, R']`; None: from training.
 Tables = tuple[jax.Array | None, jax.Array | None]
@@ -66,6 +58,8 @@ class Problem(NamedTuple):
 
 
 class Params(NamedTuple):
+    """Control by context, and the fits of every screen."""
+
     control: tuple[Sums, ...]
     screens: tuple[ContextFits, ...]
 
@@ -177,7 +171,7 @@ def components(observations: jax.Array, width: int) -> jax.Array:
 def perturbed_rows(scores: jax.Array, panel: jax.Array, vocabulary: Vocabulary) -> jax.Array:
     """For each perturbation, the row of `scores [M, R]` of the gene it targets, `[P, R]`; NaN where not measured."""
     ids = {name: i for i, name in enumerate(vocabulary.readouts)}
-    genes = jnp.array([ids.get(target(name), PADDING) for name in vocabulary.perturbations])
+    genes = jnp.array([ids.get(target_gene(name), PADDING) for name in vocabulary.perturbations])
     place, there = columns(panel, genes)
     return jnp.where(there.T, scores[place], jnp.nan)
 

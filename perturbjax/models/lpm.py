@@ -1,7 +1,6 @@
 """LPM (Miladinovic et al. 2025): y = f(perturbation, readout, context) through three lookup tables."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -10,13 +9,13 @@ from jax.nn import initializers
 
 from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.dropout import Noise, relu_dropout
-from perturbjax.models.model import Params, Query
-from perturbjax.screens.screen import Array
-from perturbjax.screens.vocabulary import PADDING, Vocabulary
+from perturbjax.models.flax_model import Sizes, flax_model
+from perturbjax.models.model import Model
+from perturbjax.screens.vocabulary import PADDING
 
 AGGREGATIONS = ('mean', 'sum', 'max')
 
-# Of the numbers that are multiplied; sums are float32 in all.
+# Precision of the factors of a matrix product; every sum is float32.
 PRECISIONS = ('float32', 'tensorfloat32', 'bfloat16')
 
 # Xavier-uniform with torch's ReLU gain of sqrt(2), as released.
@@ -24,25 +23,21 @@ _KERNEL = initializers.variance_scaling(2.0, 'fan_avg', 'uniform')
 
 
 class LPM(nn.Module):
-    """Three embedding tables and an MLP with ReLU to one number.
+    """Three embedding tables, and an MLP with ReLU that ends in one number.
 
     Attributes:
-      contexts, perturbations, readouts: C, P, M, the rows of the three tables.
-      widths: D of the context, perturbation and readout embedding.
-      hidden: width of each hidden layer.
-      dropout: rate after each hidden layer, in training.
-      aggregation: how a combination's embedding follows from its parts': mean, sum or max.
-      matmul: one of `PRECISIONS`; tensorfloat32 is float32 where the device does not have it.
+      sizes: C, P and M, the rows of the three tables.
+      embedding_dims: D of the context, perturbation and readout embedding.
+      hidden_dims: the width of each hidden layer.
+      aggregation: how the embedding of a combination follows from those of its parts: mean, sum or max.
+      matmul_precision: one of `PRECISIONS`; tensorfloat32 is float32 on a device that does not have it.
     """
 
-    contexts: int
-    perturbations: int
-    readouts: int
-    widths: tuple[int, int, int]
-    hidden: tuple[int, ...]
-    dropout: float
-    aggregation: str
-    matmul: str = 'float32'
+    sizes: Sizes
+    embedding_dims: tuple[int, int, int]
+    hidden_dims: tuple[int, ...]
+    aggregation: str = 'mean'
+    matmul_precision: str = 'float32'
 
     @nn.compact
     def __call__(
@@ -50,28 +45,29 @@ class LPM(nn.Module):
     ) -> jax.Array:
         """Predictions for ids: context `[...]` and perturbation `[..., K]`, and readout of a shape that broadcasts.
 
-        A batch of triples has shapes `[B]`, `[B, K]`, `[B]`; a whole grid has `[N, 1]`, `[N, 1, K]`,
-        `[1, M]` and gives `[N, M]`. With `noise` (training) dropout is on; its positions are those of
+        A batch of triples has the shapes `[B]`, `[B, K]`, `[B]`. A whole grid has `[N, 1]`, `[N, 1, K]`,
+        `[1, M]` and gives `[N, M]`. With `noise` (in training) dropout is on; its positions are those of
         the predictions, in order.
         """
         normal = initializers.normal(1.0)
-        contexts = self.param('context', normal, (self.contexts, self.widths[0]))
-        perturbations = self.param('perturbation', normal, (self.perturbations, self.widths[1]))
-        readouts = self.param('readout', normal, (self.readouts, self.widths[2]))
+        contexts, perturbations, readouts = (
+            self.param(name, normal, (rows, dim))
+            for name, rows, dim in zip(('context', 'perturbation', 'readout'), self.sizes, self.embedding_dims)
+        )
         combined = combine(perturbations, perturbation, self.aggregation)
         x = self._first_layer(jnp.concatenate([contexts[context], combined], axis=-1), readouts[readout])
         shape = x.shape[:-1]
         x = x.reshape(-1, x.shape[-1])
-        for layer in range(1, len(self.hidden) + 1):
+        for layer in range(1, len(self.hidden_dims) + 1):
             x = nn.relu(x) if noise is None else relu_dropout(x, noise, layer)
             kernel, bias = self._dense(layer)
             x = _plus(self._times(x, kernel), bias)
         return x.reshape(shape)
 
     def _dense(self, layer: int) -> tuple[jax.Array, jax.Array]:
-        sizes = (sum(self.widths), *self.hidden, 1)
-        kernel = self.param(f'kernel_{layer}', _KERNEL, (sizes[layer], sizes[layer + 1]))
-        bias = self.param(f'bias_{layer}', _torch_bias(sizes[layer]), (sizes[layer + 1],))
+        dims = (sum(self.embedding_dims), *self.hidden_dims, 1)
+        kernel = self.param(f'kernel_{layer}', _KERNEL, (dims[layer], dims[layer + 1]))
+        bias = self.param(f'bias_{layer}', _torch_bias(dims[layer]), (dims[layer + 1],))
         return kernel, bias
 
     def _first_layer(self, profile: jax.Array, readout: jax.Array) -> jax.Array:
@@ -85,20 +81,15 @@ class LPM(nn.Module):
         return _plus(self._times(profile, above), bias) + self._times(readout, below)
 
     def _times(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        """`x @ kernel` in the precision asked for; a device's own default may be a lower one."""
-        if self.matmul == 'bfloat16':
+        """`x @ kernel` in the precision asked for. The default of a device may be a lower one."""
+        if self.matmul_precision == 'bfloat16':
             x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
             return jnp.matmul(x, kernel, preferred_element_type=jnp.float32)
-        return jnp.matmul(x, kernel, precision=self.matmul)
+        return jnp.matmul(x, kernel, precision=self.matmul_precision)
 
 
 def _plus(x: jax.Array, bias: jax.Array) -> jax.Array:
     return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
-
-
-def predict_values(module: LPM, weights: Params, *ids: Array, noise: Noise | None = None) -> jax.Array:
-    """The module's predictions with these weights; ids as `LPM.__call__` takes them."""
-    return cast(jax.Array, module.apply({'params': weights}, *ids, noise))
 
 
 def combine(table: jax.Array, perturbation: jax.Array, aggregation: str) -> jax.Array:
@@ -120,92 +111,50 @@ def _torch_bias(fan_in: int) -> Callable:
     return initialise
 
 
-class Fitted(NamedTuple):
-    """LPM's params after training, or those of an ensemble of S.
-
-    Attributes:
-      weights: the module's parameters; of an ensemble each with a leading axis `[S, ...]`.
-      contexts, perturbations, readouts: how many training profiles each name had, `[C]`, `[P]`,
-        `[M]`; a name without any has an untrained embedding, and no prediction.
-    """
-
-    weights: Params
-    contexts: Array
-    perturbations: Array
-    readouts: Array
-
-    @property
-    def members(self) -> int | None:
-        """S; None for a single model."""
-        shape = self.weights['kernel_0'].shape
-        return shape[0] if len(shape) == 3 else None
-
-
-class LearnedModel(NamedTuple):
-    """A model that `training` fits by gradient descent.
-
-    Attributes:
-      module: `vocabulary -> LPM`.
-      predict: `(Fitted, query) -> [Q, M]`, an ensemble's mean; NaN for names that no training profile had.
-      spread: the same of the standard deviation over an ensemble's members.
-    """
-
-    module: Callable[[Vocabulary], LPM]
-    predict: Callable[[Fitted, Query], jax.Array]
-    spread: Callable[[Fitted, Query], jax.Array]
-
-
 def lpm(
-    embedding: int | Sequence[int] = 32,
-    hidden: Sequence[int] = (512, 512),
+    embedding_dim: int | Sequence[int] = 32,
+    hidden_dims: Sequence[int] = (512, 512),
     dropout: float = 0.0,
     aggregation: str = 'mean',
-    matmul: str = 'float32',
-) -> LearnedModel:
-    """LPM with one embedding width, or one each for context, perturbation and readout."""
-    _check(embedding, hidden, dropout, aggregation, matmul)
-    context, perturbation, readout = (embedding,) * 3 if isinstance(embedding, int) else embedding
-    fixed = (context, perturbation, readout), tuple(hidden), dropout, aggregation, matmul
+    matmul_precision: str = 'float32',
+) -> Model:
+    """LPM as a learned model.
 
-    def module(vocabulary: Vocabulary) -> LPM:
-        return LPM(len(vocabulary.contexts), len(vocabulary.perturbations), len(vocabulary.readouts), *fixed)
+    Args:
+      embedding_dim: D of all three embeddings, or one each for context, perturbation and readout.
+      hidden_dims: the width of each hidden layer.
+      dropout: the rate after each hidden layer, in training.
+      aggregation: how the embedding of a combination follows from those of its parts: mean, sum or max.
+      matmul_precision: of the factors of matrix products: float32, tensorfloat32 or bfloat16.
 
-    def each_member(fitted: Fitted, query: Query) -> jax.Array:
-        """`[S, Q, M]`."""
-        grid = query.context[:, None], query.perturbation[:, None, :], query.readout[None, :]
-        sized = LPM(len(fitted.contexts), len(fitted.perturbations), len(fitted.readouts), *fixed)
-        if fitted.members is None:
-            return predict_values(sized, fitted.weights, *grid)[None]
-        return jax.lax.map(lambda weights: predict_values(sized, weights, *grid), fitted.weights)
+    Raises:
+      InputError: a setting that is out of its range.
+    """
+    _check(embedding_dim, hidden_dims, dropout, aggregation, matmul_precision)
+    context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
+    dims = (context, perturbation, readout), tuple(hidden_dims)
 
-    def predict(fitted: Fitted, query: Query) -> jax.Array:
-        return jnp.where(trained(fitted, query), each_member(fitted, query).mean(axis=0), jnp.nan)
+    def module(sizes: Sizes) -> LPM:
+        return LPM(sizes, *dims, aggregation, matmul_precision)
 
-    def spread(fitted: Fitted, query: Query) -> jax.Array:
-        return jnp.where(trained(fitted, query), each_member(fitted, query).std(axis=0), jnp.nan)
-
-    return LearnedModel(module, predict, spread)
+    return flax_model(module, dropout, row_tables=('perturbation', 'readout'))
 
 
 def _check(
-    embedding: int | Sequence[int], hidden: Sequence[int], dropout: float, aggregation: str, matmul: str
+    embedding_dim: int | Sequence[int], hidden_dims: Sequence[int], dropout: float, aggregation: str, precision: str
 ) -> None:
-    """Raises InputError on a setting that cannot be."""
-    for name, value, known in (('aggregation', aggregation, AGGREGATIONS), ('matmul', matmul, PRECISIONS)):
+    """Raises InputError on a setting that is out of its range."""
+    for name, value, known in (
+        ('aggregation', aggregation, AGGREGATIONS),
+        ('matmul_precision', precision, PRECISIONS),
+    ):
         if value not in known:
             raise InputError(f'models.lpm.{name}: no such {value!r}; {did_you_mean(value, known)}')
-    check_range('models.lpm', 1, embedding=min(embedding) if isinstance(embedding, Sequence) else embedding)
-    check_range('models.lpm', 1, hidden=min(hidden, default=0))
-    if isinstance(embedding, Sequence) and len(embedding) != 3:
+    dims = embedding_dim if isinstance(embedding_dim, Sequence) else (embedding_dim,) * 3
+    if len(dims) != 3:
         raise InputError(
-            f'models.lpm.embedding: {list(embedding)} must be one width, or three: context, perturbation, readout.'
+            f'models.lpm.embedding_dim: {list(dims)} must be one number, or three: context, perturbation, readout.'
         )
+    check_range('models.lpm', 1, embedding_dim=min(dims), hidden_dims=min(hidden_dims, default=0))
     if not 0 <= dropout < 1:
         raise InputError(f'models.lpm.dropout: {dropout} must be at least 0 and below 1.')
-
-
-def trained(fitted: Fitted, query: Query) -> jax.Array:
-    """Whether every name of each value asked for had training profiles, bool `[Q, M]`."""
-    parts = (fitted.perturbations[query.perturbation] > 0) | (query.perturbation == PADDING)
-    profiles = (fitted.contexts[query.context] > 0) & parts.all(axis=1)
-    return profiles[:, None] & (fitted.readouts[query.readout] > 0)[None, :]

@@ -1,16 +1,29 @@
-"""The shape of a model: a pair of pure functions, and the question it answers."""
+"""The protocol of a model: a few pure functions, the question they answer, and what the trainer needs of a learned one.
 
-from collections.abc import Callable
+A closed-form model has `fit`. A learned model has a `learner` instead, which `training` fits by
+gradient descent. Everything else is the same for both, so no other code asks which kind a model is.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import optax
 
-from perturbjax.screens.screen import Array, Compendium, Screen
-from perturbjax.screens.vocabulary import PADDING
+from perturbjax.models.dropout import Noise
+from perturbjax.screens.screen import Array, Compendium
 
-Params = Any
-Masks = tuple[Array, ...]
+Params = Any  # pytree: what fitting gives and predicting takes
+Masks = tuple[Array, ...]  # one bool [N] per screen
+Weights = Any  # pytree: what gradient descent changes
+Statistics = Any  # pytree: what training carries along without a gradient, such as batch statistics
+Constants = Mapping[str, Any]  # nested dicts of arrays that a model takes from the training data as they are
+
+# The mapped axis of devices: a loss may average over it, as flax.linen.BatchNorm(axis_name=...) does.
+DEVICE_AXIS = 'devices'
+
+# Values predicted at once, on a CPU and on an accelerator, by models that go through their tables once for every tile.
+_LARGE_TILES = (2**18, 2**18)
 
 
 class Query(NamedTuple):
@@ -27,120 +40,98 @@ class Query(NamedTuple):
     readout: Array
 
 
-class Model(NamedTuple):
-    """A closed-form model.
+class Batch(NamedTuple):
+    """The observations of one training step: n blocks of p profiles by r readouts.
+
+    The three ids broadcast against each other. With blocks of 1 x 1 a batch is n single observations.
 
     Attributes:
-      fit: `(compendium, training) -> params`; `training` is one bool `[N]` per screen. Being a
-        mask and not a slice, it can be vmapped: all splits are fitted in one call.
-      predict: `(params, query) -> [Q, M]`, NaN where the model has no answer.
+      context: ids `[n, p, 1]`.
+      perturbation: ids `[n, p, 1, K]`, padded with -1.
+      readout: ids `[n, 1, r]`.
+      value: `[n, p, r]`; 0 where the weight is 0.
+      weight: `[n, p, r]`: 1 for an observation; 0 for a missing value and for what only fills a block up.
+      position: each block's position in the order of the epoch, uint32 `[n]`, whichever device holds it.
     """
 
-    fit: Callable[[Compendium, Masks], Params]
-    predict: Callable[[Params, Query], jax.Array]
-
-
-class Sums(NamedTuple):
-    """Sums over groups of profiles of one screen, from which means over any union of groups follow.
-
-    Attributes:
-      total: `[G, M]`, sum of the measured values.
-      number: `[G, M]`, how many were measured.
-      readout: ids `[M]`.
-    """
-
-    total: jax.Array
-    number: jax.Array
-    readout: jax.Array
-
-
-def add_up(values: jax.Array, members: jax.Array, readout: jax.Array) -> Sums:
-    """Sums of `values [N, M]` (NaN = not measured) over groups given by `members [G, N]`."""
-    measured = ~jnp.isnan(values)
-    weights = members.astype(values.dtype)
-    return Sums(exact_matmul(weights, jnp.where(measured, values, 0)), exact_matmul(weights, measured), readout)
-
-
-def mean_over(sums: tuple[Sums, ...], weights: tuple[jax.Array, ...], readout: Array) -> jax.Array:
-    """Weighted means `[Q, M]` over the groups of all screens, on the asked panel; NaN where nothing was measured.
-
-    Args:
-      sums: one per screen.
-      weights: `[Q, G]`, one per screen: which groups count for which query.
-      readout: ids `[M]` asked for.
-    """
-    total = count = jnp.zeros((), sums[0].total.dtype)
-    for each, weight in zip(sums, weights, strict=True):
-        place, there = columns(each.readout, readout)
-        total = total + jnp.where(there, exact_matmul(weight, each.total)[:, place], 0)
-        count = count + jnp.where(there, exact_matmul(weight, each.number)[:, place], 0)
-    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), jnp.nan)
-
-
-class ContextFits(NamedTuple):
-    """One screen's fits, made in each of its contexts on its own.
-
-    Attributes:
-      fits: pytree, stacked over the C contexts.
-      context: ids `[C]`.
-      readout: ids `[M]`, the panel.
-    """
-
-    fits: Any
     context: jax.Array
+    perturbation: jax.Array
     readout: jax.Array
+    value: jax.Array
+    weight: jax.Array
+    position: jax.Array
 
 
-def fit_contexts(screen: Screen, fit: Callable[[jax.Array], Any]) -> ContextFits:
-    """Fits every context of a screen; `fit` is given the mask `[N]` of the context's profiles."""
-    contexts, own = jnp.array(screen.contexts), jnp.asarray(screen.context)
-    return ContextFits(
-        jax.lax.map(lambda context: fit(own == context), contexts), contexts, jnp.asarray(screen.readout)
-    )
+class Learner(NamedTuple):
+    """What the trainer needs of a model that is fitted by gradient descent.
 
+    Every function is pure. `loss` and `error` run inside `jit`, on one device's share of a batch.
 
-def predict_contexts(
-    screens: tuple[ContextFits, ...], query: Query, predict: Callable[[Any, jax.Array], jax.Array]
-) -> jax.Array:
-    """Predictions `[Q, M]` by the fit of each query's context; NaN where no screen has that context and readout.
-
-    `predict` is given a fit and the places `[M]` of the asked readouts in its panel.
+    Attributes:
+      prepare: `(compendium, training) -> constants`. Runs once per split on the host, with numpy.
+      init: `(key, constants) -> (weights, statistics)`; `statistics` is `{}` where there are none.
+      loss: `(weights, statistics, constants, batch, noise) -> (total, statistics)`. The total is the sum of
+        the losses of the batch's observations, so that shares of a batch add up; the trainer divides it by
+        their number. `noise` is None where no dropout is asked for.
+      error: `(weights, statistics, constants, batch) -> total`: the sum of squared errors, without dropout.
+        Validation compares it.
+      optimizer: turns a gradient into a direction; the weights then move by
+        `-learning_rate * (direction + weight_decay * weights)`. None is Adam, which makes that AdamW.
+      dropout: the rate, unless `training.sweep` tries others.
+      row_tables: names of tables in the weights, each also the name of the `Batch` field whose ids are its rows:
+        `perturbation`, `readout`. Where a step touches few rows of such a table, only those are given to `loss`,
+        with ids that count among them. Only with `optimizer=None`.
     """
-    dtype = jnp.result_type(*jax.tree.leaves(screens[0].fits))
-    answers = jnp.full((len(query.context), len(query.readout)), jnp.nan, dtype)
-    for each in screens:
-        place, there = columns(each.readout, query.readout)
 
-        def answer(answers, context_fit, place=place, there=there):
-            context, fit = context_fit
-            asked = (query.context == context)[:, None] & there & jnp.isnan(answers)
-            return jnp.where(asked, predict(fit, place), answers), None
-
-        answers, _ = jax.lax.scan(answer, answers, (each.context, each.fits))
-    return answers
+    prepare: Callable[[Compendium, Masks], Constants]
+    init: Callable[[jax.Array, Constants], tuple[Weights, Statistics]]
+    loss: Callable[[Weights, Statistics, Constants, Batch, Noise | None], tuple[jax.Array, Statistics]]
+    error: Callable[[Weights, Statistics, Constants, Batch], jax.Array]
+    optimizer: optax.GradientTransformation | None = None
+    dropout: float = 0.0
+    row_tables: tuple[str, ...] = ()
 
 
-def columns(panel: Array, asked: Array) -> tuple[jax.Array, jax.Array]:
-    """Where each asked readout stands in a panel: places `[M]` and whether it is there, bool `[1, M]`."""
-    order = jnp.argsort(panel)
-    place = order[jnp.clip(jnp.searchsorted(panel[order], asked), 0, len(panel) - 1)]
-    return place, (panel[place] == asked)[None, :]
+class Fitted(NamedTuple):
+    """The params of a learned model: S members, which differ in their seed.
+
+    Attributes:
+      weights, statistics: each leaf `[S, ...]`.
+      constants: what the learner prepared, the same for all members.
+    """
+
+    weights: Weights
+    statistics: Statistics
+    constants: Constants
+
+    @property
+    def num_members(self) -> int:
+        """S."""
+        return len(jax.tree.leaves(self.weights)[0])
 
 
-def same_combination(asked: Array, known: Array) -> jax.Array:
-    """Which asked perturbations `[Q, K]` are which known ones `[N, K']`, bool `[Q, N]`."""
-    width = max(asked.shape[1], known.shape[1])
-    asked, known = (
-        jnp.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=PADDING) for ids in (asked, known)
-    )
-    return (asked[:, None, :] == known[None, :, :]).all(axis=-1)
+def _one_member(params: Params) -> int:
+    return 1
 
 
-def one_hot(ids: Array, size: int, dtype: Any) -> jax.Array:
-    """Rows `[Q, size]` with a one at each id."""
-    return (ids[:, None] == jnp.arange(size)[None, :]).astype(dtype)
+class Model(NamedTuple):
+    """A model: `fit` or `learner`, and `predict`.
 
+    Attributes:
+      fit: `(compendium, training) -> params`; `training` is one bool `[N]` per screen. It is a mask and
+        not a slice, so that it can be vmapped: all splits are fitted in one call. None for a learned model.
+      predict: `(params, query) -> [Q, M]`, NaN where the model has no answer. An answer for one profile
+        depends on no other profile of the query.
+      learner: what fits a learned model, whose params are then `Fitted`.
+      spread: `(params, query) -> [Q, M]`, the standard deviation over the members; None without members.
+      num_members: `params -> S`.
+      tile_values: how many values to predict at once, on a CPU and on an accelerator. Smaller where the
+        model holds many activations for each value.
+    """
 
-def exact_matmul(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Matrix product in the full precision of `a` also where the hardware would round to fewer bits."""
-    return jnp.matmul(a, b.astype(a.dtype), precision='highest')
+    fit: Callable[[Compendium, Masks], Params] | None
+    predict: Callable[[Params, Query], jax.Array]
+    learner: Learner | None = None
+    spread: Callable[[Params, Query], jax.Array] | None = None
+    num_members: Callable[[Params], int] = _one_member
+    tile_values: tuple[int, int] = _LARGE_TILES

@@ -13,17 +13,9 @@ import jax.numpy as jnp
 
 from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.baselines import control_sums, delta, in_context
-from perturbjax.models.model import (
-    ContextFits,
-    Masks,
-    Model,
-    Query,
-    Sums,
-    exact_matmul,
-    fit_contexts,
-    predict_contexts,
-    same_combination,
-)
+from perturbjax.models.model import Masks, Model, Query
+from perturbjax.models.per_context import ContextFits, fit_contexts, predict_contexts
+from perturbjax.models.sums import Sums, exact_matmul, same_combination
 from perturbjax.screens.screen import Compendium, Screen
 
 
@@ -44,6 +36,8 @@ class ContextFit(NamedTuple):
 
 
 class Params(NamedTuple):
+    """Control by context, the reference, and the fits of every screen."""
+
     control: tuple[Sums, ...]
     reference: Reference
     screens: tuple[ContextFits, ...]
@@ -85,7 +79,7 @@ def _fit_reference(
 ) -> Reference:
     """From the first screen that has the context."""
     screen, mask = next(
-        (screen, mask) for screen, mask in zip(compendium.screens, training) if context in screen.contexts
+        (screen, mask) for screen, mask in zip(compendium.screens, training) if context in screen.present_contexts
     )
     used = mask & (jnp.asarray(screen.context) == context)
     change = delta(screen, control)

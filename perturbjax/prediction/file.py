@@ -1,17 +1,16 @@
 """The file of predictions: profiles x readouts, one layer per model; scanpy opens it as it is."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import anndata
-import jax
 import numpy as np
 import pandas as pd
 from absl import logging
 
 from perturbjax.errors import InputError, listed
-from perturbjax.models import Query
-from perturbjax.models.model import Params
+from perturbjax.models.model import Query
+from perturbjax.prediction.layers import Layer
 from perturbjax.prediction.stream import predict_profiles
 from perturbjax.readers.table import read_matrix
 from perturbjax.screens.replicates import Replicates, replicates
@@ -21,38 +20,53 @@ from perturbjax.screens.splits import TEST, Split
 from perturbjax.screens.vocabulary import Vocabulary, combine, parts
 
 
-def held_out(compendium: Compendium, split: Split) -> list[anndata.AnnData]:
-    """The test profiles of a split, one AnnData per screen that has any, with the layer `truth`.
+class Block(NamedTuple):
+    """Profiles to predict over one panel of readouts.
 
-    What is known of the rows behind them (see `screens.replicates`) stands beside it.
+    Attributes:
+      data: names in `obs` and `var`; layers as they are added.
+      query: the ids of those profiles whose names are all in the vocabulary.
+      is_known: which profiles they are, bool `[Q]`.
+    """
+
+    data: anndata.AnnData
+    query: Query
+    is_known: np.ndarray
+
+
+def held_out(compendium: Compendium, split: Split) -> list[Block]:
+    """The test profiles of a split, one block for each screen that has any, with the layer `truth`.
+
+    What is known of the rows behind the profiles (see `screens.replicates`) is beside it.
     """
     table = compendium.table()
     table = table.assign(split=split.seed, test=np.concatenate(split.roles) == TEST)
     blocks = []
     for screen in compendium.screens:
-        rows = table[(table['screen'] == screen.name) & table['test']]
-        if len(rows):
-            block = _block(rows, [compendium.vocabulary.readouts[i] for i in screen.readout])
-            places = rows['row'].to_numpy()
-            block.layers['truth'] = screen.values[places]
-            _add_replicates(block, replicates(screen, places))
-            blocks.append(block)
+        tested = table[(table['screen'] == screen.name) & table['test']]
+        if len(tested):
+            data = _empty(tested, [compendium.vocabulary.readouts[i] for i in screen.readout])
+            rows = tested['row'].to_numpy()
+            data.layers['truth'] = screen.values[rows]
+            _add_replicates(data, replicates(screen, rows))
+            query = Query(screen.context[rows], screen.perturbation[rows], screen.readout)
+            blocks.append(Block(data, query, np.ones(len(rows), bool)))
     return blocks
 
 
-def _add_replicates(block: anndata.AnnData, known: Replicates) -> None:
+def _add_replicates(data: anndata.AnnData, known: Replicates) -> None:
     """Numbers of rows go to obs, all else to layers."""
     for name, values in known._asdict().items():
         if values.ndim == 1:
-            block.obs[name] = values.astype(np.int32)
+            data.obs[name] = values.astype(np.int32)
         else:
-            block.layers[name] = values.astype(np.float32)
+            data.layers[name] = values.astype(np.float32)
 
 
-def asked_for(path: str, vocabulary: Vocabulary, split: int) -> anndata.AnnData:
+def asked_for(path: str, vocabulary: Vocabulary, split: int) -> Block:
     """The profiles that a table with the columns context and perturbation asks for, over all readouts.
 
-    A name outside the vocabulary stays in and is told; its predictions will be NaN.
+    A profile with a name outside the vocabulary stays in, with a warning; its predictions will be NaN.
     """
     table = read_matrix(path)
     for column in ('context', 'perturbation'):
@@ -66,17 +80,23 @@ def asked_for(path: str, vocabulary: Vocabulary, split: int) -> anndata.AnnData:
             'split': split,
         }
     )
-    unknown = ~(rows['context'].isin(vocabulary.contexts) & vocabulary.knows_perturbation(rows['perturbation']))
-    if unknown.any():
-        names = (rows['perturbation'] + ' in ' + rows['context'])[unknown]
+    is_known = rows['context'].isin(vocabulary.contexts) & vocabulary.knows_perturbation(rows['perturbation'])
+    if not is_known.all():
+        names = (rows['perturbation'] + ' in ' + rows['context'])[~is_known]
         logging.warning(
             '%s: %d of %d profiles have a name outside the vocabulary and get no prediction: %s',
-            path, unknown.sum(), len(rows), listed(names),
+            path, len(names), len(rows), listed(names),
         )  # fmt: skip
-    return _block(rows, vocabulary.readouts)
+    query = Query(
+        vocabulary.context_ids(rows['context'][is_known]),
+        vocabulary.perturbation_ids(rows['perturbation'][is_known]),
+        np.arange(len(vocabulary.readouts), dtype=np.int32),
+    )
+    return Block(_empty(rows, vocabulary.readouts), query, is_known.to_numpy())
 
 
-def _block(rows: pd.DataFrame, readouts: Sequence[str]) -> anndata.AnnData:
+def _empty(rows: pd.DataFrame, readouts: Sequence[str]) -> anndata.AnnData:
+    """The named profiles x readouts, without a layer."""
     obs = rows[['screen', 'context', 'perturbation', 'split']].copy()
     obs.index = pd.Index(
         obs['split'].astype(str) + '/' + obs['screen'] + '/' + obs['context'] + '/' + obs['perturbation']
@@ -84,41 +104,29 @@ def _block(rows: pd.DataFrame, readouts: Sequence[str]) -> anndata.AnnData:
     return anndata.AnnData(obs=obs, var=pd.DataFrame(index=pd.Index(list(readouts), dtype=object)))
 
 
-def to_query(block: anndata.AnnData, vocabulary: Vocabulary) -> tuple[Query, np.ndarray]:
-    """The query of the profiles whose names are in the vocabulary, and which they are, bool `[Q]`."""
-    obs = block.obs
-    known = obs['context'].isin(vocabulary.contexts).to_numpy() & vocabulary.knows_perturbation(obs['perturbation'])
-    query = Query(
-        context=vocabulary.context_ids(obs['context'][known]),
-        perturbation=vocabulary.perturbation_ids(obs['perturbation'][known]),
-        readout=vocabulary.readout_ids(block.var_names),
-    )
-    return query, known
-
-
-def add_layer(
-    blocks: Sequence[anndata.AnnData],
-    label: str,
-    predict: Callable[[Params, Query], jax.Array],
-    params: Params,
-    vocabulary: Vocabulary,
-) -> None:
-    """Adds a model's predictions as a layer; NaN for a profile with a name outside the vocabulary."""
+def add_layer(blocks: Iterable[Block], layer: Layer) -> None:
+    """Adds a layer of predictions to every block; NaN for a profile with a name outside the vocabulary."""
+    predictor = layer.predictor()
     for block in blocks:
-        query, known = to_query(block, vocabulary)
-        block.layers[label] = np.full(block.shape, np.nan, np.float32)
-        if known.any():
-            block.layers[label][known] = predict_profiles(predict, params, query, label)
+        values = np.full(block.data.shape, np.nan, np.float32)
+        if block.is_known.any():
+            values[block.is_known] = predict_profiles(predictor, block.query, layer.label)
+        block.data.layers[layer.label] = values
 
 
-def stack(blocks: Sequence[anndata.AnnData], models: Sequence[str], scales: Mapping[str, str]) -> anndata.AnnData:
-    """All blocks as one AnnData over the union of their panels, NaN where a screen does not measure; see `facts`."""
-    stacked = anndata.concat(blocks, join='outer', fill_value=np.nan)
-    stacked.uns.update(facts(models, scales))
+def stack(blocks: Sequence[Block], models: Sequence[str], scales: Mapping[str, str]) -> anndata.AnnData:
+    """All blocks as one AnnData over the union of their panels, NaN where a screen does not measure.
+
+    Args:
+      blocks: as they are, with their layers.
+      models, scales: see `file_metadata`.
+    """
+    stacked = anndata.concat([block.data for block in blocks], join='outer', fill_value=np.nan)
+    stacked.uns.update(file_metadata(models, scales))
     return stacked
 
 
-def facts(models: Iterable[str], scales: Mapping[str, str]) -> dict[str, Any]:
-    """What `uns` says of predictions: the models' names in order, and the scale of each screen and its unit."""
+def file_metadata(models: Iterable[str], scales: Mapping[str, str]) -> dict[str, Any]:
+    """What `uns` says of predictions: the models' labels in order, and the scale of each screen and its unit."""
     units = {screen: find_scale(scale).unit for screen, scale in scales.items()}
     return {'models': list(models), 'scale': dict(scales), 'unit': units}

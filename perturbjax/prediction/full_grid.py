@@ -1,9 +1,8 @@
-"""The file of a whole grid of predictions, contexts x perturbations by readouts, written as it is computed."""
+"""The full grid: every perturbation in every context, predicted into a file that is written as it is computed."""
 
-import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -14,22 +13,22 @@ import pandas as pd
 from etils import epath
 
 from perturbjax.errors import InputError
-from perturbjax.models import LearnedModel, Model
-from perturbjax.models.model import Params
-from perturbjax.prediction.file import facts
-from perturbjax.prediction.stream import Predict, stream
+from perturbjax.models.model import Model, Params
+from perturbjax.prediction.file import file_metadata
+from perturbjax.prediction.layers import Layer, layers_of
+from perturbjax.prediction.stream import stream
 from perturbjax.progress import bar
 from perturbjax.screens.vocabulary import Vocabulary, combine, parts
 from perturbjax.workdir import replacing, replacing_from_local
 
-# Profiles by readouts. A part of a stream has a multiple of 16 profiles, so no chunk is written twice.
+# Profiles by readouts. Each part of a stream has a multiple of 16 profiles, so that no chunk is written twice.
 _CHUNK = (16, 1024)
-# Rows whose names are in memory at once.
+# How many rows have their names in memory at once.
 _ROWS = 2**16
-# What a row takes beside its values and the letters of its name: HDF5's references, and the codes.
+# Bytes of a row beside its values and the letters of its name: HDF5's references, and the codes.
 _ROW_BYTES = 48
-# Less than this is not worth a progress bar, in seconds.
-_SOON = 3
+# A shorter wait gets no progress bar, in seconds.
+_BAR_AFTER = 3
 
 
 class Grid(NamedTuple):
@@ -41,21 +40,14 @@ class Grid(NamedTuple):
 
     @property
     def rows(self) -> int:
+        """C * P."""
         return len(self.contexts) * len(self.perturbations)
-
-
-class Layer(NamedTuple):
-    """What one layer is computed from; `params` reads them when its turn comes."""
-
-    label: str
-    predict: Predict
-    params: Callable[[], Params]
 
 
 def write_grid(
     path: epath.Path,
     vocabulary: Vocabulary,
-    models: Mapping[str, tuple[Model | LearnedModel, Callable[[], Params]]],
+    models: Mapping[str, tuple[Model, Callable[[], Params]]],
     scales: Mapping[str, str],
     contexts: Sequence[str] = (),
     perturbations: Sequence[str] = (),
@@ -63,7 +55,7 @@ def write_grid(
 ) -> None:
     """Writes the predictions of all models for every perturbation in every context, whole or not at all.
 
-    Neither the values nor the rows are ever in memory as a whole. The file is an h5ad with a layer
+    Neither all values nor all rows are ever in memory. The file is an h5ad with a layer
     per model, float32, and `LABEL_spread` for an ensemble; NaN where a model has no answer; obs
     `context` and `perturbation`; `uns` as that of predictions.
 
@@ -71,19 +63,19 @@ def write_grid(
       path: of the h5ad, local or in a bucket.
       vocabulary: what the models were fitted with.
       models: by label, with a function that reads the params.
-      scales: of each screen.
+      scales: the scale of each screen, by its name.
       contexts, perturbations, readouts: names, combinations too; all of the vocabulary unless given.
 
     Raises:
       InputError: a name outside the vocabulary; two layers of one name; too little room on the disk.
     """
     grid = _choose(vocabulary, contexts, perturbations, readouts)
-    layers = list(_layers(models))
+    layers = [layer for label, (model, read) in models.items() for layer in layers_of(label, model, read)]
     _refuse_same_label([layer.label for layer in layers])
     path.parent.mkdir(parents=True, exist_ok=True)
     with _replacing(path) as local:
         _check_room(path, os.path.dirname(local), grid, len(layers))
-        _write_names(local, grid, facts(models, scales))
+        _write_names(local, grid, file_metadata(models, scales))
         with h5py.File(local, 'r+') as file:
             _write_rows(file['obs'], grid)
             for layer in layers:
@@ -108,15 +100,6 @@ def _ids(vocabulary: Vocabulary, grid: Grid) -> tuple[np.ndarray, np.ndarray, np
     )
 
 
-def _layers(models: Mapping[str, tuple[Model | LearnedModel, Callable[[], Params]]]) -> Iterator[Layer]:
-    for label, (model, read) in models.items():
-        if isinstance(model, LearnedModel):
-            read = functools.cache(read)
-        yield Layer(label, model.predict, read)
-        if isinstance(model, LearnedModel) and read().members:
-            yield Layer(f'{label}_spread', model.spread, read)
-
-
 def _refuse_same_label(labels: Sequence[str]) -> None:
     for label in labels:
         if labels.count(label) > 1:
@@ -124,7 +107,7 @@ def _refuse_same_label(labels: Sequence[str]) -> None:
 
 
 def _replacing(path: epath.Path) -> AbstractContextManager[os.PathLike]:
-    """Beside its place on a disk, which is not to hold it twice; HDF5 does not write to a bucket."""
+    """A path to write to: beside the file, so that a disk never holds it twice, or local where HDF5 cannot write."""
     return replacing_from_local(path) if '://' in str(path) else replacing(path)
 
 
@@ -163,7 +146,7 @@ def _write_rows(obs: h5py.Group, grid: Grid) -> None:
     index, context_codes, perturbation_codes = (
         _lengthened(obs, name, grid.rows) for name in ('_index', 'context/codes', 'perturbation/codes')
     )
-    with bar('rows', grid.rows, unit=' profiles', delay=_SOON) as progress:
+    with bar('rows', grid.rows, unit=' profiles', delay=_BAR_AFTER) as progress:
         for first in range(0, grid.rows, _ROWS):
             rows = np.arange(first, min(first + _ROWS, grid.rows))
             where = slice(first, first + len(rows))
@@ -174,7 +157,7 @@ def _write_rows(obs: h5py.Group, grid: Grid) -> None:
 
 
 def _lengthened(group: h5py.Group, name: str, rows: int) -> h5py.Dataset:
-    """The empty column of that name with room for so many rows, of the same type and encoding."""
+    """The empty column of that name, made anew with room for so many rows, of the same type and encoding."""
     dtype, encoding = group[name].dtype, dict(group[name].attrs)
     del group[name]
     column = group.create_dataset(name, (rows,), dtype)
@@ -191,7 +174,7 @@ def _write_layer(layers: h5py.Group, layer: Layer, grid: Grid, vocabulary: Vocab
     def ids(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return context[rows // len(perturbation)], perturbation[rows % len(perturbation)]
 
-    with bar(layer.label, grid.rows, unit=' profiles', delay=_SOON) as progress:
-        for where, part in stream(layer.predict, layer.params(), ids, grid.rows, readout):
+    with bar(layer.label, grid.rows, unit=' profiles', delay=_BAR_AFTER) as progress:
+        for where, part in stream(layer.predictor(), ids, grid.rows, readout):
             values[where] = part
             progress.update(len(part))

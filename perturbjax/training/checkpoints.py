@@ -1,7 +1,7 @@
 """Checkpoints by Orbax: params with the vocabulary, config and split they belong to, and the state to resume from.
 
-A folder holds the latest checkpoint, whose params are those with the best validation error so far.
-Arrays are saved as numpy from one process, so that any number of devices reads them.
+A folder holds the latest checkpoint, whose params are those with the lowest validation error so far.
+Arrays are saved as numpy from one process, so that any number of devices can read them.
 """
 
 import json
@@ -16,30 +16,45 @@ from orbax.checkpoint import args
 from orbax.checkpoint import checkpoint_managers as policies
 
 from perturbjax.errors import InputError
+from perturbjax.renames import with_new_names
 from perturbjax.screens.vocabulary import Vocabulary
+from perturbjax.training.old_checkpoints import (
+    OLDEST_FORMAT,
+    params_of_format_2,
+    state_of_format_2,
+    wanted_of_format_2,
+)
 
-FORMAT = 2  # of what is saved; raised where the code before it could no longer read it
+FORMAT = 3  # Checkpoint layout version; increase it when older code can no longer read what is saved.
 
 
 class About(NamedTuple):
-    """What a checkpoint says of itself: names on every axis, the run's config, and its split as JSON."""
+    """What a checkpoint says of itself.
+
+    Attributes:
+      vocabulary: the names on every axis.
+      config: of the run, as plain values.
+      split: the held-out profiles, as `Split.describe` gives them.
+      label: of the model in the run; empty in checkpoints that do not say.
+    """
 
     vocabulary: Vocabulary
     config: Mapping[str, Any]
     split: Mapping[str, Any]
+    label: str = ''
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint as read: params as nested dicts of numpy arrays, and what it is about."""
+    """A checkpoint as read: its params, nested dicts of numpy arrays unless a target was given, and its description."""
 
     params: Any
     about: About
 
 
 def open_folder(folder: str | epath.Path) -> ocp.CheckpointManager:
-    """A manager that keeps the latest checkpoint, to be used as a context (saves are asynchronous).
+    """A manager that keeps the latest checkpoint; use it as a context, for saves are asynchronous.
 
-    Of several hosts each has its own, and waits for no other: the first saves, all may read.
+    Each of several hosts has its own manager and waits for no other: the first host saves, all may read.
     """
     host = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
@@ -66,7 +81,7 @@ def save(
         return
     items = {
         'params': args.StandardSave(jax.device_get(params)),
-        'vocabulary': args.JsonSave({'format': FORMAT, **json.loads(about.vocabulary.to_json())}),
+        'vocabulary': args.JsonSave({'format': FORMAT, 'label': about.label, **json.loads(about.vocabulary.to_json())}),
         'config': args.JsonSave(dict(about.config)),
         'split': args.JsonSave(dict(about.split)),
     }
@@ -79,16 +94,26 @@ def save(
 def resume(manager: ocp.CheckpointManager, state: Any) -> tuple[Any, dict[str, Any]] | None:
     """The latest state, in the structure of `state`, and its progress; None where nothing was saved.
 
-    Raises InputError where it is of another format.
+    Raises InputError where its format cannot be read.
     """
     step = manager.latest_step()
     if step is None:
         return None
-    _read_about(manager, step, epath.Path(manager.directory))
-    restored = manager.restore(
-        step, args=args.Composite(state=args.StandardRestore(jax.device_get(state)), progress=args.JsonRestore())
-    )
-    return restored['state'], restored['progress']
+    saved_format, _ = _read_about(manager, step, epath.Path(manager.directory))
+    target = args.StandardRestore(jax.device_get(state) if saved_format == FORMAT else None)
+    restored = manager.restore(step, args=args.Composite(state=target, progress=args.JsonRestore()))
+    if saved_format == FORMAT:
+        return restored['state'], restored['progress']
+    return _in_structure_of(state, state_of_format_2(restored['state'])), restored['progress']
+
+
+def _in_structure_of(target: Any, saved: Any) -> Any:
+    """Nested dicts as the nested named tuples and dicts of `target`."""
+    if hasattr(target, '_fields'):
+        return type(target)(*(_in_structure_of(getattr(target, name), saved[name]) for name in target._fields))
+    if isinstance(target, Mapping):
+        return {name: _in_structure_of(target[name], saved[name]) for name in target}
+    return saved
 
 
 def is_saved(folder: str | epath.Path) -> bool:
@@ -109,7 +134,7 @@ def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> C
         arrays may be of any shape.
 
     Raises:
-      InputError: there is no checkpoint, it cannot be read, or it is of a newer format.
+      InputError: there is no checkpoint, or it cannot be read: damaged, too old or of a newer version.
     """
     path = absolute(folder)
     if not path.is_dir():
@@ -123,8 +148,13 @@ def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> C
                 f'{path}: it holds no finished checkpoint; train again, or give WORKDIR/checkpoints/MODEL/SEED.'
             )
         try:
-            about = _read_about(manager, step, path)
+            saved_format, about = _read_about(manager, step, path)
+            is_old = saved_format < FORMAT
+            if part and is_old:
+                target = wanted_of_format_2(target)
             params = _read_params(manager, step, target, path / str(step) if part else None)
+            if is_old:
+                params = params_of_format_2(params)
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, OSError) as error:
@@ -133,31 +163,44 @@ def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> C
     return Checkpoint(params, about)
 
 
+def param_names(folder: str | os.PathLike) -> Mapping[str, Any]:
+    """The nested names of the latest checkpoint's params, without reading them; empty where there is no checkpoint."""
+    path = absolute(folder)
+    if not is_saved(path):
+        return {}
+    with open_folder(path) as manager:
+        tree = ocp.PyTreeCheckpointHandler().metadata(path / str(manager.latest_step()) / 'params').tree
+    return tree if isinstance(tree, Mapping) else {}
+
+
 def absolute(folder: str | os.PathLike) -> epath.Path:
-    """Orbax wants absolute paths; those with `://` are."""
+    """The folder as an absolute path, as Orbax wants it; one with `://` already is."""
     path = os.fspath(folder)
     return epath.Path(path if '://' in path else os.path.abspath(path))
 
 
-def _read_about(manager: ocp.CheckpointManager, step: int, path: epath.Path) -> About:
+def _read_about(manager: ocp.CheckpointManager, step: int, path: epath.Path) -> tuple[int, About]:
+    """The layout version and what the checkpoint says of itself, with the present names of settings."""
     items = {item: args.JsonRestore() for item in ('vocabulary', 'config', 'split')}
     restored = manager.restore(step, args=args.Composite(**items))
-    found = restored['vocabulary'].get('format', 1)
-    if found > FORMAT:
+    names, saved_format = restored['vocabulary'], restored['vocabulary'].get('format', 1)
+    if saved_format > FORMAT:
         raise InputError(
-            f'{path}: the checkpoint is of format {found}, and this version of perturbjax reads up to {FORMAT}; '
+            f'{path}: the checkpoint has format {saved_format}, and this version of perturbjax reads up to {FORMAT}; '
             'update perturbjax.'
         )
-    if found < FORMAT:
+    if saved_format < OLDEST_FORMAT:
         raise InputError(
-            f'{path}: the checkpoint is of format {found}, of which this version of perturbjax does not know which '
-            'epoch was the best; train again, in another workdir.'
+            f'{path}: the checkpoint has format {saved_format}, which does not tell which epoch was the best; '
+            'train again, in another workdir.'
         )
-    return About(Vocabulary.from_json(json.dumps(restored['vocabulary'])), restored['config'], restored['split'])
+    config = with_new_names(restored['config'], quiet=True)
+    vocabulary = Vocabulary.from_json(json.dumps(names))
+    return saved_format, About(vocabulary, config, restored['split'], names.get('label', ''))
 
 
 def _read_params(manager: ocp.CheckpointManager, step: int, target: Any, part_of: epath.Path | None) -> Any:
-    """All params in the structure of `target`, or what it names of the checkpoint in the folder `part_of`."""
+    """All params in the structure of `target`, or, of the checkpoint in the folder `part_of`, only what it names."""
     if part_of is None:
         wanted = args.StandardRestore() if target is None else args.StandardRestore(jax.device_get(target))
     else:
@@ -169,7 +212,7 @@ def _read_params(manager: ocp.CheckpointManager, step: int, target: Any, part_of
 
 
 def _shared(tree: Any, target: Any) -> Any:
-    """What of the nested dicts `target` is in the tree."""
+    """The part of the nested dicts `target` that is in the tree."""
     if not isinstance(target, Mapping):
         return target
     return {name: _shared(tree[name], target[name]) for name in target if isinstance(tree, Mapping) and name in tree}

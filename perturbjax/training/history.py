@@ -1,20 +1,20 @@
-"""How far training is, and how well each member did."""
+"""How far training has come, and how well each member did."""
 
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from perturbjax.training.settings import Settings
+from perturbjax.training.settings import TrainingSettings
 
 
 class History(NamedTuple):
-    """The epochs done, and of each member the best validation error with its epoch; kept with checkpoints.
+    """The epochs done, and each member's best validation error with its epoch; saved with checkpoints.
 
     Attributes:
-      epoch: how many are done.
-      best: the lowest validation RMSE, `[S]`; infinite before any.
-      best_epoch: when it was, `[S]`.
+      epoch: how many epochs are done.
+      best: the lowest validation RMSE, `[S]`; infinite before the first.
+      best_epoch: the epoch of that error, `[S]`.
     """
 
     epoch: int
@@ -22,11 +22,12 @@ class History(NamedTuple):
     best_epoch: list[int]
 
     @classmethod
-    def start(cls, members: int) -> 'History':
-        return cls(0, [math.inf] * members, [0] * members)
+    def start(cls, num_members: int) -> 'History':
+        """Before the first epoch."""
+        return cls(0, [math.inf] * num_members, [0] * num_members)
 
     def after(self, rmse: np.ndarray | None, active: np.ndarray) -> tuple['History', np.ndarray]:
-        """One epoch later, and which members are better than ever, bool `[S]`."""
+        """The history one epoch later, and which members are better than ever, bool `[S]`."""
         epoch = self.epoch + 1
         if rmse is None:
             return self._replace(epoch=epoch), active
@@ -34,26 +35,27 @@ class History(NamedTuple):
         best = np.where(better, rmse, self.best).tolist()
         return History(epoch, best, np.where(better, epoch, self.best_epoch).tolist()), better
 
-    def active(self, settings: Settings) -> np.ndarray:
-        """Which members go on learning, bool `[S]`: those that are not out of patience, while epochs are left."""
+    def active(self, settings: TrainingSettings) -> np.ndarray:
+        """Which members go on training, bool `[S]`: those with patience left, while epochs are left."""
         waited = self.epoch - np.array(self.best_epoch)
         impatient = (settings.patience > 0) & np.isfinite(self.best) & (waited >= settings.patience)
         return ~impatient & (self.epoch < settings.epochs)
 
-    def is_to_be_saved(self, settings: Settings) -> bool:
-        """Every so often, and at the end."""
+    def is_to_be_saved(self, settings: TrainingSettings) -> bool:
+        """Whether a checkpoint is due: every `checkpoint_every` epochs, and at the end."""
         return self.epoch % settings.checkpoint_every == 0 or not self.active(settings).any()
 
-    def chosen(self, settings: Settings) -> slice:
+    def chosen(self, settings: TrainingSettings) -> slice:
         """The members to predict with: the seeds of the swept settings whose mean validation error is lowest."""
         means = np.reshape(self.best, (-1, settings.seeds)).mean(axis=1)
         first = int(np.argmin(means)) * settings.seeds
         return slice(first, first + settings.seeds)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can hold it, which knows no infinity."""
+        """As JSON, which has no infinity: None stands for it."""
         return self._asdict() | {'best': [each if math.isfinite(each) else None for each in self.best]}
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> 'History':
+        """What `to_json` saved."""
         return cls(**saved | {'best': [math.inf if each is None else each for each in saved['best']]})

@@ -1,4 +1,4 @@
-"""Which observations make a batch, as a function of (seed, epoch, place) alone; the data stay on the device."""
+"""Which observations make a batch, as a function of (seed, epoch, position) alone; the data stay on the device."""
 
 from typing import NamedTuple
 
@@ -6,15 +6,16 @@ import jax
 import jax.numpy as jnp
 
 from perturbjax.models.dropout import mix
+from perturbjax.models.model import Batch
 from perturbjax.screens.screen import Array
-from perturbjax.training.packing import Pieces
+from perturbjax.training.sharding import Pieces
 
 # Profiles and readouts of a block; (1, 1) is one observation.
 Block = tuple[int, int]
 
 
 class Observations(NamedTuple):
-    """The packed values of those of the V shards that a device owns, and what all rows and columns are.
+    """The packed values of the shards that a device owns (of V in all), and the ids of all rows and columns.
 
     Attributes:
       values: `[V, longest]`; NaN = not measured.
@@ -31,64 +32,50 @@ class Observations(NamedTuple):
     pieces: Pieces
 
 
-class Batch(NamedTuple):
-    """n blocks of p profiles by r readouts.
-
-    Attributes:
-      context: ids `[n, p, 1]`.
-      perturbation: ids `[n, p, 1, K]`.
-      readout: ids `[n, 1, r]`.
-      value: `[n, p, r]`.
-      weight: `[n, p, r]`: 1, or 0 for what is not measured or only fills up a block.
-      place: of each block in the epoch's order, uint32 `[n]`.
-    """
-
-    context: jax.Array
-    perturbation: jax.Array
-    readout: jax.Array
-    value: jax.Array
-    weight: jax.Array
-    place: jax.Array
-
-
 def tiles(pieces: Pieces, block: Block) -> Array:
     """How many blocks cover each piece, `[V, G]`."""
     return -(-pieces.rows // block[0]) * -(-pieces.width // block[1])
 
 
-def places(pieces: Pieces, block: Block) -> int:
-    """How many places an epoch has: as many for every shard as the fullest has blocks."""
+def num_positions(pieces: Pieces, block: Block) -> int:
+    """How many positions an epoch has: as many for every shard as the fullest shard has blocks."""
     return int(tiles(pieces, block).sum(axis=1).max()) * len(pieces.rows)
 
 
 def draw(
-    data: Observations, block: Block, seed: Array, place: jax.Array, wanted: jax.Array, shards: int, devices: int
+    data: Observations,
+    block: Block,
+    seed: Array,
+    position: jax.Array,
+    is_wanted: jax.Array,
+    num_shards: int,
+    num_devices: int,
 ) -> Batch:
-    """The blocks at some places of an epoch's order, each from the shard `place % shards`.
+    """The blocks at some positions of an epoch's order, each from the shard `position % num_shards`.
 
-    Every observation comes in one block of the epoch. In a piece, each block is a random set of
-    rows by a random set of columns; those of a shard come in random order.
+    Every observation comes in one block of the epoch. Within a piece, each block is a random set of
+    rows by a random set of columns; the blocks of a shard come in random order.
 
     Args:
-      data: of one device, which owns the shards that leave its number when divided by `devices`.
+      data: of one device, which owns the shards v with `v % num_devices == device_index`.
       block: p, r.
       seed: uint32, another one for every epoch.
-      place: uint32 `[n]`, all of shards that the device owns.
-      wanted: bool `[n]`; others weigh 0.
-      shards, devices: V and L.
+      position: uint32 `[n]`, all in shards that the device owns.
+      is_wanted: bool `[n]`; the weight of other blocks is 0.
+      num_shards, num_devices: V and L.
     """
-    shard, turn = place % shards, place // shards
-    own = (shard // devices).astype(jnp.int32)
+    shard, turn = position % num_shards, position // num_shards
+    own = (shard // num_devices).astype(jnp.int32)
     shard_seed = mix(seed + mix(shard))
-    number, tile, there = _tile(data.pieces, block, own, turn, shard_seed)
+    number, tile, exists = _tile(data.pieces, block, own, turn, shard_seed)
     piece = Pieces(*(each[own, number] for each in data.pieces))
     down, across = jnp.divmod(tile, jnp.maximum(1, -(-piece.width // block[1])))
     row_seed = mix(shard_seed + number.astype(jnp.uint32))
     row, is_row = _some(down, block[0], piece.rows, row_seed)
     column, is_column = _some(across, block[1], piece.width, mix(row_seed + down.astype(jnp.uint32)))
-    place_of_row = piece.start[:, None] + row * piece.width[:, None]
-    value = data.values[own[:, None, None], place_of_row[:, :, None] + column[:, None, :]]
-    weight = (wanted & there)[:, None, None] & is_row[:, :, None] & is_column[:, None, :] & ~jnp.isnan(value)
+    row_start = piece.start[:, None] + row * piece.width[:, None]
+    value = data.values[own[:, None, None], row_start[:, :, None] + column[:, None, :]]
+    weight = (is_wanted & exists)[:, None, None] & is_row[:, :, None] & is_column[:, None, :] & ~jnp.isnan(value)
     row, column = row + piece.row_start[:, None], column + piece.column_start[:, None]
     return Batch(
         data.context[row][:, :, None],
@@ -96,37 +83,37 @@ def draw(
         data.readout[column][:, None, :],
         jnp.where(weight, value, 0),
         weight.astype(value.dtype),
-        place,
+        position,
     )
 
 
 def _tile(
     pieces: Pieces, block: Block, own: jax.Array, turn: jax.Array, seed: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The piece of each turn in its shard's shuffled order, the block in it, and whether one was left."""
+    """For each turn in its shard's shuffled order: the piece, the block in it, and whether there is one."""
     ends = jnp.cumsum(tiles(pieces, block), axis=1)[own]
-    there = turn < ends[:, -1]
-    tile = shuffled(jnp.where(there, turn, 0), jnp.maximum(ends[:, -1], 1), seed)
+    exists = turn < ends[:, -1]
+    tile = shuffled(jnp.where(exists, turn, 0), jnp.maximum(ends[:, -1], 1), seed)
     number = (tile[:, None] >= ends).sum(axis=1)
     before = jnp.where(number > 0, ends[jnp.arange(len(ends)), number - 1], 0)
-    return number, tile - before, there
+    return number, tile - before, exists
 
 
 def _some(group: jax.Array, size: int, of: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The members `[n, size]` of the groups `[n]` that `range(of)`, shuffled, is dealt into; and which are real."""
+    """The members `[n, size]` of the groups `[n]` into which `range(of)`, shuffled, is dealt; and which are real."""
     groups = -(-of // size)
-    place = group[:, None] + groups[:, None] * jnp.arange(size)[None, :]
-    real = place < of[:, None]
-    place = jnp.where(real, place, 0)
-    # Of single observations the order of the blocks is random enough.
-    return place if size == 1 else shuffled(place, jnp.maximum(of, 1)[:, None], seed[:, None]), real
+    index = group[:, None] + groups[:, None] * jnp.arange(size)[None, :]
+    real = index < of[:, None]
+    index = jnp.where(real, index, 0)
+    # For single observations the random order of the blocks is enough.
+    return index if size == 1 else shuffled(index, jnp.maximum(of, 1)[:, None], seed[:, None]), real
 
 
 def shuffled(position: jax.Array, size: jax.Array, seed: jax.Array) -> jax.Array:
-    """Permutations of `range(size)` in which places can be looked up one by one, without memory.
+    """Random permutations of `range(size)`, looked up at single positions without holding the permutation.
 
-    A Feistel network over the next power of two, walked on until it lands inside the range (fewer
-    than two steps on average). Whole numbers and uint32 seeds, of shapes that broadcast.
+    A Feistel network over the next power of two, applied again until it lands inside the range (fewer
+    than two times on average). Whole numbers and uint32 seeds, of shapes that broadcast.
     """
     size = size.astype(jnp.uint32)
     bits = jnp.maximum(2, 32 - jax.lax.clz(size - 1))

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
 from perturbjax.models.dropout import Noise, relu_dropout
-from perturbjax.models.lpm import LPM, Fitted, combine, lpm
-from perturbjax.models.model import Query
-from perturbjax.screens.vocabulary import Vocabulary
-from perturbjax.training.sampling import Batch
-from perturbjax.training.settings import Settings, members
-from perturbjax.training.state import adamw, first_state
-from perturbjax.training.step import squared_error
+from perturbjax.models.flax_model import Sizes
+from perturbjax.models.lpm import LPM, combine, lpm
+from perturbjax.models.model import Batch, Fitted, Query
+from perturbjax.models.training_counts import AXES
+from perturbjax.training.optimizer import ADAM, descend
+from perturbjax.training.settings import TrainingSettings, members
+from perturbjax.training.train_state import TrainState
 
-NAMES = Vocabulary(('a', 'b', 'c'), ('control', *(f'g{i}' for i in range(6))), ('x', 'y', 'z', 'w'))
+SIZES = Sizes(num_contexts=3, num_perturbations=7, num_readouts=4)
 
 
 def from_torch(state):
@@ -37,7 +37,7 @@ def batch_of(codes, value):
     for row, bag in zip(perturbation, bags):
         row[: len(bag)] = bag
     columns = map(jnp.array, (codes['context'], perturbation, codes['readout'], value))
-    return Batch(*columns, weight=jnp.ones(len(bags)), place=jnp.arange(len(bags)))
+    return Batch(*columns, weight=jnp.ones(len(bags)), position=jnp.arange(len(bags)))
 
 
 def assert_close(ours, theirs):
@@ -48,20 +48,25 @@ def assert_close(ours, theirs):
 def test_forward_gradient_and_optimiser_equal_torch(golden, number):
     reference = json.loads((golden / 'lpm_torch.json').read_text())[number]
     sizes, weights = reference['hyper'], from_torch(reference['state'])
-    widths, hidden = (sizes['embedding_dim'],) * 3, (sizes['hidden_dim'],) * sizes['num_layers']
-    module = LPM(2, 6, 4, widths, hidden, 0.0, sizes['agg'])
+    hidden_dims = (sizes['hidden_dim'],) * sizes['num_layers']
+    model = lpm(sizes['embedding_dim'], hidden_dims, aggregation=sizes['agg'])
+    module = LPM(Sizes(2, 6, 4), (sizes['embedding_dim'],) * 3, hidden_dims, sizes['agg'])
+    constants = {f'{axis}_counts': np.ones(rows, int) for axis, rows in zip(AXES, (2, 6, 4))}
     batch = batch_of(reference['codes'], reference['value'])
-    member = jax.tree.map(lambda each: each[0], members(Settings(learning_rate=sizes['lr']), 0, 0.0))
+    member = jax.tree.map(lambda each: each[0], members(TrainingSettings(learning_rate=sizes['lr']), 0, 0.0))
 
     forward = module.apply({'params': weights}, batch.context, batch.perturbation, batch.readout)
     assert_close(forward, np.array(reference['forward']))
 
     @jax.jit
     def step(state):
-        loss, gradient = jax.value_and_grad(lambda w: squared_error(module, w, batch, None) / 14)(state.weights)
-        return loss, gradient, adamw(state, gradient, member.rate(jnp.array(0)), member.weight_decay)
+        def loss(weights):
+            return model.learner.loss(weights, {}, constants, batch, None)[0] / 14
 
-    state = first_state(weights)
+        value, gradient = jax.value_and_grad(loss)(state.weights)
+        return value, gradient, descend(state, gradient, member.rate(jnp.array(0)), member.weight_decay)
+
+    state = TrainState(weights, {}, ADAM.init(weights), {})
     for number, expected in enumerate(reference['losses']):
         loss, gradient, state = step(state)
         assert_close(loss, expected)
@@ -73,7 +78,7 @@ def test_forward_gradient_and_optimiser_equal_torch(golden, number):
 
 @pytest.mark.parametrize('aggregation', ['mean', 'sum', 'max'])
 def test_the_split_first_layer_equals_concatenation(aggregation):
-    module = LPM(3, 7, 4, (2, 3, 5), (6,), 0.0, aggregation)
+    module = LPM(SIZES, (2, 3, 5), (6,), aggregation)
     ids = jnp.array([0, 2]), jnp.array([[1, 3], [4, -1]]), jnp.array([3, 1])
     weights = module.init(jax.random.key(0), *ids)['params']
     combined = combine(weights['perturbation'], ids[1], aggregation)
@@ -84,10 +89,10 @@ def test_the_split_first_layer_equals_concatenation(aggregation):
 
 
 def fitted(model, trained_on=6, key=1):
-    module = model.module(NAMES)
-    ids = jnp.zeros(1, jnp.int32)
-    weights = module.init(jax.random.key(key), ids, jnp.zeros((1, 2), jnp.int32), ids)['params']
-    return Fitted(weights, jnp.ones(3, int), (jnp.arange(7) < trained_on).astype(int), jnp.ones(4, int))
+    constants = {f'{axis}_counts': jnp.ones(rows, int) for axis, rows in zip(AXES, SIZES)}
+    constants['perturbation_counts'] = (jnp.arange(7) < trained_on).astype(int)
+    weights, statistics = model.learner.init(jax.random.key(key), constants)
+    return Fitted(jax.tree.map(lambda each: each[None], weights), statistics, constants)
 
 
 def test_a_grid_equals_its_triples():
@@ -96,7 +101,8 @@ def test_a_grid_equals_its_triples():
     grid = Query(jnp.array([0, 1, 2]), jnp.array([[0, -1], [1, 5], [6, -1]]), jnp.array([3, 0]))
     answer = jax.jit(model.predict)(params, grid)
     triples = jnp.repeat(grid.context, 2), jnp.repeat(grid.perturbation, 2, axis=0), jnp.tile(grid.readout, 3)
-    expected = model.module(NAMES).apply({'params': params.weights}, *triples)
+    module = LPM(SIZES, (4, 4, 4), (8, 8))
+    expected = module.apply({'params': jax.tree.map(lambda each: each[0], params.weights)}, *triples)
     np.testing.assert_allclose(answer.ravel(), expected, rtol=1e-5)
 
 
@@ -106,9 +112,9 @@ def test_an_ensemble_predicts_its_mean_and_spread():
     query = Query(jnp.array([0, 1]), jnp.array([[1, 5], [6, -1]]), jnp.array([0, 1]))
     each = jnp.stack([model.predict(member, query) for member in members])
     together = members[0]._replace(
-        weights=jax.tree.map(lambda *arrays: jnp.stack(arrays), *(m.weights for m in members))
+        weights=jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *(m.weights for m in members))
     )
-    assert (members[0].members, together.members) == (None, 3)
+    assert (model.num_members(members[0]), model.num_members(together)) == (1, 3)
     np.testing.assert_allclose(model.predict(together, query), each.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(model.spread(together, query), each.std(axis=0), rtol=1e-4)
     assert np.isnan(model.spread(together, query)[1]).all()
@@ -122,7 +128,7 @@ def test_names_that_no_training_profile_had_get_no_prediction():
 
 
 def test_initialisation_as_released():
-    module = LPM(50, 200, 50, (32, 32, 32), (256, 256), 0.0, 'mean')
+    module = LPM(Sizes(50, 200, 50), (32, 32, 32), (256, 256))
     ids = jnp.zeros(1, jnp.int32)
     weights = module.init(jax.random.key(0), ids, ids[:, None], ids)['params']
     assert abs(weights['perturbation'].std() - 1) < 0.03
@@ -168,7 +174,7 @@ def test_the_gradient_of_dropout_passes_where_it_let_through():
     [
         ({'aggregation': 'maen'}, "did you mean 'mean'"),
         ({'dropout': 1.0}, 'dropout: 1.0 must be'),
-        ({'matmul': 'bfloat'}, "models.lpm.matmul: no such 'bfloat'; did you mean 'bfloat16'"),
+        ({'matmul_precision': 'bfloat'}, "models.lpm.matmul_precision: no such 'bfloat'; did you mean 'bfloat16'"),
     ],
 )
 def test_bad_settings_are_told(settings, message):

@@ -12,8 +12,8 @@ from screens_for_tests import everything, two_contexts
 
 from perturbjax.errors import InputError
 from perturbjax.models import MODELS, Query
-from perturbjax.models.lpm import Fitted, lpm
-from perturbjax.prediction import full_grid as grid_file
+from perturbjax.models.lpm import lpm
+from perturbjax.prediction import full_grid
 from perturbjax.prediction.full_grid import write_grid
 
 COMPENDIUM = two_contexts()
@@ -67,8 +67,8 @@ def test_a_part_of_the_grid(tmp_path):
 
 def test_an_ensemble_has_its_spread(tmp_path):
     members = [one_unit([0, 10, 20]), one_unit([0, 16, 20])]
-    weights = jax.tree.map(lambda *each: np.stack(each), *(member.weights for member in members))
-    ensemble = lpm(1, (1,)), lambda: Fitted(weights, *members[0][1:])
+    weights = jax.tree.map(lambda *each: np.concatenate(each), *(member.weights for member in members))
+    ensemble = lpm(1, (1,)), lambda: members[0]._replace(weights=weights)
     grid = write(tmp_path / 'grid.h5ad', {'one': ensemble})
     assert sorted(grid.layers) == ['one', 'one_spread']
     assert list(grid.uns['models']) == ['one']
@@ -79,7 +79,7 @@ def test_an_ensemble_has_its_spread(tmp_path):
 
 
 def test_many_rows_come_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(grid_file, '_ROWS', 4)
+    monkeypatch.setattr(full_grid, '_ROWS', 4)
     whole, _ = closed_form('no_change')
     grid = write(tmp_path / 'grid.h5ad', {'no_change': closed_form('no_change')})
     query = Query(np.repeat([0, 1], 3), np.tile([0, 1, 2], 2)[:, None], np.arange(2))

@@ -7,26 +7,28 @@ from hypothesis import strategies as st
 from models_for_tests import one_unit
 from screens_for_tests import everything, query_of, two_contexts
 
-from perturbjax.models import MODELS, LearnedModel, Query
-from perturbjax.models.lpm import Fitted, lpm
-from perturbjax.prediction.stream import _tiling, predict_profiles, stream
-from perturbjax.screens.vocabulary import Vocabulary
+from perturbjax.models import MODELS, Query
+from perturbjax.models.lpm import lpm
+from perturbjax.models.model import Fitted
+from perturbjax.prediction.stream import Predictor, _tiling, predict_profiles, stream
 
 CONTEXTS, PERTURBATIONS = 3, 50
 ONE_UNIT = lpm(1, (1,))
 
 
-def small_lpm(readouts, members=()):
+def small_lpm(readouts, members=(0,)):
     """An LPM of random weights, or an ensemble; the last perturbation had no training profile."""
     model = lpm(4, (8, 8))
-    names = (tuple(f'{axis}{i}' for i in range(n)) for axis, n in (('c', CONTEXTS), ('g', 49), ('r', readouts)))
-    contexts, perturbations, panel = names
-    module, ids = model.module(Vocabulary(contexts, ('control', *perturbations), panel)), jnp.zeros(1, int)
-    weights = [module.init(jax.random.key(i), ids, ids[:, None], ids)['params'] for i in members or (0,)]
-    weights = jax.tree.map(lambda *each: jnp.stack(each), *weights) if members else weights[0]
     trained = np.ones(PERTURBATIONS, int)
     trained[-1] = 0
-    return model, Fitted(weights, np.ones(CONTEXTS, int), trained, np.ones(readouts, int))
+    sizes = {'context_counts': np.ones(CONTEXTS, int), 'readout_counts': np.ones(readouts, int)}
+    constants = sizes | {'perturbation_counts': trained}
+    weights = [model.learner.init(jax.random.key(i), constants)[0] for i in members]
+    return model, Fitted(jax.tree.map(lambda *each: jnp.stack(each), *weights), {}, constants)
+
+
+def predictor(model, params, name='predict'):
+    return Predictor(getattr(model, name), params, model.tile_values)
 
 
 def grid_ids(rows):
@@ -38,7 +40,7 @@ def grid_ids(rows):
 def test_a_stream_equals_one_call(devices, profiles):
     model, params = small_lpm(900)
     panel = np.arange(899, -1, -1)
-    parts = list(stream(model.predict, params, grid_ids, profiles, panel, jax.devices()[:devices]))
+    parts = list(stream(predictor(model, params), grid_ids, profiles, panel, jax.devices()[:devices]))
     assert [where.start for where, _ in parts[1:]] == [where.stop for where, _ in parts[:-1]]
     values = np.concatenate([each for _, each in parts])
     expected = model.predict(params, Query(*grid_ids(np.arange(profiles)), panel))
@@ -55,7 +57,7 @@ def test_a_long_stream_has_many_parts():
         asked.append(len(rows))
         return rows % 2, rows[:, None] % 3
 
-    parts = list(stream(ONE_UNIT.predict, one_unit([0, 10, 20]), ids, 40_001, np.array([1, 0]), jax.devices()[:2]))
+    parts = list(stream(predictor(ONE_UNIT, one_unit([0, 10, 20])), ids, 40_001, np.array([1, 0]), jax.devices()[:2]))
     values = np.concatenate([each for _, each in parts])
     assert len(parts) > 4
     assert len(set(asked)) == 1
@@ -70,17 +72,18 @@ def test_ensembles(name):
     query = Query(*grid_ids(np.arange(150)), np.arange(7))
     members = [model.predict(small_lpm(7, members=(i,))[1], query) for i in range(3)]
     expected = np.mean(members, axis=0) if name == 'predict' else np.std(members, axis=0)
-    np.testing.assert_allclose(predict_profiles(getattr(model, name), ensemble, query), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        predict_profiles(predictor(model, ensemble, name), query), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize('name', sorted(set(MODELS) - {'lpm', 'linear_transfer'}))
 def test_closed_form_models(name):
     compendium = two_contexts()
     model, query = MODELS[name](), query_of(compendium.screens[0])
-    assert not isinstance(model, LearnedModel)
     params = model.fit(compendium, everything(compendium))
     np.testing.assert_allclose(
-        predict_profiles(jax.jit(model.predict), params, query), model.predict(params, query), rtol=1e-5
+        predict_profiles(predictor(model, params), query), model.predict(params, query), rtol=1e-5
     )
 
 
@@ -93,7 +96,7 @@ def test_splits_of_about_one_size_share_a_compilation():
 
     for profiles in (0, 130, 150, 200, 256):
         query = Query(np.arange(profiles), np.zeros((profiles, 1), int), np.array([0, 100]))
-        values = predict_profiles(predict, np.float32(0.5), query)
+        values = predict_profiles(Predictor(predict, np.float32(0.5), (2**18, 2**18)), query)
         np.testing.assert_array_equal(values, 0.5 + np.arange(profiles)[:, None] + np.array([[0, 100]]))
     assert len(traced) == 1
 

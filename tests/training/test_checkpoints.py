@@ -53,9 +53,9 @@ def test_an_older_format_is_refused_whether_read_or_resumed(tmp_path, monkeypatc
     monkeypatch.setattr(checkpoints, 'FORMAT', 1)
     save(tmp_path / 'c', [1.0])
     monkeypatch.undo()
-    with pytest.raises(InputError, match=r'c: the checkpoint is of format 1, .* train again, in another workdir'):
+    with pytest.raises(InputError, match=r'c: the checkpoint has format 1, .* train again, in another workdir'):
         checkpoints.read(tmp_path / 'c')
-    with checkpoints.open_folder(tmp_path / 'c') as manager, pytest.raises(InputError, match='of format 1'):
+    with checkpoints.open_folder(tmp_path / 'c') as manager, pytest.raises(InputError, match='has format 1'):
         checkpoints.resume(manager, {'step': np.int32(0)})
 
 

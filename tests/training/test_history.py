@@ -4,9 +4,9 @@ import math
 import numpy as np
 
 from perturbjax.training.history import History
-from perturbjax.training.settings import Settings
+from perturbjax.training.settings import TrainingSettings
 
-SETTINGS = Settings(epochs=9, patience=2)
+SETTINGS = TrainingSettings(epochs=9, patience=2)
 
 
 def test_each_member_has_its_own_best_and_patience():

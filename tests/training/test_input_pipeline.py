@@ -9,18 +9,15 @@ from perturbjax.errors import InputError
 from perturbjax.models.lpm import lpm
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import make_split
-from perturbjax.training import placement
-from perturbjax.training.feed import Feed
-from perturbjax.training.placement import replicate
-from perturbjax.training.planning import make_plan
-from perturbjax.training.settings import Settings
-from perturbjax.training.step import initialise
-from perturbjax.training.trainer import learn, make_trainer
+from perturbjax.training.epoch import make_trainer, train_epoch
+from perturbjax.training.input_pipeline import InputPipeline, check_room, replicate
+from perturbjax.training.settings import TrainingSettings
+from perturbjax.training.train_step import init_states, make_step_config
 
-SETTINGS = Settings(batch=60, block=(2, 5), shards=4, parts=3)
+SETTINGS = TrainingSettings(batch_size=60, block=(2, 5), shards=4, data_chunks=3)
 
 
-class Shown:
+class Bar:
     """A progress bar that only counts."""
 
     def __init__(self):
@@ -42,10 +39,10 @@ def compendium():
     return assemble([screen('first', 'ab', readouts[:11]), screen('second', 'c', readouts[5:])], ['log1p'] * 2)
 
 
-def feed_of(compendium, settings=SETTINGS):
+def pipeline_of(compendium, settings=SETTINGS):
     chosen = [np.ones(len(each.values), bool) for each in compendium.screens]
-    plan = make_plan(lpm(4, (8,)).module(compendium.vocabulary), compendium, chosen, settings, 1)
-    return Feed(compendium, chosen, settings.parts, plan, tuple(jax.local_devices()[:1]))
+    config = make_step_config(lpm(4, (8,)).learner, compendium, chosen, settings, 1)
+    return InputPipeline(compendium, chosen, settings.data_chunks, config, tuple(jax.local_devices()[:1]))
 
 
 def values_of(part):
@@ -54,7 +51,7 @@ def values_of(part):
 
 
 def test_the_parts_hold_every_value_once(compendium):
-    parts = list(feed_of(compendium).epoch(0))
+    parts = list(pipeline_of(compendium).epoch(0))
     everything = np.concatenate([each.values.ravel() for each in compendium.screens])
     np.testing.assert_array_equal(np.sort(np.concatenate([values_of(each) for each in parts])), np.sort(everything))
     assert [len(values_of(each)) for each in parts] == [each.size for each in parts]
@@ -62,36 +59,38 @@ def test_the_parts_hold_every_value_once(compendium):
 
 
 def test_every_part_is_a_sample_of_every_screen(compendium):
-    for part in feed_of(compendium).epoch(0):
+    for part in pipeline_of(compendium).epoch(0):
         rows = np.asarray(part.data.pieces.rows[0]).sum(axis=0)
         np.testing.assert_allclose(rows, [46 / 3, 23 / 3], atol=1)
 
 
 def test_epochs_take_the_parts_in_orders_of_their_own(compendium):
-    feed = feed_of(compendium)
-    orders = {tuple(float(values_of(part)[0]) for part in feed.epoch(number)) for number in range(12)}
+    pipeline = pipeline_of(compendium)
+    orders = {tuple(float(values_of(part)[0]) for part in pipeline.epoch(number)) for number in range(12)}
     assert 3 <= len(orders) <= 6
-    assert [values_of(part)[0] for part in feed.epoch(4)] == [values_of(part)[0] for part in feed.epoch(4)]
+    assert [values_of(part)[0] for part in pipeline.epoch(4)] == [values_of(part)[0] for part in pipeline.epoch(4)]
 
 
 def test_one_part_stays_on_the_devices(compendium):
-    feed = feed_of(compendium, SETTINGS._replace(parts=1))
-    (first,), (second,) = feed.epoch(0), feed.epoch(1)
+    pipeline = pipeline_of(compendium, SETTINGS._replace(data_chunks=1))
+    (first,), (second,) = pipeline.epoch(0), pipeline.epoch(1)
     assert first.data.values is second.data.values
 
 
 def errors_of(compendium, devices, epochs=4):
     """The training RMSE by epoch, after checking that every observation was counted."""
-    split = make_split(compendium, 'unseen_in_context', 13, target='c')
+    split = make_split(compendium, 'unseen_in_context', 13, context='c')
     where = tuple(jax.local_devices()[:devices])
-    trainer = make_trainer(lpm(4, (8,)).module(compendium.vocabulary), compendium, split, SETTINGS, 3, where)
-    state = replicate(initialise(trainer.training.plan, 1, np.uint32([3])), where)
-    shown, errors = Shown(), []
+    trainer = make_trainer(lpm(4, (8,)).learner, compendium, split, SETTINGS, 3, where)
+    config = trainer.training.config
+    state = init_states(config.learner, (), jax.device_get(trainer.constants), np.uint32([3]))
+    state = replicate(state, where)
+    bar, errors = Bar(), []
     for epoch in range(epochs):
-        state, rmse = learn(trainer, state, epoch, np.array([True]), shown)
+        state, rmse = train_epoch(trainer, state, epoch, np.array([True]), bar)
         errors.append(float(rmse[0]))
-    assert shown.counted == epochs * trainer.training.size
-    assert int(state.moments.count[0]) == epochs * sum(trainer.training.steps)
+    assert bar.counted == epochs * trainer.training.size
+    assert int(state.opt_state.count[0]) == epochs * sum(trainer.training.steps)
     return errors
 
 
@@ -104,7 +103,7 @@ def test_learning_from_parts_is_the_same_on_any_number_of_devices(compendium):
 def test_devices_that_cannot_share_the_shards_are_told(compendium):
     chosen = [np.ones(len(each.values), bool) for each in compendium.screens]
     with pytest.raises(InputError, match='training.shards: 4 is not a multiple of the 3 devices; make it 6'):
-        make_plan(lpm(4, (8,)).module(compendium.vocabulary), compendium, chosen, SETTINGS, 3)
+        make_step_config(lpm(4, (8,)).learner, compendium, chosen, SETTINGS, 3)
 
 
 def test_data_that_do_not_fit_a_device_are_told():
@@ -113,7 +112,7 @@ def test_data_that_do_not_fit_a_device_are_told():
             return {'bytes_limit': 2**30}
 
     with pytest.raises(
-        InputError, match=r'2.0 GiB of values do not fit the 1.0 GiB of a device; set training.parts to 7'
+        InputError, match=r'2.0 GiB of values do not fit the 1.0 GiB of a device; set training.data_chunks to 7'
     ):
-        placement._check_room(2**31, Small())
-    placement._check_room(2**29, Small())
+        check_room(2**31, Small())
+    check_room(2**29, Small())

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from screens_for_tests import measurements
 
 from perturbjax.screens.screen import assemble
-from perturbjax.training.packing import layout, pack
-from perturbjax.training.sampling import Observations, draw, places, shuffled
+from perturbjax.training.sampling import Observations, draw, num_positions, shuffled
+from perturbjax.training.sharding import make_layout, pack
 
 SHARDS = 4
 
@@ -29,7 +29,7 @@ def test_shuffling_mixes():
     assert abs(np.corrcoef(first, other)[0, 1]) < 0.1
 
 
-def test_every_place_comes_equally_often_over_seeds():
+def test_every_position_comes_equally_often_over_seeds():
     starts = jax.vmap(lambda seed: shuffled(jnp.arange(1), jnp.int32(10), seed)[0])(jnp.arange(5000, dtype=jnp.uint32))
     counts = np.bincount(np.array(starts), minlength=10)
     assert ((counts - 500) ** 2 / 500).sum() < 30
@@ -51,8 +51,8 @@ def compendium():
 
 
 def owned(compendium, devices, device):
-    """The observations of one of several devices, and how many places there are, for a block."""
-    plan = layout(compendium, [np.ones(len(each.values), bool) for each in compendium.screens], SHARDS)
+    """The observations of one of several devices, and how many positions there are, for a block."""
+    plan = make_layout(compendium, [np.ones(len(each.values), bool) for each in compendium.screens], SHARDS)
     own = range(device, SHARDS, devices)
     tables = plan.context, plan.perturbation, plan.readout
     data = Observations(pack(compendium, plan, own), *tables, type(plan.pieces)(*(each[own] for each in plan.pieces)))
@@ -60,15 +60,15 @@ def owned(compendium, devices, device):
 
 
 def epoch(compendium, block, devices=1, seed=3):
-    """What all devices draw in an epoch, 8 places at a time: (context, perturbation, readout, value) of weight 1."""
+    """What all devices draw in an epoch, 8 positions at a time: (context, perturbation, readout, value) of weight 1."""
     seen = []
     for device in range(devices):
         data, pieces = owned(compendium, devices, device)
-        count = places(pieces, block)
+        count = num_positions(pieces, block)
         take = jax.jit(draw, static_argnums=(1, 5, 6))
         for first in range(0, -(-count // devices), 8):
-            place = device + devices * (first + jnp.arange(8, dtype=jnp.uint32))
-            batch = jax.device_get(take(data, block, jnp.uint32(seed), place, place < count, SHARDS, devices))
+            position = device + devices * (first + jnp.arange(8, dtype=jnp.uint32))
+            batch = jax.device_get(take(data, block, jnp.uint32(seed), position, position < count, SHARDS, devices))
             seen.append(observations(batch))
     return [each for part in seen for each in part]
 

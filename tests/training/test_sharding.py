@@ -6,8 +6,8 @@ from screens_for_tests import measurements, two_contexts
 
 from perturbjax.errors import InputError
 from perturbjax.screens.screen import Compendium, assemble
-from perturbjax.training import packing
-from perturbjax.training.packing import layout, pack
+from perturbjax.training import sharding
+from perturbjax.training.sharding import make_layout, pack
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +41,7 @@ def read_back(plan, values):
 def test_every_value_lies_where_its_piece_says(compendium, shards):
     chosen = [np.ones(len(each.values), bool) for each in compendium.screens]
     chosen[0][3], chosen[2][::3] = False, False
-    plan = layout(compendium, chosen, shards)
+    plan = make_layout(compendium, chosen, shards)
     expected = [
         (screen.context[i], screen.perturbation[i, 0], screen.readout[j], screen.values[i, j])
         for screen, rows in zip(compendium.screens, chosen)
@@ -53,7 +53,7 @@ def test_every_value_lies_where_its_piece_says(compendium, shards):
 
 
 def test_shards_are_of_nearly_the_same_size(compendium):
-    plan = layout(compendium, [np.ones(len(each.values), bool) for each in compendium.screens], 4)
+    plan = make_layout(compendium, [np.ones(len(each.values), bool) for each in compendium.screens], 4)
     sizes = (plan.pieces.rows * plan.pieces.width).sum(axis=1)
     assert sizes.sum() == plan.size
     assert np.ptp(sizes) <= 17
@@ -61,7 +61,7 @@ def test_shards_are_of_nearly_the_same_size(compendium):
 
 def test_some_shards_are_packed_alone(compendium):
     """As every host does with its own."""
-    plan = layout(compendium, [np.ones(len(each.values), bool) for each in compendium.screens], 4)
+    plan = make_layout(compendium, [np.ones(len(each.values), bool) for each in compendium.screens], 4)
     np.testing.assert_array_equal(pack(compendium, plan, [3, 1]), pack(compendium, plan, range(4))[[3, 1]])
 
 
@@ -69,7 +69,7 @@ def test_four_bytes_a_value_and_a_little_padding_that_is_not_measured():
     values = np.random.default_rng(0).normal(size=(670, 31))
     rows = [('a', name, row) for name, row in zip(['control', *(f'g{i}' for i in range(669))], values)]
     compendium = assemble([measurements(rows, [f'r{i}' for i in range(31)])], ['log1p'])
-    plan = layout(compendium, (np.ones(670, bool),), 2)
+    plan = make_layout(compendium, (np.ones(670, bool),), 2)
     packed = pack(compendium, plan, range(2))
     assert packed.dtype == np.float32
     assert packed.size <= 1.04 * values.size
@@ -80,6 +80,6 @@ def test_four_bytes_a_value_and_a_little_padding_that_is_not_measured():
 def test_too_many_values_are_told(monkeypatch):
     compendium = two_contexts()
     huge = dataclasses.replace(compendium.screens[0], readout=np.zeros(2**31, np.int8))
-    monkeypatch.setattr(packing.np, 'concatenate', lambda each: np.zeros(1))
-    with pytest.raises(InputError, match=r'values are too many at once; raise training.shards or training.parts'):
-        layout(Compendium((huge,), compendium.vocabulary), (np.ones(6, bool),), 1)
+    monkeypatch.setattr(sharding.np, 'concatenate', lambda each: np.zeros(1))
+    with pytest.raises(InputError, match=r'values are too many at once; raise training.shards or training.data_chunks'):
+        make_layout(Compendium((huge,), compendium.vocabulary), (np.ones(6, bool),), 1)

@@ -11,19 +11,20 @@ from screens_for_tests import measurements
 
 from perturbjax.errors import InputError
 from perturbjax.models.lpm import lpm
+from perturbjax.models.training_counts import training_counts
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TRAIN, make_split
-from perturbjax.training import checkpoints, loop
-from perturbjax.training.parallel import pmap_steps
-from perturbjax.training.placement import replicate
-from perturbjax.training.settings import Settings
-from perturbjax.training.step import Place, initialise
-from perturbjax.training.trainer import make_trainer
-from perturbjax.training.writers import Curve
+from perturbjax.training import checkpoints
+from perturbjax.training import train as training
+from perturbjax.training.epoch import make_trainer
+from perturbjax.training.input_pipeline import replicate
+from perturbjax.training.metric_writer import MetricWriter
+from perturbjax.training.settings import TrainingSettings
+from perturbjax.training.train_step import StepIndex, init_states, pmap_train_steps
 
 MODEL = lpm(4, (8, 8), dropout=0.1)
 # A block does not divide the panels, nor 12 shards the blocks of a batch.
-SETTINGS = Settings(batch=100, block=(2, 5), epochs=4, shards=12)
+SETTINGS = TrainingSettings(batch_size=100, block=(2, 5), epochs=4, shards=12)
 
 
 @pytest.fixture(scope='module')
@@ -42,16 +43,15 @@ def compendium():
 
 @pytest.fixture(scope='module')
 def split(compendium):
-    return make_split(compendium, 'unseen_in_context', 13, target='c')
+    return make_split(compendium, 'unseen_in_context', 13, context='c')
 
 
 def train(compendium, split, folder, settings=SETTINGS, devices=1):
     about = checkpoints.About(compendium.vocabulary, {'any': 'config'}, split.describe(compendium))
-    module = MODEL.module(compendium.vocabulary)
-    curve = Curve(epath.Path(folder) / 'metrics.jsonl', 'lpm', split.seed)
+    writer = MetricWriter(epath.Path(folder) / 'metrics.jsonl', 'lpm', split.seed)
     device_list = jax.local_devices()[:devices]
     checkpoint = epath.Path(folder) / 'checkpoints'
-    return loop.train(module, compendium, split, settings, 5, about, checkpoint, curve, device_list)
+    return training.train(MODEL.learner, compendium, split, settings, 5, about, checkpoint, writer, device_list)
 
 
 def largest_difference(one, other):
@@ -111,7 +111,7 @@ def test_without_validation_the_last_epoch_is_returned(compendium, tmp_path):
 
 def test_training_counts(compendium, split):
     mask = split.mask(TRAIN)
-    contexts, perturbations, readouts = loop.training_counts(compendium, mask)
+    contexts, perturbations, readouts = training_counts(compendium, mask).values()
     table = compendium.table()[np.concatenate(mask)]
     assert list(contexts) == list(table['context'].value_counts().sort_index())
     g1 = compendium.vocabulary.perturbations.index('g1')
@@ -129,16 +129,16 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_when(compendium, split,
 def test_replicas_agree(compendium, split):
     """Every device took part, and all hold the same weights after steps on different data."""
     devices = tuple(jax.local_devices())
-    trainer = make_trainer(MODEL.module(compendium.vocabulary), compendium, split, SETTINGS, 0, devices)
-    plan, (part,) = trainer.training.plan, trainer.training.epoch(0)
-    state, active = replicate((initialise(plan, 2, np.uint32([0])), np.array([True])), devices)
-    place = Place(*np.zeros(3, np.int32))
-    run = pmap_steps(plan, devices)
-    state, tally = run(state, part.data, trainer.members, active, place, trainer.numbers, np.int32(3))
+    trainer = make_trainer(MODEL.learner, compendium, split, SETTINGS, 0, devices)
+    config, (chunk,) = trainer.training.config, trainer.training.epoch(0)
+    first = init_states(config.learner, (), jax.device_get(trainer.constants), np.uint32([0]))
+    state, active = replicate((first, np.array([True])), devices)
+    fixed = trainer.constants, trainer.members, active, StepIndex(*np.zeros(3, np.int32)), trainer.device_index
+    state, metrics = pmap_train_steps(config, devices)(state, chunk.data, *fixed, np.int32(3))
     copies = [np.asarray(shard.data) for shard in state.weights['kernel_0'].addressable_shards]
     assert len(copies) == 4
     assert all((copy == copies[0]).all() for copy in copies)
-    assert 150 <= float(tally.observations[0]) <= 300  # many blocks are not full
+    assert 150 <= float(metrics.observations[0]) <= 300  # many blocks are not full
 
 
 def test_another_split_of_the_same_sizes_compiles_nothing(compendium, split, tmp_path):
@@ -147,7 +147,7 @@ def test_another_split_of_the_same_sizes_compiles_nothing(compendium, split, tmp
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, duration, **_: compiled.append(duration) if event.endswith('backend_compile_duration') else None
     )
-    other = make_split(compendium, 'unseen_in_context', 14, target='c')
+    other = make_split(compendium, 'unseen_in_context', 14, context='c')
     train(compendium, other, tmp_path / 'second', devices=2)
     jax.monitoring.clear_event_listeners()
     assert not compiled

@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from screens_for_tests import measurements
 
-from perturbjax.models.lpm import LPM
+from perturbjax.models.lpm import lpm
+from perturbjax.models.model import Fitted, Query
 from perturbjax.screens.screen import assemble
-from perturbjax.training import parallel
-from perturbjax.training.feed import Feed
-from perturbjax.training.parallel import pmap_evaluate, pmap_settle, pmap_steps
-from perturbjax.training.placement import numbers, replicate
-from perturbjax.training.settings import Settings, members
-from perturbjax.training.step import Place, Plan, initialise
+from perturbjax.training import train_step
+from perturbjax.training.input_pipeline import InputPipeline, device_indices, replicate
+from perturbjax.training.settings import TrainingSettings, members
+from perturbjax.training.train_step import (
+    StepConfig,
+    StepIndex,
+    init_states,
+    pmap_evaluate,
+    pmap_flush,
+    pmap_train_steps,
+)
 
 
 @pytest.fixture(scope='module')
@@ -26,28 +32,30 @@ def compendium():
     return assemble([measurements(rows, readouts)], ['log1p'])
 
 
-def plan_of(compendium, blocks=6, block=(2, 3), devices=1, dropout=0.25, matmul='float32', **options):
-    sizes = (len(getattr(compendium.vocabulary, axis)) for axis in ('contexts', 'perturbations', 'readouts'))
-    module = LPM(*sizes, (4, 4, 4), (8, 8), dropout, 'mean', matmul)
-    return Plan(module, blocks, block, 4, devices, **options)
+def config_of(compendium, blocks=6, block=(2, 3), devices=1, dropout=0.25, matmul='float32', **options):
+    learner = lpm(4, (8, 8), dropout, 'mean', matmul).learner
+    return StepConfig(learner, blocks, block, 4, devices, has_dropout=dropout > 0, **options)
 
 
-DECAYING = Settings(weight_decay=0.1)
+def constants_of(compendium, config):
+    return config.learner.prepare(compendium, (np.ones(104, bool),))
 
 
-def trained(compendium, plan, steps=40, settings=DECAYING, active=None, seed=5):
-    """Weights and tally after some steps of the first epoch, on the plan's number of devices."""
-    devices = tuple(jax.local_devices()[: plan.devices])
-    feed = Feed(compendium, (np.ones(104, bool),), 1, plan, devices)
-    (data,) = feed.epoch(0)
-    every = members(settings, seed, plan.module.dropout)
-    state = replicate(initialise(plan, 2, every.seed), devices)
+DECAYING = TrainingSettings(weight_decay=0.1)
+
+
+def trained(compendium, config, steps=40, settings=DECAYING, active=None, seed=5):
+    """Weights and metrics after some steps of the first epoch, on the config's number of devices."""
+    devices = tuple(jax.local_devices()[: config.num_devices])
+    (chunk,) = InputPipeline(compendium, (np.ones(104, bool),), 1, config, devices).epoch(0)
+    every, constants = members(settings, seed, config.learner.dropout), constants_of(compendium, config)
+    state = replicate(init_states(config.learner, config.row_tables, constants, every.seed), devices)
     active = np.ones(len(every.seed), bool) if active is None else active
-    fixed, place = replicate((every, active), devices), Place(*np.zeros(3, np.int32))
-    run = pmap_steps(plan, devices)
-    state, tally = run(state, data.data, *fixed, place, numbers(devices), np.int32(steps))
-    state = pmap_settle(devices)(state, np.int32(0), replicate(every, devices), numbers(devices))
-    return jax.device_get((state.weights, tally))
+    fixed, index = replicate((constants, every, active), devices), StepIndex(*np.zeros(3, np.int32))
+    run, indices = pmap_train_steps(config, devices), device_indices(devices)
+    state, metrics = run(state, chunk.data, *fixed, index, indices, np.int32(steps))
+    state = pmap_flush(devices)(state, np.int32(0), replicate(every, devices), indices)
+    return jax.device_get((state.weights, metrics))
 
 
 def assert_same(one, other, atol=2e-6):
@@ -55,40 +63,41 @@ def assert_same(one, other, atol=2e-6):
 
 
 @pytest.mark.parametrize('devices', [1, 4])
-@pytest.mark.parametrize('lazy', [('perturbation',), ('perturbation', 'readout')])
-def test_lazy_tables_equal_those_updated_whole(compendium, lazy, devices):
-    whole = trained(compendium, plan_of(compendium))
-    rows = trained(compendium, plan_of(compendium, lazy=lazy, devices=devices))
+@pytest.mark.parametrize('tables', [('perturbation',), ('perturbation', 'readout')])
+def test_tables_updated_row_by_row_equal_those_updated_whole(compendium, tables, devices):
+    whole = trained(compendium, config_of(compendium))
+    rows = trained(compendium, config_of(compendium, row_tables=tables, devices=devices))
     assert_same(rows[0], whole[0], 5e-6)
-    np.testing.assert_allclose(rows[1].squared_error, whole[1].squared_error, rtol=1e-5)
+    np.testing.assert_allclose(rows[1].loss, whole[1].loss, rtol=1e-5)
 
 
-@pytest.mark.parametrize(('accumulate', 'devices'), [(2, 1), (4, 2)])
-def test_a_batch_in_parts_equals_a_whole_one(compendium, accumulate, devices):
+@pytest.mark.parametrize(('accum_steps', 'devices'), [(2, 1), (4, 2)])
+def test_a_batch_in_parts_equals_a_whole_one(compendium, accum_steps, devices):
     """6 blocks in 4 parts on 2 devices: some are filled up."""
-    whole = trained(compendium, plan_of(compendium))
-    assert_same(trained(compendium, plan_of(compendium, accumulate=accumulate, devices=devices))[0], whole[0])
+    whole = trained(compendium, config_of(compendium))
+    assert_same(trained(compendium, config_of(compendium, accum_steps=accum_steps, devices=devices))[0], whole[0])
 
 
 def test_bfloat16_is_near_float32_and_not_the_same(compendium):
-    whole = trained(compendium, plan_of(compendium, dropout=0.0), 20)
-    rough = trained(compendium, plan_of(compendium, dropout=0.0, matmul='bfloat16'), 20)
+    whole = trained(compendium, config_of(compendium, dropout=0.0), 20)
+    rough = trained(compendium, config_of(compendium, dropout=0.0, matmul='bfloat16'), 20)
     assert {each.dtype for each in jax.tree.leaves(rough[0])} == {np.dtype(np.float32)}
     assert (rough[0]['kernel_0'] != whole[0]['kernel_0']).any()
-    np.testing.assert_allclose(rough[1].squared_error, whole[1].squared_error, rtol=0.01)
+    np.testing.assert_allclose(rough[1].loss, whole[1].loss, rtol=0.01)
 
 
 def test_members_at_once_equal_single_runs(compendium):
     """Seeds and swept settings, with a member that is not active and stays as it was drawn."""
     sweep = {'learning_rate': [0.002, 0.01], 'weight_decay': [0.3]}
-    settings = Settings(seeds=2, sweep=sweep)
-    plan = plan_of(compendium)
-    together = trained(compendium, plan, 10, settings, np.array([True, True, True, False]))[0]
+    settings = TrainingSettings(seeds=2, sweep=sweep)
+    config = config_of(compendium)
+    together = trained(compendium, config, 10, settings, np.array([True, True, True, False]))[0]
     for number, rate in enumerate((0.002, 0.002, 0.01)):
-        single = Settings(learning_rate=rate, weight_decay=0.3)
-        alone = trained(compendium, plan, 10, single, seed=5 + number % 2)[0]
+        single = TrainingSettings(learning_rate=rate, weight_decay=0.3)
+        alone = trained(compendium, config, 10, single, seed=5 + number % 2)[0]
         assert_same(own(together, number), alone, 0)
-    drawn = jax.device_get(initialise(plan, 2, jnp.uint32([6])).weights)
+    constants = constants_of(compendium, config)
+    drawn = jax.device_get(init_states(config.learner, (), constants, jnp.uint32([6])).weights)
     assert_same(own(together, 3), drawn, 0)
 
 
@@ -99,13 +108,13 @@ def own(weights, number):
 
 def test_members_by_vmap_equal_members_in_turn(compendium, monkeypatch):
     """As they are trained on a GPU or TPU."""
-    plan = plan_of(compendium, lazy=('perturbation',))
-    in_turn = [trained(compendium, plan, 10, seed=seed)[0] for seed in (5, 6)]
-    monkeypatch.setattr(parallel, '_over_members', lambda function, devices: jax.vmap(function))
-    for compiled in (parallel.pmap_steps, parallel.pmap_settle):
-        monkeypatch.setattr(parallel, compiled.__name__, compiled.__wrapped__)
+    config = config_of(compendium, row_tables=('perturbation',))
+    in_turn = [trained(compendium, config, 10, seed=seed)[0] for seed in (5, 6)]
+    monkeypatch.setattr(train_step, '_over_members', lambda function, devices: jax.vmap(function))
+    for compiled in (train_step.pmap_train_steps, train_step.pmap_flush):
+        monkeypatch.setattr(train_step, compiled.__name__, compiled.__wrapped__)
         monkeypatch.setitem(globals(), compiled.__name__, compiled.__wrapped__)
-    at_once = trained(compendium, plan, 10, DECAYING._replace(seeds=2))[0]
+    at_once = trained(compendium, config, 10, DECAYING._replace(seeds=2))[0]
     for number, alone in enumerate(in_turn):
         assert_same(own(at_once, number), alone)
 
@@ -113,14 +122,14 @@ def test_members_by_vmap_equal_members_in_turn(compendium, monkeypatch):
 @pytest.mark.parametrize(('devices', 'blocks', 'block'), [(1, 7, (2, 3)), (4, 10, (1, 1)), (2, 3, (60, 9))])
 def test_evaluation_sums_over_every_observation(compendium, devices, blocks, block):
     """Whatever the blocks, and with a number of them that does not divide the observations."""
-    plan, where = plan_of(compendium, blocks, block, devices), tuple(jax.local_devices()[:devices])
-    feed = Feed(compendium, (np.ones(104, bool),), 1, plan, where)
-    (part,) = feed.epoch(0)
-    weights = initialise(plan, 2, np.uint32([0])).weights
-    tally = pmap_evaluate(plan, where)(part.data, numbers(where), np.int32(part.steps), replicate(weights, where))
+    config, where = config_of(compendium, blocks, block, devices), tuple(jax.local_devices()[:devices])
+    (chunk,) = InputPipeline(compendium, (np.ones(104, bool),), 1, config, where).epoch(0)
+    constants = constants_of(compendium, config)
+    weights = init_states(config.learner, (), constants, np.uint32([0])).weights
+    fixed, steps = replicate((constants, weights), where), np.int32(chunk.steps)
+    metrics = pmap_evaluate(config, where)(chunk.data, fixed[0], device_indices(where), steps, fixed[1], {})
     (screen,) = compendium.screens
-    grid = screen.context[:, None], screen.perturbation[:, None], screen.readout[None]
-    single = jax.tree.map(lambda each: each[0], weights)
-    errors = (plan.module.apply({'params': single}, *grid) - screen.values) ** 2
-    np.testing.assert_array_equal(tally.observations, [104 * 9 - 1])
-    np.testing.assert_allclose(tally.squared_error, [np.nansum(errors)], rtol=1e-5)
+    query = Query(screen.context, screen.perturbation, screen.readout)
+    errors = (lpm(4, (8, 8)).predict(Fitted(weights, {}, constants), query) - screen.values) ** 2
+    np.testing.assert_array_equal(metrics.observations, [104 * 9 - 1])
+    np.testing.assert_allclose(metrics.loss, [np.nansum(errors)], rtol=1e-5)

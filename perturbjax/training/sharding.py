@@ -1,4 +1,4 @@
-"""From screens to shards: the chosen profiles, cut into pieces that devices own."""
+"""From screens to shards: the chosen profiles are cut into V shards of whole rows, which devices own."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,19 +6,17 @@ from typing import NamedTuple
 import numpy as np
 
 from perturbjax.errors import InputError
-from perturbjax.screens.screen import Array, Compendium, Screen
+from perturbjax.screens.screen import Array, Compendium
 
-# Values looked at together, where all would be too much for memory.
-_AT_ONCE = 2**22
-
-_ALIGNMENT = 64  # bytes; so placed, a CPU device takes an array as it is
+_ALIGNMENT = 64  # bytes; a CPU device takes an array that is aligned so without a copy
 
 
 class Pieces(NamedTuple):
-    """Where the values of each screen lie in each shard: int32 `[V, G]`, one column per screen.
+    """Where the values of each screen lie in each shard: int32 `[V, G]`, one column for each of G screens.
 
-    A piece is `rows` profiles by `width` readouts, whose values lie at `start` and on in its shard,
-    row by row; its rows are `row_start` and on of all rows, its columns `column_start` and on.
+    A piece is a run of `rows` profiles by `width` readouts of one screen. Its values lie row by row in
+    its shard, from `start` on. Among all rows its rows begin at `row_start`, and among all columns its
+    columns at `column_start`.
     """
 
     start: Array
@@ -28,8 +26,8 @@ class Pieces(NamedTuple):
     column_start: Array
 
 
-class Layout(NamedTuple):
-    """What is known of the packed profiles without their values.
+class ShardLayout(NamedTuple):
+    """How profiles are packed into shards: everything but their values.
 
     Attributes:
       size: T, how many values there are.
@@ -50,7 +48,7 @@ class Layout(NamedTuple):
     pieces: Pieces
 
 
-def layout(compendium: Compendium, chosen: Sequence[np.ndarray], shards: int) -> Layout:
+def make_layout(compendium: Compendium, chosen: Sequence[np.ndarray], num_shards: int) -> ShardLayout:
     """Cuts the chosen rows (indices or bool `[N]` per screen) into shards of nearly the same number of values.
 
     A shard is a run of whole rows, so that a block of profiles and readouts lies in one. Lengths
@@ -61,12 +59,14 @@ def layout(compendium: Compendium, chosen: Sequence[np.ndarray], shards: int) ->
     rows = tuple(np.flatnonzero(each) if each.dtype == bool else each for each in chosen)
     count = np.array([len(each) for each in rows])
     width = np.array([len(screen.readout) for screen in compendium.screens])
-    pieces = _cut(count, width, shards)
+    pieces = _cut(count, width, num_shards)
     size = int((count * width).sum())
     longest = _rounded(int((pieces.rows.astype(np.int64) * pieces.width).sum(axis=1).max()))
     if longest >= 2**31 or size >= 2**32:
-        raise InputError(f'training: {size:,} values are too many at once; raise training.shards or training.parts.')
-    return Layout(
+        raise InputError(
+            f'training: {size:,} values are too many at once; raise training.shards or training.data_chunks.'
+        )
+    return ShardLayout(
         size,
         longest,
         rows,
@@ -77,12 +77,12 @@ def layout(compendium: Compendium, chosen: Sequence[np.ndarray], shards: int) ->
     )
 
 
-def _cut(count: np.ndarray, width: np.ndarray, shards: int) -> Pieces:
+def _cut(count: np.ndarray, width: np.ndarray, num_shards: int) -> Pieces:
     """Each row goes to the shard in whose share of all values it starts."""
     total = int((count * width).sum())
     screen_start = np.cumsum(count * width) - count * width
     # The first row of each screen that starts in shard v or later, `[V + 1, G]`.
-    share = np.arange(shards + 1)[:, None] * total // shards
+    share = np.arange(num_shards + 1)[:, None] * total // num_shards
     first = np.clip(-(-(share - screen_start) // width), 0, count)
     first[-1] = count
     rows = np.diff(first, axis=0)
@@ -92,27 +92,20 @@ def _cut(count: np.ndarray, width: np.ndarray, shards: int) -> Pieces:
     return Pieces(*(each.astype(np.int32) for each in (start, rows, columns[0], row_start, columns[1])))
 
 
-def pack(compendium: Compendium, plan: Layout, shards: Sequence[int]) -> np.ndarray:
+def pack(compendium: Compendium, layout: ShardLayout, shards: Sequence[int]) -> np.ndarray:
     """The values of some shards, float32 `[len(shards), longest]`: 4 bytes each, NaN = not measured."""
-    values = _aligned((len(shards), plan.longest))
+    values = _aligned((len(shards), layout.longest))
     for out, shard in zip(values, shards, strict=True):
         filled = 0
         for number, screen in enumerate(compendium.screens):
-            row, count, width = (int(each[shard, number]) for each in (plan.pieces.row_start, *plan.pieces[1:3]))
-            row -= sum(len(each) for each in plan.chosen[:number])
-            place = out[filled : filled + count * width].reshape(count, width)
-            # With `clip` numpy writes straight to where it should.
-            np.take(screen.values, plan.chosen[number][row : row + count], axis=0, out=place, mode='clip')
+            row, count, width = (int(each[shard, number]) for each in (layout.pieces.row_start, *layout.pieces[1:3]))
+            row -= sum(len(each) for each in layout.chosen[:number])
+            rows = out[filled : filled + count * width].reshape(count, width)
+            # With `clip` numpy writes straight into `out`, without a buffer.
+            np.take(screen.values, layout.chosen[number][row : row + count], axis=0, out=rows, mode='clip')
             filled += count * width
         out[filled:] = np.nan
     return values
-
-
-def measured(screen: Screen, mask: np.ndarray) -> np.ndarray:
-    """How many of the chosen profiles (bool `[N]`) have a value of each readout, `[M]`."""
-    rows = np.flatnonzero(mask)
-    parts = np.array_split(rows, 1 + len(rows) * len(screen.readout) // _AT_ONCE)
-    return np.sum([(~np.isnan(screen.values[part])).sum(axis=0) for part in parts], axis=0)
 
 
 def _aligned(shape: tuple[int, int]) -> np.ndarray:

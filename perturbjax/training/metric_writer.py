@@ -1,4 +1,4 @@
-"""The training curve as JSON lines; on process 0 only."""
+"""The training curve, written as JSON lines by process 0, and read back for the report."""
 
 import io
 import json
@@ -14,12 +14,12 @@ from perturbjax.training.settings import SWEPT
 from perturbjax.workdir import write_text
 
 
-class Curve:
-    """Appends to `metrics.jsonl` one line per epoch of one model and split.
+class MetricWriter:
+    """Appends to `metrics.jsonl` one line for each epoch of one model and split.
 
-    Lines that an interrupted run wrote after its last checkpoint are taken out on resuming, so
-    that every epoch stands there once. With `tensorboard` the numbers also go to a folder of that
-    name beside the file, for TensorBoard.
+    An interrupted run may have written lines after its last checkpoint. They are removed when it
+    resumes, so that every epoch is there once. With `tensorboard` the numbers also go to a folder of
+    that name beside the file.
     """
 
     def __init__(self, path: epath.Path, model: str, split: int, tensorboard: bool = False):
@@ -28,7 +28,7 @@ class Curve:
         self.events = _events(path.parent / 'tensorboard' / model / str(split)) if is_writer else None
 
     def forget_from(self, epoch: int) -> None:
-        """Takes out this model's and split's lines of `epoch` and later ones."""
+        """Removes the lines of this model and split from `epoch` on."""
         if not self.path.exists() or jax.process_index():
             return
         lines = [line for line in self.path.read_text().splitlines() if line]
@@ -40,7 +40,7 @@ class Curve:
         return (entry['model'], entry['split']) == (self.model, self.split) and entry['epoch'] >= epoch
 
     def write(self, *lines: Mapping[str, Any]) -> None:
-        """Adds an epoch's lines, one per member: `epoch`, what was measured, and what sets the member apart, if any."""
+        """Adds an epoch's lines, one for each member: `epoch`, what was measured, and what sets the member apart."""
         if jax.process_index() == 0:
             before = self.path.read_text() if self.path.exists() else ''  # buckets cannot append
             named = [json.dumps({'model': self.model, 'split': self.split, **line}) + '\n' for line in lines]

@@ -1,0 +1,47 @@
+"""How many training profiles each name had: a learned model can answer only for names that had some."""
+
+import jax
+import numpy as np
+
+from perturbjax.models.model import Constants, Masks, Query
+from perturbjax.screens.screen import Compendium, Screen
+from perturbjax.screens.vocabulary import PADDING
+
+AXES = ('context', 'perturbation', 'readout')
+
+# How many values are looked at together when measured ones are counted.
+_VALUES_AT_ONCE = 2**22
+
+
+def training_counts(compendium: Compendium, training: Masks) -> dict[str, np.ndarray]:
+    """The number of training profiles of each name.
+
+    A combination counts for each of its parts; a profile counts for the readouts that it has a value of.
+
+    Returns:
+      `context_counts [C]`, `perturbation_counts [P]` and `readout_counts [M]`, int32.
+    """
+    names = compendium.vocabulary
+    contexts, perturbations, readouts = (
+        np.zeros(len(each), np.int32) for each in (names.contexts, names.perturbations, names.readouts)
+    )
+    for screen, mask in zip(compendium.screens, training, strict=True):
+        np.add.at(contexts, screen.context[mask], 1)
+        ids = screen.perturbation[mask]
+        np.add.at(perturbations, ids[ids != PADDING], 1)
+        np.add.at(readouts, screen.readout, measured_counts(screen, mask))
+    return {'context_counts': contexts, 'perturbation_counts': perturbations, 'readout_counts': readouts}
+
+
+def measured_counts(screen: Screen, mask: np.ndarray) -> np.ndarray:
+    """How many of the chosen profiles (bool `[N]`) have a value of each readout, `[M]`."""
+    rows = np.flatnonzero(mask)
+    parts = np.array_split(rows, 1 + len(rows) * len(screen.readout) // _VALUES_AT_ONCE)
+    return np.sum([(~np.isnan(screen.values[part])).sum(axis=0) for part in parts], axis=0)
+
+
+def is_trained(constants: Constants, query: Query) -> jax.Array:
+    """Whether every name of each value asked for had training profiles, bool `[Q, M]`."""
+    parts = (constants['perturbation_counts'][query.perturbation] > 0) | (query.perturbation == PADDING)
+    profiles = (constants['context_counts'][query.context] > 0) & parts.all(axis=1)
+    return profiles[:, None] & (constants['readout_counts'][query.readout] > 0)[None, :]

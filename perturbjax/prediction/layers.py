@@ -1,0 +1,31 @@
+"""The layers that a model gives in a file of predictions: its own, and the spread of an ensemble."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from perturbjax.models.model import Model, Params
+from perturbjax.prediction.stream import Predictor
+
+
+class Layer(NamedTuple):
+    """A layer of a file of predictions.
+
+    Attributes:
+      label: its name there.
+      predictor: gives what to predict with; reads the params when it is called.
+    """
+
+    label: str
+    predictor: Callable[[], Predictor]
+
+
+def layers_of(label: str, model: Model, read: Callable[[], Params]) -> Iterator[Layer]:
+    """The layer of a model, and `LABEL_spread` where it has several members; `read` gives its params."""
+    if model.spread is None:
+        yield Layer(label, lambda: Predictor(model.predict, read(), model.tile_values))
+        return
+    read, spread = functools.cache(read), model.spread
+    yield Layer(label, lambda: Predictor(model.predict, read(), model.tile_values))
+    if model.num_members(read()) > 1:
+        yield Layer(f'{label}_spread', lambda: Predictor(spread, read(), model.tile_values))

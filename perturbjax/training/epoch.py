@@ -1,0 +1,154 @@
+"""Everything that training and validating need, on the devices; and one epoch of either."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturbjax.errors import InputError
+from perturbjax.models.model import Constants, Learner
+from perturbjax.models.training_counts import measured_counts
+from perturbjax.progress import tell_first_step
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.splits import TRAIN, VALIDATION, Split
+from perturbjax.training.input_pipeline import InputPipeline, device_indices, replicate
+from perturbjax.training.settings import Member, TrainingSettings, members, swept
+from perturbjax.training.train_state import Metrics, TrainState
+from perturbjax.training.train_step import (
+    Devices,
+    StepIndex,
+    make_step_config,
+    pmap_evaluate,
+    pmap_flush,
+    pmap_train_steps,
+)
+
+STEPS_PER_CALL = 100
+EVALUATED_AT_ONCE = 2**15
+
+
+class Trainer(NamedTuple):
+    """What stays the same from epoch to epoch.
+
+    Attributes:
+      settings: as configured.
+      members: what each member is trained with, `[S]`.
+      constants: what the model takes from the training data as it is.
+      training: the data to learn from.
+      validation: the data to validate on; None without any.
+      devices: all devices, of all hosts.
+      device_index: each device's index, on that device.
+    """
+
+    settings: TrainingSettings
+    members: Member
+    constants: Constants
+    training: InputPipeline
+    validation: InputPipeline | None
+    devices: Devices
+    device_index: jax.Array
+
+
+def make_trainer(
+    learner: Learner, compendium: Compendium, split: Split, settings: TrainingSettings, seed: int, devices: Devices
+) -> Trainer:
+    """Puts the data on the devices; raises InputError where the settings do not fit them."""
+    every = members(settings, seed, learner.dropout)
+    has_dropout = bool(every.dropout.max() > 0)
+
+    def pipeline(role: int, batch_size: int) -> InputPipeline:
+        chosen, sized = split.mask(role), settings._replace(batch_size=batch_size)
+        config = make_step_config(learner, compendium, chosen, sized, len(devices), has_dropout)
+        return InputPipeline(compendium, chosen, settings.data_chunks, config, devices)
+
+    screens = zip(compendium.screens, split.mask(VALIDATION), strict=True)
+    validates = any(measured_counts(screen, mask).any() for screen, mask in screens)
+    if not validates and len(swept(settings)) > 1:
+        raise InputError('training.sweep: the split keeps no profiles for validation to choose by; leave sweep out.')
+    validation = pipeline(VALIDATION, EVALUATED_AT_ONCE * len(devices)) if validates else None
+    training = pipeline(TRAIN, settings.batch_size)
+    constants = learner.prepare(compendium, split.mask(TRAIN))
+    placed_members, placed_constants = replicate((every, constants), devices)
+    return Trainer(settings, placed_members, placed_constants, training, validation, devices, device_indices(devices))
+
+
+def train_epoch(
+    trainer: Trainer, state: TrainState, epoch: int, active: np.ndarray, progress_bar: Any
+) -> tuple[TrainState, np.ndarray]:
+    """One epoch, and its RMSE `[S]`; the devices are a call ahead of the host, which looks at every call once."""
+    pipeline, devices = trainer.training, trainer.devices
+    run, is_active = pmap_train_steps(pipeline.config, devices), replicate(active, devices)
+    step, metrics = epoch * sum(pipeline.steps), list[Metrics]()
+    for chunk in pipeline.epoch(epoch):
+        ahead: list[tuple[Metrics, int]] = []
+        for first, steps in _calls(chunk.steps):
+            index = StepIndex(*map(np.int32, (epoch, step + first, first)))
+            state, found = run(
+                state, chunk.data, trainer.constants, trainer.members, is_active, index,
+                trainer.device_index, np.int32(steps),
+            )  # fmt: skip
+            metrics += [_fetch(trainer, *each, progress_bar) for each in ahead]
+            seen = chunk.size * first // chunk.steps
+            ahead = [(found, chunk.size * (first + steps) // chunk.steps - seen)]
+        metrics += [_fetch(trainer, *each, progress_bar) for each in ahead]  # before the next chunk takes its room
+        step += chunk.steps
+    if pipeline.config.row_tables:
+        state = pmap_flush(devices)(state, np.int32(epoch), trainer.members, trainer.device_index)
+    return state, _rmse(metrics)
+
+
+def _calls(steps: int) -> Iterator[tuple[int, int]]:
+    """First step and number of steps of each call: one step to see that it works, then many at a time."""
+    if steps:
+        yield 0, 1
+    for first in range(1, steps, STEPS_PER_CALL):
+        yield first, min(STEPS_PER_CALL, steps - first)
+
+
+def _fetch(trainer: Trainer, metrics: Metrics, observations: int, progress_bar: Any) -> Metrics:
+    """The metrics on the host; raises InputError where a loss was not finite."""
+    metrics = jax.device_get(metrics)
+    tell_first_step()
+    progress_bar.update(observations)
+    if (metrics.bad_step >= 0).any():
+        member = int(np.argmax(metrics.bad_step >= 0))
+        rate = float(jax.device_get(trainer.members.learning_rate)[member])
+        mend = f'lower training.learning_rate (it is {rate:g}).'
+        if 'learning_rate' in trainer.settings.sweep:
+            mend = f'leave {rate:g} out of training.sweep.learning_rate.'
+        raise InputError(f'training: the loss was no longer finite at step {metrics.bad_step[member]}; {mend}')
+    return metrics
+
+
+def evaluate(trainer: Trainer, state: TrainState) -> np.ndarray | None:
+    """The validation RMSE `[S]`; None where nothing validates."""
+    pipeline = trainer.validation
+    if pipeline is None:
+        return None
+    run = pmap_evaluate(pipeline.config, trainer.devices)
+    metrics = [
+        jax.device_get(
+            run(chunk.data, trainer.constants, trainer.device_index, np.int32(chunk.steps),
+                state.weights, state.statistics)
+        )
+        for chunk in pipeline.epoch(0)
+    ]  # fmt: skip
+    return _rmse(metrics)
+
+
+def _rmse(metrics: list[Metrics]) -> np.ndarray:
+    losses, observations = (np.sum(each, axis=0, dtype=np.float64) for each in list(zip(*metrics))[:2])
+    return np.sqrt(losses / np.maximum(observations, 1))
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def keep_best(best: Any, now: Any, is_better: jax.Array) -> Any:
+    """Of two trees `[S, ...]` the rows of `now` for the members that are better than ever, else those of `best`."""
+
+    def either(old: jax.Array, new: jax.Array) -> jax.Array:
+        return jnp.where(is_better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(either, best, now)

@@ -1,0 +1,72 @@
+"""Fitting any model and saving its checkpoint; and reading its params back."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from perturbjax.models.model import Fitted, Masks, Model, Params
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.splits import TRAIN, Split
+from perturbjax.training import checkpoints
+from perturbjax.training.metric_writer import MetricWriter
+from perturbjax.training.settings import TrainingSettings
+from perturbjax.training.train import train
+
+
+def fit(
+    model: Model,
+    compendium: Compendium,
+    split: Split,
+    settings: TrainingSettings,
+    seed: int,
+    about: checkpoints.About,
+    folder: epath.Path,
+    metrics_path: epath.Path,
+) -> None:
+    """Fits the model on the split's training profiles and saves its checkpoint; does nothing twice.
+
+    On several hosts all of them train a learned model, and the first fits a closed-form one. The training
+    curve goes to `metrics_path`; the other arguments are those of `train`.
+    """
+    if model.learner is not None:
+        writer = MetricWriter(metrics_path, about.label, split.seed, settings.tensorboard)
+        train(model.learner, compendium, split, settings, seed, about, folder, writer)
+    elif jax.process_index() == 0 and not checkpoints.is_saved(folder):
+        params = closed_form(model)(compendium, split.mask(TRAIN))
+        with checkpoints.open_folder(folder) as manager:
+            checkpoints.save(manager, 0, params, about)
+
+
+@functools.lru_cache
+def closed_form(model: Model) -> Callable[[Compendium, Masks], Params]:
+    """The model's compiled `fit`: one compilation serves all splits."""
+    if model.fit is None:
+        raise TypeError('a learned model has no closed form: it is fitted by training.fit.fit')
+    return jax.jit(model.fit)
+
+
+def read_params(model: Model, folder: epath.Path, compendium: Compendium | None = None, training: Masks = ()) -> Params:
+    """The model's params from its checkpoint.
+
+    Args:
+      model: of the checkpoint.
+      folder: of the checkpoint.
+      compendium, training: what a closed-form model was fitted on, which tells the structure of its params;
+        a learned model needs neither.
+
+    Raises:
+      InputError: there is no checkpoint, or it cannot be read.
+    """
+    if model.fit is None:
+        return learned_params(checkpoints.read(folder).params)
+    shapes = jax.eval_shape(model.fit, compendium, training)
+    return checkpoints.read(folder, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)).params
+
+
+def learned_params(saved: Any) -> Fitted:
+    """The params of a learned model, from the nested dicts that its checkpoint holds."""
+    return Fitted(**saved)

@@ -1,0 +1,139 @@
+"""Training a learned model: epochs, validation, early stop, checkpoints, resume."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+
+from perturbjax.models.model import Fitted, Learner, Statistics, Weights
+from perturbjax.progress import bar
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.splits import Split
+from perturbjax.training import checkpoints
+from perturbjax.training.epoch import Trainer, evaluate, keep_best, make_trainer, train_epoch
+from perturbjax.training.history import History
+from perturbjax.training.input_pipeline import replicate
+from perturbjax.training.metric_writer import MetricWriter
+from perturbjax.training.settings import TrainingSettings, swept
+from perturbjax.training.train_state import TrainState
+from perturbjax.training.train_step import init_states
+
+
+class Best(NamedTuple):
+    """The members' weights and statistics `[S, ...]` of the epoch whose validation error was lowest."""
+
+    weights: Weights
+    statistics: Statistics
+
+
+class Progress(NamedTuple):
+    """The members' states `[S, ...]`, and the best so far; None without validation."""
+
+    state: TrainState
+    best: Best | None
+
+
+def train(
+    learner: Learner,
+    compendium: Compendium,
+    split: Split,
+    settings: TrainingSettings,
+    seed: int,
+    about: checkpoints.About,
+    folder: epath.Path,
+    writer: MetricWriter,
+    devices: Sequence[jax.Device] | None = None,
+) -> Fitted:
+    """Trains, or goes on training, until the epochs are over or validation stops improving.
+
+    A run that was stopped goes on from the latest checkpoint in `folder` and gives, bit for bit,
+    what it would have given without the stop.
+
+    Args:
+      learner: of the model.
+      compendium, split: what to learn from and to validate on.
+      settings: how.
+      seed: of the first member.
+      about: what the checkpoint says of itself.
+      folder: of the checkpoints.
+      writer: of the training curve.
+      devices: all of them, of all hosts, unless given.
+
+    Returns:
+      The params with the lowest validation error; the last ones where nothing validates.
+
+    Raises:
+      InputError: the settings do not fit the data or the devices, or the loss is no longer finite; names the step.
+    """
+    trainer = make_trainer(learner, compendium, split, settings, seed, tuple(devices or jax.devices()))
+    size = trainer.training.size
+    with checkpoints.open_folder(folder) as manager:
+        progress, history = _start(trainer, manager)
+        writer.forget_from(history.epoch + 1)
+        with bar(f'{writer.model}, split {writer.split}', settings.epochs * size, history.epoch * size) as progress_bar:
+            while (active := history.active(settings)).any():
+                progress, history = _run_epoch(trainer, progress, history, active, writer, progress_bar)
+                if history.is_to_be_saved(settings):
+                    fitted = _chosen(trainer, progress, history)
+                    checkpoints.save(manager, history.epoch, fitted, about, progress, history.to_json())
+    return _chosen(trainer, progress, history)
+
+
+def _start(trainer: Trainer, manager: Any) -> tuple[Progress, History]:
+    """The latest checkpoint, or the first state; on the devices."""
+    seeds, config = jax.device_get(trainer.members.seed), trainer.training.config
+    state = init_states(config.learner, config.row_tables, jax.device_get(trainer.constants), seeds)
+    progress = Progress(state, None if trainer.validation is None else Best(state.weights, state.statistics))
+    saved = checkpoints.resume(manager, progress)
+    if saved is None:
+        return replicate(progress, trainer.devices), History.start(len(seeds))
+    return replicate(saved[0], trainer.devices), History.from_json(saved[1])
+
+
+def _run_epoch(
+    trainer: Trainer, progress: Progress, history: History, active: np.ndarray, writer: MetricWriter, progress_bar: Any
+) -> tuple[Progress, History]:
+    """One epoch of the active members, and the validation after it."""
+    began = time.perf_counter()
+    state, training = train_epoch(trainer, progress.state, history.epoch, active, progress_bar)
+    seconds = time.perf_counter() - began
+    validation = evaluate(trainer, state)
+    history, is_better = history.after(validation, active)
+    errors = {'training': training} | ({} if validation is None else {'validation': validation})
+    rate = round(trainer.training.size * int(active.sum()) / seconds)
+    writer.write(*_lines(trainer.settings, history.epoch, active, errors, rate))
+    means = {name: f'{each[active].mean():.4f}' for name, each in errors.items()}
+    progress_bar.set_postfix(epoch=history.epoch, **means, refresh=False)
+    if progress.best is None:
+        return Progress(state, None), history
+    now = Best(state.weights, state.statistics)
+    return Progress(state, keep_best(progress.best, now, replicate(is_better, trainer.devices))), history
+
+
+def _lines(
+    settings: TrainingSettings, epoch: int, active: np.ndarray, errors: dict[str, np.ndarray], rate: int
+) -> list[dict[str, Any]]:
+    """The epoch's lines of the training curve, one for each active member."""
+    lines: list[dict[str, Any]] = []
+    for member in np.flatnonzero(active).tolist():
+        own = {f'{name}_rmse': float(each[member]) for name, each in errors.items()}
+        lines.append({'epoch': epoch, **_label(settings, member), **own, 'observations_per_second': rate})
+    return lines
+
+
+def _label(settings: TrainingSettings, member: int) -> dict[str, Any]:
+    """What sets a member apart in the training curve; nothing where it is the only one."""
+    tried = swept(settings)
+    seed = {'member': int(member % settings.seeds)} if settings.seeds > 1 else {}
+    return seed | tried[member // settings.seeds]
+
+
+def _chosen(trainer: Trainer, progress: Progress, history: History) -> Fitted:
+    """What to predict with: the best of the seeds whose swept settings have the lowest validation error."""
+    best = progress.best or Best(progress.state.weights, progress.state.statistics)
+    chosen = history.chosen(trainer.settings)
+    weights, statistics = jax.tree.map(lambda each: each[chosen], jax.device_get((best.weights, best.statistics)))
+    return Fitted(weights, statistics, jax.device_get(trainer.constants))
