@@ -1,11 +1,18 @@
 """LINCS P100 and GCP: 31 drugs in six cell lines, 96 phosphosites and 60 histone marks.
 
-    python -m perturbjax.main --config=experiments/benchmark_p100_gcp.py --workdir=/tmp/p100_gcp \
+    perturbjax --config=benchmark_p100_gcp --workdir=/tmp/p100_gcp \
         --config.data.path=../shared/data/lincs_p100_gcp
 
-Nine plates, eight contexts (MCF7 at 24 h has both panels). 15% of the drugs validate and 15% are
-tested in MCF7, at every time and on both panels; five seeds. Numbers: docs/benchmarks.md.
+There are nine plates and eight contexts (MCF7 at 24 h has both panels). 15% of the drugs validate and
+15% are tested in MCF7, at every time and on both panels; five seeds.
+
+80 seconds on 2 CPU cores. Expect these L2s: context_mean 4.91, lpm 6.04, no_change 7.31, mean 7.91,
+perturbation_mean 10.9 (on 96% of the values). Of the drugs that share a mechanism with another, 0.24
+have such a one as their nearest, by LPM's embeddings and by the raw profiles alike. More:
+docs/benchmarks.md and docs/embeddings.md.
 """
+
+import pathlib
 
 import ml_collections
 
@@ -18,28 +25,28 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         'source': 'gct',
         'path': '',
         'scale': 'log2-ratio',
-        'missing': (-13.2877,),
+        'missing_values': (-13.2877,),
         'fields': {
             'context': '{cell_id}_{pert_time}h',
             'perturbation': '{pert_iname}-{pert_dose}{pert_dose_unit}',
             'separator': '',
             'control': ('ctrl_vehicle',),
             'control_column': 'pert_type',
-            'kind': 'Compound',
+            'perturbation_type': 'Compound',
         },
     }
-    config.split = {'name': 'unseen_in_context', 'target': 'MCF7*', 'seeds': (13, 14, 15, 16, 17)}
+    config.split = {'name': 'unseen_in_context', 'context': 'MCF7*', 'seeds': (13, 14, 15, 16, 17)}
     config.models = {
         'context_mean': {},
         'perturbation_mean': {},
-        'lpm': {'embedding': 32, 'hidden': (128, 128), 'dropout': 0.1},
+        'lpm': {'embedding_dim': 32, 'hidden_dims': (128, 128), 'dropout': 0.1},
     }
-    config.analysis = {'mechanisms': 'experiments/p100_gcp_mechanisms.csv'}
+    config.analysis = {'mechanisms': str(pathlib.Path(__file__).with_name('p100_gcp_mechanisms.csv'))}
     config.training = {
         'learning_rate': 0.002,
-        'decay': 0.98,
+        'lr_decay': 0.98,
         'weight_decay': 0.01,
-        'batch': 1000,
+        'batch_size': 1000,
         'epochs': 100,
         'patience': 20,
         'checkpoint_every': 1,

@@ -1,8 +1,8 @@
 """Every model on simulated screens: 14 pairs of perturbation and context that training has not seen.
 
-    python -m perturbjax.main --config=experiments/quickstart.py --workdir=/tmp/quickstart
+    perturbjax --config=quickstart --workdir=/tmp/quickstart
 
-35 seconds on 2 CPU cores. RMSE: lpm 0.227, perturbation_mean 0.270, context_mean 0.479,
+35 seconds on 2 CPU cores. Expect these RMSEs: lpm 0.227, perturbation_mean 0.270, context_mean 0.479,
 no_change 0.488, mean 0.690 (each predicts everything); linear_transfer 0.195 on 79% of the values.
 """
 
@@ -14,23 +14,23 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.seed = 0
     config.data = {'source': 'simulation', 'seed': 0, 'contexts': 12}
-    config.split = {'name': 'unseen_in_context', 'target': 'context01', 'seeds': (13,)}
+    config.split = {'name': 'unseen_in_context', 'context': 'context01', 'seeds': (13,)}
     config.models = {
         'context_mean': {},
         'perturbation_mean': {},
         'additive': {},
         'linear': {'rank': 10, 'ridge': 0.1},
         'linear_transfer': {'reference': 'context02'},
-        'lpm': {'embedding': 16, 'hidden': (128, 128)},
+        'lpm': {'embedding_dim': 16, 'hidden_dims': (128, 128)},
     }
     config.training = {
         'learning_rate': 0.005,
-        'decay': 0.96,
+        'lr_decay': 0.96,
         'weight_decay': 0.1,
-        'batch': 500,
+        'batch_size': 500,
         'epochs': 100,
         'patience': 20,
         'checkpoint_every': 5,
     }
-    config.evaluation = {'replicates': 2000}
+    config.evaluation = {'bootstrap_samples': 2000}
     return config

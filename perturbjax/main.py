@@ -1,6 +1,10 @@
-"""Flags, logging, one call.
+"""Runs an experiment, or one stage of it, and writes everything into a folder.
 
-python -m perturbjax.main --config=experiments/quickstart.py --workdir=/tmp/quickstart
+perturbjax --config=quickstart --workdir=/tmp/run
+perturbjax --config=lpm_lincs:a549_crispr --workdir=gs://bucket/run --config.training.epochs=10
+perturbjax --config=my_experiment.py --workdir=/tmp/run --mode=predict --queries=pairs.csv
+
+A second launch on the same workdir goes on where the first one stopped.
 """
 
 import re
@@ -8,54 +12,80 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from perturbjax import experiment, progress
 from perturbjax.errors import InputError
-from perturbjax.evaluation.tables import summary_table
+from perturbjax.experiment_files import experiment_path
+from perturbjax.renames import RENAMED
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'experiment file', lock_config=True)
-_WORKDIR = flags.DEFINE_string('workdir', None, 'folder for everything the run writes, local or gs://')
-_MODE = flags.DEFINE_enum('mode', 'run', experiment.MODES, 'all stages, or one of them')
-_MULTIHOST = flags.DEFINE_bool('multihost', False, 'train on several hosts; launch the same line on each')
-_COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT of the first host, where a cluster does not tell')
-_HOSTS = flags.DEFINE_integer('hosts', None, 'how many there are, where a cluster does not tell', lower_bound=1)
-_HOST = flags.DEFINE_integer('host', None, 'which this is, from 0, where a cluster does not tell', lower_bound=0)
+# Everything that needs JAX or AnnData is imported where it is used: flags are to be answered at once.
+
+# As in experiment.py; a test compares them.
+MODES = ('run', 'prepare', 'train', 'predict', 'grid', 'evaluate', 'embed', 'analyse', 'export')
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config',
+    None,
+    'experiment file, or the name of one that comes with perturbjax; after a colon its argument. '
+    'A setting is changed as in --config.training.epochs=10',
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'folder for everything that the run writes, local or gs://')
+_MODE = flags.DEFINE_enum('mode', 'run', MODES, 'all stages (run), or one of them')
+_QUERIES = flags.DEFINE_string(
+    'queries', '', 'with --mode=predict: table (CSV, TSV, parquet) of the contexts and perturbations to predict'
+)
 _CACHE = flags.DEFINE_string('compilation_cache', '', 'folder where compiled steps are kept for the next launch')
-_QUERIES = flags.DEFINE_string('queries', '', 'table (CSV, TSV, parquet) of contexts and perturbations to predict')
-
+_MULTIHOST = flags.DEFINE_bool('multihost', False, 'train on several hosts; launch the same line on each')
+_COORDINATOR = flags.DEFINE_string(
+    'coordinator', None, 'HOST:PORT of the first process; needed only where neither a TPU slice nor Slurm tells it'
+)
+_HOSTS = flags.DEFINE_integer(
+    'hosts', None, 'number of processes; needed only where neither a TPU slice nor Slurm tells it', lower_bound=1
+)
+_HOST = flags.DEFINE_integer(
+    'host', None, 'number of this process, from 0; needed only where --hosts is', lower_bound=0
+)
 
 _WEEK = 7 * 24 * 3600
 
 
 def main(_: Sequence[str]) -> None:
-    if not flags.FLAGS['verbosity'].present:
-        logging.set_verbosity(logging.WARNING)  # Orbax tells every file at INFO
-    for name in ('config', 'workdir'):
-        if flags.FLAGS[name].value is None:
-            raise InputError(f'--{name} is needed, as in --config=experiments/quickstart.py --workdir=/tmp/run.')
+    """Runs what the flags ask for; raises InputError on flags that cannot be used."""
+    _check_flags()
+    import jax
+
+    from perturbjax import experiment, progress
+    from perturbjax.evaluation.tables import summary_table
+
     progress.is_launched = True
     if _CACHE.value:
         jax.config.update('jax_compilation_cache_dir', _CACHE.value)
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
     if _MULTIHOST.value:
         _join_hosts()
-    try:
-        config = _CONFIG.value.copy_and_resolve_references()
-    except OSError as error:
-        raise InputError(f'--config: {_last_line(error)}') from error
-    if _QUERIES.value and _MODE.value != 'predict':
-        raise InputError('--queries goes with --mode=predict.')
+    config = _CONFIG.value.copy_and_resolve_references()
     results = experiment.run(config, str(_WORKDIR.value), str(_MODE.value), str(_QUERIES.value))
     if results is not None:
         print(summary_table(results.summary), *results.verdict, sep='\n\n')
         print(f'report: {_WORKDIR.value}/report.html')
 
 
+def _check_flags() -> None:
+    if not flags.FLAGS['verbosity'].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax tells every file at INFO
+    for name in ('config', 'workdir'):
+        if flags.FLAGS[name].value is None:
+            raise InputError(f'--{name} is needed, as in --config=quickstart --workdir=/tmp/run.')
+    if _QUERIES.value and _MODE.value != 'predict':
+        raise InputError('--queries goes with --mode=predict.')
+
+
 def _join_hosts() -> None:
     """Waits for all hosts; those that have nothing left to do wait at the end for the first."""
+    import jax
+
     try:
         jax.distributed.initialize(
             _COORDINATOR.value, _HOSTS.value, _HOST.value, shutdown_timeout_seconds=_WEEK, initialization_timeout=600
@@ -68,19 +98,43 @@ def _join_hosts() -> None:
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
+    """Parses the flags; ends with exit code 2 and one sentence where that cannot be done."""
+    if {'--help', '-help', '-h', '-?'} & set(arguments):
+        print(f'{__doc__}\nflags:\n{flags.FLAGS.module_help(flags.FLAGS.find_module_defining_flag("workdir"))}')
+        sys.exit()
     try:
-        return flags.FLAGS(arguments)
+        return flags.FLAGS(_with_paths(arguments))
     except (AttributeError, KeyError) as error:
         _fail(InputError(_unknown_setting(str(error))))
     except (flags.Error, InputError, OSError, ImportError, TypeError, ValueError) as error:
         _fail(error)
 
 
+def _with_paths(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the path of the experiment file, where `--config` says its name."""
+    found = list(arguments)
+    for place, argument in enumerate(arguments):
+        flag, is_joined, value = argument.partition('=')
+        if flag not in ('--config', '-config'):
+            continue
+        if is_joined:
+            found[place] = f'{flag}={experiment_path(value)}'
+        elif place + 1 < len(arguments):
+            found[place + 1] = experiment_path(arguments[place + 1])
+    return found
+
+
 def _unknown_setting(error: str) -> str:
     """A sentence for what ml_collections says of an override whose name the config does not have."""
     name, close = re.search(r'\w+', error), re.search(r'Did you mean "(\w+)"', error)
-    mend = f'did you mean {close[1]!r}?' if close else 'add it there to change it.'
-    return f'--config: the experiment file has no setting {name[0]!r}; {mend}' if name else f'--config: {error}'
+    if not name:
+        return f'--config: {error}'
+    new = [new for old, new in RENAMED.items() if old.split('.')[-1] == name[0]]
+    if new:
+        mend = f'it is called {new[0]!r} now.'
+    else:
+        mend = f'did you mean {close[1]!r}?' if close else 'add it there to change it.'
+    return f'--config: the experiment file has no setting {name[0]!r}; {mend}'
 
 
 def _main(arguments: Sequence[str]) -> None:

@@ -1,7 +1,9 @@
 """The experiment files: all can be read, and those on the real screens give the numbers they say."""
 
+import ast
 import itertools
 import pathlib
+import re
 import runpy
 
 import anndata
@@ -12,21 +14,32 @@ import pytest
 import scipy.sparse
 
 from perturbjax import experiment
-from perturbjax.config import check
+from perturbjax.config import parse
 from perturbjax.errors import InputError
 from perturbjax.models import make_models
+from perturbjax.renames import with_new_names
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'experiments'
+NAMES = sorted(path.stem for path in FOLDER.glob('[!_]*.py'))
 
 
 def config_of(name, *arguments) -> ml_collections.ConfigDict:
     return runpy.run_path(str(FOLDER / f'{name}.py'))['get_config'](*arguments)
 
 
-@pytest.mark.parametrize('name', sorted(path.stem for path in FOLDER.glob('[!_]*.py')))
+@pytest.mark.parametrize('name', NAMES)
 def test_every_config_is_one(name):
-    settings = check(config_of(name))
-    assert {'no_change', 'mean'} <= set(make_models(settings['models']))
+    config = config_of(name)
+    assert {'no_change', 'mean'} <= set(make_models(parse(config).models))
+    assert with_new_names(config.to_dict(), quiet=True) == config.to_dict()  # no name that was replaced
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_docstring_says_how_to_run_it_and_what_to_expect(name):
+    text = ast.get_docstring(ast.parse((FOLDER / f'{name}.py').read_text()))
+    assert re.search(rf'^    perturbjax --config={name}[: ]', text, re.M)
+    is_run = re.search(r'(seconds|minute|minutes) on 2 CPU cores', text) and 'xpect' in text
+    assert is_run or 'Not run at full size' in text
 
 
 @pytest.mark.parametrize(
@@ -41,7 +54,7 @@ def test_every_config_is_one(name):
 def test_configs_of_an_argument(name, arguments, wrong):
     assert len({config_of(name, argument).to_json() for argument in arguments}) == len(arguments)
     for argument in arguments:
-        check(config_of(name, argument))
+        parse(config_of(name, argument))
     with pytest.raises(InputError, match=f'{name}.py: no such .* {wrong!r}'):
         config_of(name, wrong)
 

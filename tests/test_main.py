@@ -12,15 +12,14 @@ import pandas as pd
 import pytest
 
 from experiments import tiny
-from perturbjax import experiment
+from perturbjax import experiment, main
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def launch(*flags):
+def launch(*flags, command=(sys.executable, '-m', 'perturbjax.main')):
     environment = {**os.environ, 'JAX_PLATFORMS': 'cpu'}
-    command = [sys.executable, '-m', 'perturbjax.main', *flags]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([*command, *flags], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_run_prints_its_summary_and_where_the_report_lies(tmp_path):
@@ -89,7 +88,8 @@ def assert_one_sentence(result, message):
 MISTAKES = {
     'no config': ([], '--config is needed'),
     'no workdir': (['--config=experiments/tiny.py'], '--workdir is needed'),
-    'no such config file': (['--config=experiments/tyni.py', '--workdir=W'], 'tyni.py'),
+    'no such config file': (['--config=experiments/tyni.py', '--workdir=W'], "there is no file 'experiments/tyni.py'"),
+    'no such experiment': (['--config=tyni', '--workdir=W'], 'by name there are benchmark_fly_mapk, '),
     'misspelt override': (
         ['--config=experiments/tiny.py', '--workdir=W', '--config.trainig.epochs=1'],
         "did you mean 'training'",
@@ -97,6 +97,10 @@ MISTAKES = {
     'setting the file does not have': (
         ['--config=experiments/benchmark_korkut.py', '--workdir=W', '--config.models.additive.rank=1'],
         "the experiment file has no setting 'rank'",
+    ),
+    'renamed setting': (
+        ['--config=tiny', '--workdir=W', '--config.training.batch=5'],
+        "no setting 'batch'; it is called 'batch_size' now",
     ),
     'misspelt flag': (['--config=experiments/tiny.py', '--workdirr=W'], 'workdir'),
     'no such mode': (['--config=experiments/tiny.py', '--workdir=W', '--mode=tain'], 'train'),
@@ -114,13 +118,35 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(mistake, tmp_path):
     assert not (tmp_path / 'work').exists()
 
 
+SCRIPT = 'import sys; from perturbjax.main import run; sys.argv[0] = "perturbjax"; run()'
+
+
+@pytest.mark.parametrize('command', [('-m', 'perturbjax.main'), ('-c', SCRIPT)], ids=['module', 'script'])
+@pytest.mark.parametrize('flags', [['--help'], ['--config=nothing.py', '--help']], ids=' '.join)
+def test_help_shows_the_flags(command, flags):
+    result = launch(*flags, command=(sys.executable, *command))
+    assert result.returncode == 0, result.stderr
+    for flag in ('config', 'workdir', 'mode', 'queries', '[no]multihost', 'hosts'):
+        assert f'\n  --{flag}: ' in result.stdout
+    assert not result.stderr
+
+
+def test_help_and_mistakes_import_nothing_heavy():
+    code = 'import sys, perturbjax.main; print([name for name in ("jax", "anndata", "pandas") if name in sys.modules])'
+    assert launch('-c', code, command=(sys.executable,)).stdout == '[]\n'
+
+
+def test_the_modes_are_those_of_the_experiment():
+    assert main.MODES == experiment.MODES
+
+
 @pytest.fixture(scope='module')
 def predicted(tmp_path_factory):
     """A workdir with predictions, and its settings."""
     folder = tmp_path_factory.mktemp('predicted')
     config = tiny.get_config()
     config.models = {'context_mean': {}}
-    config.evaluation.replicates = 50
+    config.evaluation.bootstrap_samples = 50
     experiment.run(config, str(folder))
     return folder, config
 

@@ -21,7 +21,7 @@ SIZE = {'targets': 10, 'readouts': 24, 'programs': 3, 'cells': 6}
 MIXED = SIZE | {'compounds': 4, 'doubles': 4}
 RULES = {'no_change', 'mean', 'context_mean', 'perturbation_mean'}
 # What may stand in stderr: progress bars, and that Orbax waited for a slow disk.
-HARMLESS = r'lpm, split \d+: |.*Waiting for previous save'
+HARMLESS = r'(lpm|network), split \d+: |.*Waiting for previous save'
 
 
 class Shown(NamedTuple):
@@ -93,7 +93,7 @@ def test_quickstart(run):
     settings = f"""
 config.data = {{'source': 'simulation', 'contexts': 12, **{MIXED}}}
 config.training.update(epochs=2, patience=0)
-config.evaluation.replicates = 50
+config.evaluation.bootstrap_samples = 50
 """
     shown = run('01_quickstart', settings, tables=1, figures=2)
     assert 'lpm beats the best simple rule on ' in shown.printed
@@ -108,7 +108,7 @@ def test_the_quickstart_has_the_settings_of_the_experiment():
 
 
 def test_your_own_screen(run):
-    settings = f"SIZE = {{'contexts': 3, **{SIZE}}}\nEPOCHS, REPLICATES = 2, 50"
+    settings = f"SIZE = {{'contexts': 3, **{SIZE}}}\nEPOCHS, BOOTSTRAP_SAMPLES = 2, 50"
     shown = run('02_your_own_screen', settings, tables=3, figures=1)
     assert "data.fields.context: there is no column 'cell_lines'; there are 'cell_line', 'guide'" in shown.printed
     assert 'lpm beats the best simple rule on ' in shown.printed
@@ -122,7 +122,7 @@ def test_your_own_screen(run):
 def test_lpm_embeddings(run):
     settings = f"""
 SIMULATION = {{'contexts': 3, **{MIXED}}}
-LPM, EPOCHS = {{'embedding': 4, 'hidden': (8,)}}, 2
+LPM, EPOCHS = {{'embedding_dim': 4, 'hidden_dims': (8,)}}, 2
 """
     with_scanpy = importlib.util.find_spec('scanpy') is not None
     shown = run('03_lpm_embeddings', settings, tables=4, figures=2 + with_scanpy)
@@ -137,7 +137,7 @@ LPM, EPOCHS = {{'embedding': 4, 'hidden': (8,)}}, 2
 def test_double_perturbations(run):
     settings = f"""
 SIMULATION = {{'contexts': 2, 'panels': 1, 'compounds': 0, 'doubles': 40, **{SIZE | {'readouts': 40, 'cells': 60}}}}
-EPOCHS, REPLICATES = 2, 50
+EPOCHS, BOOTSTRAP_SAMPLES = 2, 50
 """
     shown = run('04_double_perturbations_and_interactions', settings, tables=4, figures=2)
     counts, calls, truth, ranking = map(headings, shown.tables)
@@ -149,13 +149,14 @@ EPOCHS, REPLICATES = 2, 50
 
 
 def test_benchmark_a_new_model(run):
-    settings = f"SIMULATION = {{'contexts': 3, 'panels': 1, **{MIXED}}}\nREPLICATES = 50"
+    settings = f"SIMULATION = {{'contexts': 3, 'panels': 1, **{MIXED}}}\nEPOCHS, BOOTSTRAP_SAMPLES = 2, 50"
     shown = run('05_benchmark_a_new_model', settings, tables=3, figures=1)
-    assert shown.printed.startswith('shrunken beats the best simple rule on ')
+    assert 'shrunken beats the best simple rule on ' in shown.printed
+    assert 'network beats the best simple rule on ' in shown.printed
     theirs, scores, comparison = map(headings, shown.tables)
     assert theirs >= {'condition', 'context'}
-    assert scores >= RULES | {'shrunken', 'other_tool', 'linear'}
-    assert comparison >= {'shrunken', 'other_tool', 'baseline', 'p_value', 'coverage'}
+    assert scores >= RULES | {'shrunken', 'network', 'other_tool', 'linear'}
+    assert comparison >= {'shrunken', 'network', 'other_tool', 'baseline', 'p_value', 'coverage'}
 
 
 @pytest.mark.parametrize('name', NAMES)
