@@ -10,11 +10,15 @@ from perturbjax.analysis.embeddings import axis_table, read_embeddings
 from perturbjax.analysis.vectors import genes
 from perturbjax.errors import InputError
 from perturbjax.models import additive, no_change
-from perturbjax.models.lpm import Fitted
+from perturbjax.models.model import Fitted
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import checkpoints
 
-COUNTS = np.array([4, 2]), np.array([2, 3, 0]), np.array([6, 5])
+COUNTS = {
+    'context_counts': np.array([4, 2]),
+    'perturbation_counts': np.array([2, 3, 0]),
+    'readout_counts': np.array([6, 5]),
+}
 
 
 def save(folder, params, seed=13):
@@ -28,7 +32,7 @@ def save(folder, params, seed=13):
 def fitted(scale=1.0):
     """Contexts a and b, perturbations control, g and h, readouts x and y; h was not trained."""
     tables = {'context': np.ones((2, 2)), 'perturbation': np.arange(9.0).reshape(3, 3), 'readout': np.zeros((2, 1))}
-    return Fitted({axis: scale * each for axis, each in tables.items()}, *COUNTS)
+    return Fitted({axis: scale * each[None] for axis, each in tables.items()}, {}, COUNTS)
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_every_name_has_its_row_and_narrow_tables_are_filled_with_nan(lpm):
     assert list(found.obs['training_profiles']) == [4, 2, 2, 3, 0, 6, 5]
     assert set(found.obs['model']) == {'lpm'}
     assert set(found.obs['split']) == {13}
-    np.testing.assert_array_equal(found.X[2:5], fitted().weights['perturbation'])
+    np.testing.assert_array_equal(found.X[2:5], fitted().weights['perturbation'][0])
     np.testing.assert_array_equal(found.X[5:], [[0, np.nan, np.nan]] * 2)
 
 
@@ -70,12 +74,9 @@ def test_they_come_back_from_a_file(lpm, tmp_path):
 
 def test_types_and_targets_come_from_the_names(tmp_path):
     vocabulary = Vocabulary(('a',), ('control', 'CRISPRi_STAT1', 'Compound_x_y-10uM'), ('x',))
-    params = Fitted(
-        {'context': np.ones((1, 2)), 'perturbation': np.ones((3, 2)), 'readout': np.ones((1, 2))},
-        np.ones(1, int),
-        np.ones(3, int),
-        np.ones(1, int),
-    )
+    rows = {'context': 1, 'perturbation': 3, 'readout': 1}
+    tables = {axis: np.ones((1, size, 2)) for axis, size in rows.items()}
+    params = Fitted(tables, {}, {f'{axis}_counts': np.ones(size, int) for axis, size in rows.items()})
     with checkpoints.open_folder(tmp_path / 'lpm' / '1') as manager:
         checkpoints.save(manager, 0, params, checkpoints.About(vocabulary, {}, {'seed': 1}))
     obs = axis_table(read_embeddings(tmp_path / 'lpm' / '1')).obs
@@ -148,7 +149,7 @@ def test_no_checkpoint_is_told(tmp_path):
 
 def test_only_what_is_named_is_read(lpm):
     params = fitted()
-    params.weights['kernel_0'] = np.zeros((7, 1000))
+    params.weights['kernel_0'] = np.zeros((1, 7, 1000))
     named = {'weights': {'context': np.zeros(0), 'not there': np.zeros(0)}}
     found = checkpoints.read(save(lpm.parent / '14', params), named, part=True)
     assert list(found.params) == ['weights']
@@ -157,8 +158,8 @@ def test_only_what_is_named_is_read(lpm):
 
 
 def test_a_checkpoint_of_a_newer_format_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, 'FORMAT', 3)
+    monkeypatch.setattr(checkpoints, 'FORMAT', 4)
     folder = save(tmp_path / 'lpm' / '13', fitted())
     monkeypatch.undo()
-    with pytest.raises(InputError, match='the checkpoint is of format 3, and this version of perturbjax reads up to 2'):
+    with pytest.raises(InputError, match='the checkpoint has format 4, and this version of perturbjax reads up to 3'):
         read_embeddings(folder)

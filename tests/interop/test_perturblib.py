@@ -16,7 +16,8 @@ from perturbjax.analysis.embeddings import read_embeddings
 from perturbjax.errors import InputError
 from perturbjax.interop.perturblib import export_perturblib, import_perturblib, main
 from perturbjax.models import Query
-from perturbjax.models.lpm import Fitted, lpm
+from perturbjax.models.lpm import lpm
+from perturbjax.models.model import Fitted
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import checkpoints
 
@@ -147,12 +148,12 @@ def test_names_are_translated_and_come_back(torch, tmp_path):
 
 def native(folder, widths=3, hidden=(5, 5), counts=(2, 6, 3), models=None):
     """A checkpoint as training writes it."""
-    module = lpm(widths, hidden).module(OURS)
-    ids = np.zeros(1, np.int32)
-    weights = module.init(jax.random.key(0), ids, ids[:, None], ids)['params']
-    fitted = Fitted(weights, *((np.arange(size) < count).astype(np.int32) for size, count in zip((2, 6, 3), counts)))
-    settings = {'embedding': widths, 'hidden': hidden, 'aggregation': 'mean', 'dropout': 0.25}
-    config = {'models': models or {'lpm': settings}, 'training': {'batch': 7}}
+    sizes = zip(('context', 'perturbation', 'readout'), (2, 6, 3), counts)
+    constants = {f'{axis}_counts': (np.arange(size) < count).astype(np.int32) for axis, size, count in sizes}
+    weights, statistics = lpm(widths, hidden).learner.init(jax.random.key(0), constants)
+    fitted = Fitted(jax.tree.map(lambda each: each[None], weights), statistics, constants)
+    settings = {'embedding_dim': widths, 'hidden_dims': hidden, 'aggregation': 'mean', 'dropout': 0.25}
+    config = {'models': models or {'lpm': settings}, 'training': {'batch_size': 7}}
     with checkpoints.open_folder(folder) as manager:
         checkpoints.save(manager, 0, fitted, checkpoints.About(OURS, config, {'seed': 1}))
     return folder
