@@ -20,18 +20,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturbjax.models.lpm import LPM, LearnedModel, lpm
+from perturbjax.models import Model, lpm
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.screen import Compendium, assemble
-from perturbjax.training.feed import Feed
-from perturbjax.training.parallel import pmap_steps
-from perturbjax.training.placement import numbers, replicate
-from perturbjax.training.planning import make_plan
-from perturbjax.training.settings import Settings, members
-from perturbjax.training.state import State, Tally
-from perturbjax.training.step import Place, initialise
+from perturbjax.training.input_pipeline import InputPipeline, device_indices, replicate
+from perturbjax.training.settings import TrainingSettings, members
+from perturbjax.training.train_state import Metrics, TrainState
+from perturbjax.training.train_step import StepIndex, init_states, make_step_config, pmap_train_steps
 
-# Embedding, hidden, dropout, batch, learning rate: the released ones, and a quick one for what no width changes.
+# Embedding, hidden layers, dropout, batch size, learning rate: the released recipes, and a quick one for what does
+# not depend on the widths.
 RECIPES = {
     'replogle': (32, (512, 512), 0.0, 5000, 0.002),
     'lincs': (128, (256, 256), 0.1, 1000, 0.002),
@@ -76,37 +74,44 @@ def compendium_of(values: np.ndarray) -> Compendium:
     return assemble([rows], ['z-score'])
 
 
-def model_of(recipe: str, matmul: str = 'float32') -> LearnedModel:
-    embedding, hidden, dropout, _, _ = RECIPES[recipe]
-    return lpm(embedding, hidden, dropout, matmul=matmul)
+def model_of(recipe: str, matmul: str = 'float32') -> Model:
+    embedding_dim, hidden_dims, dropout, _, _ = RECIPES[recipe]
+    return lpm(embedding_dim, hidden_dims, dropout, matmul_precision=matmul)
 
 
-def settings_of(recipe: str, block: str = '1x1', **others: Any) -> Settings:
+def settings_of(recipe: str, block: str = '1x1', **others: Any) -> TrainingSettings:
     """The recipe's settings of training; the block as `10x10`."""
-    *_, batch, rate = RECIPES[recipe]
-    return Settings(**{'learning_rate': rate, 'batch': batch, 'block': tuple(map(int, block.split('x'))), **others})
+    *_, batch_size, rate = RECIPES[recipe]
+    own = {'learning_rate': rate, 'batch_size': batch_size, 'block': tuple(map(int, block.split('x')))}
+    return TrainingSettings(**own | others)
 
 
-def learner(
-    module: LPM, compendium: Compendium, settings: Settings, devices: tuple[jax.Device, ...], steps: int, seed: int = 0
-) -> Callable[[], tuple[State, Tally]]:
-    """Trains on all profiles; every call goes on by so many steps and tells the state after them and their tally."""
+def trained(
+    model: Model,
+    compendium: Compendium,
+    settings: TrainingSettings,
+    devices: tuple[jax.Device, ...],
+    steps: int,
+    seed: int = 0,
+) -> Callable[[], tuple[TrainState, Metrics]]:
+    """Trains on all profiles; every call makes so many more steps and returns the state after them and the metrics."""
     chosen = tuple(np.ones(len(each.values), bool) for each in compendium.screens)
-    plan = make_plan(module, compendium, chosen, settings, len(devices))
-    feed = Feed(compendium, chosen, 1, plan, devices)
-    (part,) = feed.epoch(0)
-    every = members(settings, seed, module.dropout)
-    state = replicate(initialise(plan, feed.order, every.seed), devices)
-    fixed = replicate((every, np.ones(len(every.seed), bool)), devices)
-    run, number, step = pmap_steps(plan, devices), numbers(devices), 0
+    learner, every = model.learner, members(settings, seed, model.learner.dropout)
+    has_dropout = bool(every.dropout.max() > 0)
+    config = make_step_config(learner, compendium, chosen, settings, len(devices), has_dropout)
+    (chunk,) = InputPipeline(compendium, chosen, 1, config, devices).epoch(0)
+    constants = learner.prepare(compendium, chosen)
+    state = replicate(init_states(learner, config.row_tables, constants, every.seed), devices)
+    fixed = replicate((constants, every, np.ones(len(every.seed), bool)), devices)
+    run, device_index, step = pmap_train_steps(config, devices), device_indices(devices), 0
 
-    def more() -> tuple[State, Tally]:
+    def more() -> tuple[TrainState, Metrics]:
         nonlocal state, step
-        epoch, within = divmod(step, part.steps)
-        place = Place(np.int32(epoch), np.int32(step), np.int32(min(within, part.steps - steps)))
-        state, tally = run(state, part.data, *fixed, place, number, np.int32(steps))
+        epoch, within = divmod(step, chunk.steps)
+        index = StepIndex(np.int32(epoch), np.int32(step), np.int32(min(within, chunk.steps - steps)))
+        state, metrics = run(state, chunk.data, *fixed, index, device_index, np.int32(steps))
         step += steps
-        return state, jax.device_get(tally)
+        return state, jax.device_get(metrics)
 
     return more
 

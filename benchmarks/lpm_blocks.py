@@ -17,9 +17,10 @@ from etils import epath
 from generated_screens import RECIPES, about, compendium_of, generated, model_of, settings_of
 
 from perturbjax.screens.splits import make_split
-from perturbjax.training import checkpoints, loop
-from perturbjax.training.settings import Settings
-from perturbjax.training.writers import Curve
+from perturbjax.training import checkpoints
+from perturbjax.training.metric_writer import MetricWriter
+from perturbjax.training.settings import TrainingSettings
+from perturbjax.training.train import train
 
 _RECIPE = flags.DEFINE_enum('recipe', 'lincs', RECIPES, 'whose widths, dropout and batch')
 _BLOCKS = flags.DEFINE_list('blocks', ['1x1', '10x10'], 'profiles x readouts of a block')
@@ -28,21 +29,21 @@ _EPOCHS = flags.DEFINE_integer('epochs', 25, 'epochs')
 _SEEDS = flags.DEFINE_integer('seeds', 3, 'seeds')
 
 
-def curves(compendium, settings: Settings) -> pd.DataFrame:
+def curves(compendium, settings: TrainingSettings) -> pd.DataFrame:
     """Validation RMSE by epoch (rows) and seed (columns)."""
-    split = make_split(compendium, 'unseen_in_context', 13, target='c0')
+    split = make_split(compendium, 'unseen_in_context', 13, context='c0')
     about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium))
     with tempfile.TemporaryDirectory() as folder:
-        curve = Curve(epath.Path(folder) / 'metrics.jsonl', 'lpm', 13)
-        module = model_of(_RECIPE.value).module(compendium.vocabulary)
-        loop.train(module, compendium, split, settings, 0, about, epath.Path(folder) / 'checkpoints', curve)
-        lines = pd.read_json(curve.path, lines=True)
+        writer = MetricWriter(epath.Path(folder) / 'metrics.jsonl', 'lpm', 13)
+        learner = model_of(_RECIPE.value).learner
+        train(learner, compendium, split, settings, 0, about, epath.Path(folder) / 'checkpoints', writer)
+        lines = pd.read_json(writer.path, lines=True)
     lines['member'] = lines.get('member', pd.Series(0, lines.index))
     return lines.pivot(index='epoch', columns='member', values='validation_rmse')
 
 
 def main(_: Sequence[str]) -> None:
-    decay = {'replogle': 0.99, 'lincs': 0.97}.get(_RECIPE.value, 1.0)
+    lr_decay = {'replogle': 0.99, 'lincs': 0.97}.get(_RECIPE.value, 1.0)
     compendium = compendium_of(generated(*map(int, _SIZES.value)))
     print(about())
     print(f'{_RECIPE.value}, {" x ".join(_SIZES.value)}, {_EPOCHS.value} epochs, {_SEEDS.value} seeds')
@@ -50,7 +51,7 @@ def main(_: Sequence[str]) -> None:
     first = None
     for block in _BLOCKS.value:
         others = {'epochs': _EPOCHS.value, 'checkpoint_every': _EPOCHS.value, 'seeds': _SEEDS.value}
-        found = curves(compendium, settings_of(_RECIPE.value, block, decay=decay, **others))
+        found = curves(compendium, settings_of(_RECIPE.value, block, lr_decay=lr_decay, **others))
         last, best = found.iloc[-1].mean(), found.min().mean()
         first = first or (last, best)
         seeds = ' '.join(f'{each:.4f}' for each in found.iloc[-1])

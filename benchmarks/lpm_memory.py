@@ -34,15 +34,14 @@ from generated_screens import (
     watched,
 )
 
+from perturbjax.models.training_counts import training_counts
 from perturbjax.screens import store
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
-from perturbjax.training.feed import Feed, Part
-from perturbjax.training.loop import training_counts
-from perturbjax.training.placement import replicate
-from perturbjax.training.state import State
-from perturbjax.training.step import Plan, initialise
-from perturbjax.training.trainer import Trainer, learn, make_trainer, validate
+from perturbjax.training.epoch import Trainer, evaluate, make_trainer, train_epoch
+from perturbjax.training.input_pipeline import DataChunk, InputPipeline, replicate
+from perturbjax.training.train_state import TrainState
+from perturbjax.training.train_step import StepConfig, init_states
 
 _RECIPE = flags.DEFINE_enum('recipe', 'narrow', RECIPES, 'widths where memory is measured')
 _OBSERVATIONS = flags.DEFINE_list('observations', ['10000000', '100000000'], 'sizes of the screens')
@@ -64,19 +63,19 @@ _AT_ONCE = 500
 
 
 class FewSteps(NamedTuple):
-    """A feed of which `learn` and `validate` go through no more than the first steps of each part."""
+    """A pipeline of which training and validation go through no more than the first steps of each chunk."""
 
-    feed: Feed
-    plan: Plan
+    pipeline: InputPipeline
+    config: StepConfig
     steps: list[int]
 
-    def epoch(self, number: int) -> Iterator[Part]:
+    def epoch(self, number: int) -> Iterator[DataChunk]:
         most = max(self.steps)
-        return (part._replace(steps=min(part.steps, most)) for part in self.feed.epoch(number))
+        return (chunk._replace(steps=min(chunk.steps, most)) for chunk in self.pipeline.epoch(number))
 
 
-def few_steps(feed: Feed, most: int) -> FewSteps:
-    return FewSteps(feed, feed.plan, [min(each, most) for each in feed.steps])
+def few_steps(pipeline: InputPipeline, most: int) -> FewSteps:
+    return FewSteps(pipeline, pipeline.config, [min(each, most) for each in pipeline.steps])
 
 
 def prepare(observations: int, folder: str, readouts: int = READOUTS) -> str:
@@ -100,14 +99,14 @@ def split_of(compendium: Compendium) -> Split:
 
 
 def trainer_of(compendium: Compendium, recipe: str, block: str, parts: int) -> Trainer:
-    module = model_of(recipe).module(compendium.vocabulary)
-    settings = settings_of(recipe, block, parts=parts)
-    return make_trainer(module, compendium, split_of(compendium), settings, 0, tuple(jax.devices()))
+    settings = settings_of(recipe, block, data_chunks=parts)
+    return make_trainer(model_of(recipe).learner, compendium, split_of(compendium), settings, 0, tuple(jax.devices()))
 
 
-def first_state(trainer: Trainer) -> State:
-    feed = trainer.training
-    return replicate(initialise(feed.plan, feed.order, jax.device_get(trainer.members.seed)), trainer.devices)
+def first_state(trainer: Trainer) -> TrainState:
+    config, seeds = trainer.training.config, jax.device_get(trainer.members.seed)
+    state = init_states(config.learner, config.row_tables, jax.device_get(trainer.constants), seeds)
+    return replicate(state, trainer.devices)
 
 
 def train_watched(
@@ -126,8 +125,8 @@ def train_watched(
     )
     state = first_state(trainer)
     for epoch in range(3):
-        state, _ = learn(few, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
-        validate(few, state.weights)
+        state, _ = train_epoch(few, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
+        evaluate(few, state)
         begin('training')
     return accelerator_peak()
 
@@ -161,7 +160,7 @@ def epochs(trainer: Trainer) -> Run:
 
     def more() -> np.ndarray:
         nonlocal state, epoch
-        state, error = learn(trainer, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
+        state, error = train_epoch(trainer, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
         epoch += 1
         return error
 

@@ -25,15 +25,15 @@ from collections.abc import Callable, Sequence
 
 import h5py
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 from etils import epath
 from generated_screens import RECIPES, Run, about, accelerator_peak, in_turn, model_of, product, watched
 
-from perturbjax.models.lpm import Fitted
+from perturbjax.models.model import Fitted
+from perturbjax.models.training_counts import AXES
 from perturbjax.prediction.full_grid import write_grid
-from perturbjax.prediction.stream import stream
+from perturbjax.prediction.stream import Predictor, stream
 from perturbjax.screens.vocabulary import Vocabulary
 
 _RECIPES = flags.DEFINE_list('recipes', ['replogle', 'lincs'], 'whose widths')
@@ -60,10 +60,10 @@ def vocabulary_of(sizes: Sizes) -> Vocabulary:
 
 def fitted(recipe: str, vocabulary: Vocabulary) -> Fitted:
     """Random weights, as if all names were trained."""
-    ids = jnp.zeros(1, int)
-    weights = model_of(recipe).module(vocabulary).init(jax.random.key(0), ids, ids[:, None], ids)['params']
-    axes = vocabulary.contexts, vocabulary.perturbations, vocabulary.readouts
-    return Fitted(jax.device_get(weights), *(np.ones(len(names), np.int32) for names in axes))
+    names = zip(AXES, (vocabulary.contexts, vocabulary.perturbations, vocabulary.readouts), strict=True)
+    constants = {f'{axis}_counts': np.ones(len(each), np.int32) for axis, each in names}
+    weights, statistics = model_of(recipe).learner.init(jax.random.key(0), constants)
+    return Fitted(jax.tree.map(lambda each: np.asarray(each)[None], weights), statistics, constants)
 
 
 # One model for all runs, since predictions are compiled by model.
@@ -78,7 +78,9 @@ def streamed(recipe: str, matmul: str, sizes: Sizes, params: Fitted) -> np.ndarr
     def ids(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return rows // perturbations, rows[:, None] % perturbations
 
-    for where, part in stream(_model(recipe, matmul).predict, params, ids, len(values), np.arange(readouts)):
+    model = _model(recipe, matmul)
+    predictor = Predictor(model.predict, params, model.tile_values)
+    for where, part in stream(predictor, ids, len(values), np.arange(readouts)):
         values[where] = part
     return values
 
@@ -103,11 +105,11 @@ def theirs(recipe: str, sizes: Sizes, params: Fitted) -> Callable[[int], np.ndar
     model = torch_lpm.LPM(sizes, embedding, hidden, 0.0)
     with torch.no_grad():
         for table, name in zip(model.tables, ('context', 'perturbation', 'readout'), strict=True):
-            table.weight.copy_(torch.tensor(params.weights[name]))
+            table.weight.copy_(torch.tensor(params.weights[name][0]))
         dense = [layer for layer in model.layers if isinstance(layer, torch.nn.Linear)]
         for i, layer in enumerate(dense):
-            layer.weight.copy_(torch.tensor(params.weights[f'kernel_{i}'].T))
-            layer.bias.copy_(torch.tensor(params.weights[f'bias_{i}']))
+            layer.weight.copy_(torch.tensor(params.weights[f'kernel_{i}'][0].T))
+            layer.bias.copy_(torch.tensor(params.weights[f'bias_{i}'][0]))
     model.to(device).eval()
 
     @torch.inference_mode()

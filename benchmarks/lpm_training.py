@@ -19,11 +19,11 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 from absl import app, flags
-from generated_screens import RECIPES, Run, about, compendium_of, generated, in_turn, learner, model_of, settings_of
+from generated_screens import RECIPES, Run, about, compendium_of, generated, in_turn, model_of, settings_of, trained
 
 from perturbjax.screens.screen import Compendium
-from perturbjax.training import planning
-from perturbjax.training.settings import Settings
+from perturbjax.training import train_step
+from perturbjax.training.settings import TrainingSettings
 
 _RECIPE = flags.DEFINE_enum('recipe', 'replogle', RECIPES, 'whose widths, dropout and batch')
 _BATCHES = flags.DEFINE_list('batches', [], "observations per step; the recipe's unless given")
@@ -39,25 +39,25 @@ _WHOLE = flags.DEFINE_bool('whole_tables', False, 'also a variant in which no ta
 _TORCH = flags.DEFINE_bool('torch', True, 'run the PyTorch loop too')
 
 
-def ours(compendium: Compendium, settings: Settings, matmul: str, whole: bool = False) -> Run:
+def ours(compendium: Compendium, settings: TrainingSettings, matmul: str, whole: bool = False) -> Run:
     """A run of so many more steps."""
-    usual = planning.LAZY_FROM
-    planning.LAZY_FROM = np.inf if whole else usual
+    usual = train_step.ROW_WISE_FROM
+    train_step.ROW_WISE_FROM = np.inf if whole else usual
     try:
-        module = model_of(_RECIPE.value, matmul).module(compendium.vocabulary)
-        return learner(module, compendium, settings, tuple(jax.devices()), _STEPS.value)
+        model = model_of(_RECIPE.value, matmul)
+        return trained(model, compendium, settings, tuple(jax.devices()), _STEPS.value)
     finally:
-        planning.LAZY_FROM = usual
+        train_step.ROW_WISE_FROM = usual
 
 
-def theirs(values: np.ndarray, settings: Settings) -> Run:
+def theirs(values: np.ndarray, settings: TrainingSettings) -> Run:
     import torch
     import torch_lpm
 
     embedding, hidden, dropout, _, _ = RECIPES[_RECIPE.value]
     model = torch_lpm.LPM(values.shape, embedding, hidden, dropout)
     trainer = torch_lpm.Trainer(
-        torch.from_numpy(values), model, settings.batch, settings.learning_rate, settings.weight_decay
+        torch.from_numpy(values), model, settings.batch_size, settings.learning_rate, settings.weight_decay
     )
     return lambda: trainer.steps(_STEPS.value)
 
@@ -83,12 +83,15 @@ def compare(compendium: Compendium, values: np.ndarray, batch: int) -> None:
     runs: dict[str, Run] = {}
     each: dict[str, float] = {}
     if _TORCH.value:
-        runs['PyTorch'], each['PyTorch'] = theirs(values, settings_of(_RECIPE.value, batch=batch)), operations('1x1')
+        runs['PyTorch'], each['PyTorch'] = (
+            theirs(values, settings_of(_RECIPE.value, batch_size=batch)),
+            operations('1x1'),
+        )
     for matmul in _MATMULS.value:
         for block in _BLOCKS.value:
             for whole in (False, True)[: 1 + _WHOLE.value]:
                 label = f'{block}, {matmul}' + (', whole' if whole else '')
-                runs[label] = ours(compendium, settings_of(_RECIPE.value, block, batch=batch), matmul, whole)
+                runs[label] = ours(compendium, settings_of(_RECIPE.value, block, batch_size=batch), matmul, whole)
                 each[label] = operations(block)
     product, product_operations = limit()
     for run in [*runs.values(), product]:
@@ -105,7 +108,7 @@ def compare(compendium: Compendium, values: np.ndarray, batch: int) -> None:
 
 def time_epochs(compendium: Compendium, batch: int) -> None:
     """Epochs of the first block and precision, in calls of `--steps` steps."""
-    settings = settings_of(_RECIPE.value, _BLOCKS.value[0], batch=batch)
+    settings = settings_of(_RECIPE.value, _BLOCKS.value[0], batch_size=batch)
     size = sum(each.values.size for each in compendium.screens)
     began = time.perf_counter()
     more = ours(compendium, settings, _MATMULS.value[0])

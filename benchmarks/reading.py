@@ -102,7 +102,7 @@ def write_signatures(path: pathlib.Path, signatures: int) -> dict[str, Any]:
         'scale': 'z-score',
         'siginfo': str(siginfo),
         'geneinfo': str(geneinfo),
-        'fields': {**fields, 'kind': 'Compound', 'readout_where': {'feature_space': 'landmark'}},
+        'fields': {**fields, 'perturbation_type': 'Compound', 'readout_where': {'feature_space': 'landmark'}},
     }
 
 

@@ -24,14 +24,14 @@ from generated_screens import (
     compilations,
     generated,
     in_turn,
-    learner,
     model_of,
     settings_of,
+    trained,
 )
 
 from perturbjax.models.model import Params
 from perturbjax.screens.screen import Compendium
-from perturbjax.training.state import Tally
+from perturbjax.training.train_state import Metrics
 
 _RECIPE = flags.DEFINE_enum('recipe', 'replogle', RECIPES, 'whose widths, dropout and batch')
 _BLOCK = flags.DEFINE_string('block', '1x1', 'profiles x readouts of a block')
@@ -45,12 +45,12 @@ _STEPS = flags.DEFINE_integer('steps', 10, 'steps per turn')
 
 
 def on_devices(compendium: Compendium) -> None:
-    settings, module = _settings(), model_of(_RECIPE.value).module(compendium.vocabulary)
+    settings, model = _settings(), model_of(_RECIPE.value)
     counts = [number for number in map(int, _DEVICES.value) if number <= len(jax.devices())]
     curves: dict[str, list[float]] = {str(number): [] for number in counts}
 
     def run_on(number: int) -> Run:
-        more = learner(module, compendium, settings, tuple(jax.devices()[:number]), _STEPS.value)
+        more = trained(model, compendium, settings, tuple(jax.devices()[:number]), _STEPS.value)
         return lambda: curves[str(number)].append(_rmse(more()[1]))
 
     runs = {str(number): run_on(number) for number in counts}
@@ -60,23 +60,23 @@ def on_devices(compendium: Compendium) -> None:
     first = np.array(curves['1'])
     print(f'\n{"devices":>8}{"obs/s":>12}{"ratio":>8}{"curve apart":>14}{"last error":>12}')
     for name, seconds in medians.items():
-        rate, curve = _STEPS.value * settings.batch / seconds, np.array(curves[name])
+        rate, curve = _STEPS.value * settings.batch_size / seconds, np.array(curves[name])
         apart = np.abs(curve / first - 1).max()
         print(f'{name:>8}{rate:12,.0f}{medians["1"] / seconds:8.2f}{apart:14.1e}{curve[-1]:12.6f}')
 
 
 def _settings(**others):
-    return settings_of(_RECIPE.value, _BLOCK.value, **({'batch': _BATCH.value} if _BATCH.value else {}), **others)
+    return settings_of(_RECIPE.value, _BLOCK.value, **({'batch_size': _BATCH.value} if _BATCH.value else {}), **others)
 
 
-def _rmse(tally: Tally) -> float:
-    return float(np.sqrt(tally.squared_error / tally.observations)[0])
+def _rmse(metrics: Metrics) -> float:
+    return float(np.sqrt(metrics.loss / metrics.observations)[0])
 
 
 def of_seeds(compendium: Compendium) -> None:
-    module, device = model_of(_RECIPE.value).module(compendium.vocabulary), tuple(jax.devices()[:1])
-    alone = [learner(module, compendium, _settings(), device, _STEPS.value, seed) for seed in range(_SEEDS.value)]
-    together = learner(module, compendium, _settings(seeds=_SEEDS.value), device, _STEPS.value)
+    model, device = model_of(_RECIPE.value), tuple(jax.devices()[:1])
+    alone = [trained(model, compendium, _settings(), device, _STEPS.value, seed) for seed in range(_SEEDS.value)]
+    together = trained(model, compendium, _settings(seeds=_SEEDS.value), device, _STEPS.value)
     weights: dict[str, Params] = {}
 
     def several() -> None:
@@ -92,7 +92,7 @@ def of_seeds(compendium: Compendium) -> None:
     first = next(iter(medians.values()))
     print(f'\n{f"{_SEEDS.value} seeds":16}{"obs/s":>12}{"ratio":>8}{"compiled":>10}')
     for name, seconds in medians.items():
-        rate = _SEEDS.value * _STEPS.value * _settings().batch / seconds
+        rate = _SEEDS.value * _STEPS.value * _settings().batch_size / seconds
         print(f'{name:16}{rate:12,.0f}{first / seconds:8.2f}{compiled[name]:10}')
     differences = jax.tree.map(lambda a, b: np.abs(a - b).max(), weights['several'], weights['one'])
     steps = (1 + _ROUNDS.value) * _STEPS.value
@@ -103,7 +103,7 @@ def main(_: Sequence[str]) -> None:
     # Of no effect on accelerators.
     jax.config.update('jax_num_cpu_devices', max(map(int, _DEVICES.value)))
     print(about())
-    print(f'{_RECIPE.value}, blocks of {_BLOCK.value}, batch {_settings().batch:,}, {_STEPS.value} steps a turn')
+    print(f'{_RECIPE.value}, blocks of {_BLOCK.value}, batch {_settings().batch_size:,}, {_STEPS.value} steps a turn')
     compendium = compendium_of(generated(2, _PERTURBATIONS.value, _READOUTS.value))
     # First, so that what it compiles is not there yet.
     of_seeds(compendium)

@@ -1,6 +1,6 @@
 """The linear model on 5 splits, 10 ranks and 10 ridges: one compiled call against loops in NumPy.
 
-    python benchmarks/linear_grid.py [--repeats=5] [--genes=1000] [--perturbations=300]
+    python benchmarks/linear_sweep.py [--repeats=5] [--genes=1000] [--perturbations=300]
 
 Simulated single perturbations of genes that are readouts too; a fifth is unseen, five times. Two
 loops, in the same float32: one has one SVD per split, as the compiled call has, and computes once
@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from perturbjax.evaluation.linear_sweep import linear_grid
+from perturbjax.evaluation.linear_sweep import linear_sweep
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.screens.splits import TEST, TRAIN, Split, make_split
@@ -120,7 +120,7 @@ def main(_) -> None:
     tested = (np.stack([np.flatnonzero(split.mask(TEST)[0]) for split in splits]),)
     # What each runs, and how often to count its time.
     runs = {
-        'one compiled call': (lambda: linear_grid(compendium, training, tested, RANKS, RIDGES).linear, 1),
+        'one compiled call': (lambda: linear_sweep(compendium, training, tested, RANKS, RIDGES).linear, 1),
         'loop, one SVD per split': (lambda: fit_shared(values, gene, splits), 1),
         'loop, every model on its own': (lambda: fit_each(values, gene, splits[:1]), len(splits)),
     }
