@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-WORKDIR ?= /tmp/perturbjax-quickstart
+WORKDIR ?= build/quickstart
 
 .PHONY: quickstart test lint docs clean
 

@@ -1,9 +1,9 @@
-"""10,000 bootstrap replicates of 1,000 perturbations x 10 models x 20 metrics: time and memory.
+"""Time and memory of 10,000 bootstrap samples of 1,000 perturbations x 10 models x 20 metrics.
 
     python benchmarks/bootstrap.py
 
-The package's bootstrap beside a plain numpy loop over replicates that resamples rows, on the same
-scores, in one process and by turns. Memory is what the process's peak grows by.
+Compares the package's bootstrap with a plain numpy loop that resamples rows. Both run on the same scores, in
+turn, in one process. The memory shown is the growth of the process's peak during the first call.
 """
 
 import resource
@@ -19,7 +19,7 @@ import numpy as np
 from perturbjax.evaluation.statistics import bootstrap, interval
 
 PERTURBATIONS, MODELS, METRICS, REPLICATES = 1_000, 10, 20, 10_000
-# The loop is too slow for all replicates; its time is scaled up.
+# The loop is too slow to run all replicates, so it runs these and its time is scaled up.
 LOOP_REPLICATES = 500
 ROUNDS = 3
 

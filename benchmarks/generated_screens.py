@@ -1,7 +1,7 @@
-"""What the benchmarks of LPM share: generated screens, the released recipes, turns in one process, memory of another.
+"""What the LPM benchmarks share: generated screens, the released recipes, and how time and memory are measured.
 
-Of a process's memory what counts is anonymous: what it allocates, and not the files that it maps. It
-is read from Linux's /proc.
+Memory is measured in a separate process. It is that process's anonymous memory: what it allocates itself,
+without the files that it maps. It is read from Linux's /proc.
 """
 
 import ctypes
@@ -28,21 +28,21 @@ from perturbjax.training.settings import TrainingSettings, members
 from perturbjax.training.train_state import Metrics, TrainState
 from perturbjax.training.train_step import StepIndex, init_states, make_step_config, pmap_train_steps
 
-# Embedding, hidden layers, dropout, batch size, learning rate: the released recipes, and a quick one for what does
-# not depend on the widths.
+# Embedding, hidden layers, dropout, batch size and learning rate of the released recipes, and of a small one for
+# measurements that do not depend on the widths.
 RECIPES = {
     'replogle': (32, (512, 512), 0.0, 5000, 0.002),
     'lincs': (128, (256, 256), 0.1, 1000, 0.002),
     'narrow': (8, (16,), 0.0, 5000, 0.002),
 }
-# Between two looks at a process's memory, in seconds.
+# Seconds between two readings of a process's memory.
 _LOOK = 0.002
 
 Run = Callable[[], Any]
 
 
 def about(*packages: str) -> str:
-    """The devices and the versions that the figures are of, and how busy the machine was before."""
+    """One line with the devices, the package versions and the load of the machine."""
     device, cores = jax.devices()[0], len(os.sched_getaffinity(0))
     kind = platform.machine() if device.platform == 'cpu' else device.device_kind
     versions = ', '.join(f'{name} {importlib.metadata.version(name)}' for name in ('jax', 'numpy', *packages))
@@ -52,7 +52,7 @@ def about(*packages: str) -> str:
 
 
 def generated(contexts: int, perturbations: int, readouts: int, rank: int = 8, seed: int = 0) -> np.ndarray:
-    """Values `[C, P, M]` of unit variance: a product of low rank, which contexts weigh differently, and noise."""
+    """Values `[C, P, M]` of unit variance: a low-rank product, weighted differently in each context, plus noise."""
     rng = np.random.default_rng(seed)
     left, right = (rng.normal(size=(size, rank)).astype(np.float32) for size in (perturbations, readouts))
     gain = 1 + 0.5 * rng.normal(size=(contexts, 1, rank)).astype(np.float32)
@@ -80,7 +80,7 @@ def model_of(recipe: str, matmul: str = 'float32') -> Model:
 
 
 def settings_of(recipe: str, block: str = '1x1', **others: Any) -> TrainingSettings:
-    """The recipe's settings of training; the block as `10x10`."""
+    """The recipe's training settings. The block is given as text, such as `10x10`; `others` override the recipe."""
     *_, batch_size, rate = RECIPES[recipe]
     own = {'learning_rate': rate, 'batch_size': batch_size, 'block': tuple(map(int, block.split('x')))}
     return TrainingSettings(**own | others)
@@ -94,7 +94,7 @@ def trained(
     steps: int,
     seed: int = 0,
 ) -> Callable[[], tuple[TrainState, Metrics]]:
-    """Trains on all profiles; every call makes so many more steps and returns the state after them and the metrics."""
+    """A function that trains on all profiles: each call makes `steps` more steps and returns the state and metrics."""
     chosen = tuple(np.ones(len(each.values), bool) for each in compendium.screens)
     learner, every = model.learner, members(settings, seed, model.learner.dropout)
     has_dropout = bool(every.dropout.max() > 0)
@@ -117,7 +117,7 @@ def trained(
 
 
 def product(rows: int, width: int, times: int = 8) -> tuple[Run, float]:
-    """Float32 products `[rows, width] x [width, width]`, one after the other, and their floating-point operations."""
+    """A run of float32 products `[rows, width] x [width, width]`, and how many floating-point operations it makes."""
     multiply = jax.jit(lambda x, y: jnp.matmul(x, y, precision='float32'))
     x, y = jnp.ones((rows, width)), jnp.ones((width, width))
     return lambda: jax.block_until_ready([multiply(x, y) for _ in range(times)]), times * 2 * rows * width**2
@@ -130,7 +130,7 @@ def timed(run: Run) -> float:
 
 
 def in_turn(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
-    """Median seconds of each run; all take their turn in every round, and none is compiled in it."""
+    """Median seconds of each run. Every round calls all runs once; they must have been compiled before."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -139,7 +139,7 @@ def in_turn(runs: Mapping[str, Run], rounds: int) -> dict[str, float]:
 
 
 def compilations(run: Run) -> int:
-    """How many programs were compiled in a run."""
+    """The number of programs that JAX compiles during the run."""
     compiled: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, _, **__: compiled.append(event) if event.endswith('backend_compile_duration') else None
@@ -150,10 +150,19 @@ def compilations(run: Run) -> int:
 
 
 def watched(function: Callable[..., Any], *arguments: Any) -> tuple[Any, dict[str, int]]:
-    """Runs the function in a process of its own; what it returns, and the most anonymous bytes of each phase.
+    """Runs the function in a separate process and watches its memory.
 
-    The function's first argument is to be called with the name of each phase as that begins. Looked
-    at from outside, so that no lock in the process hides a peak.
+    Memory is read from outside the process, so that no lock inside it hides a peak.
+
+    Args:
+      function: gets as its first argument a function `begin`, and calls `begin(name)` when a phase begins.
+      arguments: the other arguments of the function.
+
+    Returns:
+      What the function returns, and the most anonymous bytes of each phase.
+
+    Raises:
+      RuntimeError: the process failed.
     """
     context = multiprocessing.get_context('spawn')
     here, there = context.Pipe()
@@ -175,11 +184,11 @@ def watched(function: Callable[..., Any], *arguments: Any) -> tuple[Any, dict[st
 
 
 def _run_watched(pipe: Any, function: Callable[..., Any], arguments: tuple) -> None:
-    # Beside a process that may hold most of an accelerator's memory.
+    # The parent process may hold most of an accelerator's memory.
     os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
 
     def begin(phase: str) -> None:
-        # What earlier phases have freed is not this one's.
+        # Returns what earlier phases freed, so that it does not count in this one.
         ctypes.CDLL(None).malloc_trim(0)
         pipe.send((phase, None))
 
@@ -187,11 +196,11 @@ def _run_watched(pipe: Any, function: Callable[..., Any], arguments: tuple) -> N
 
 
 def _anonymous(process: int | None) -> int:
-    """Bytes; 0 of a process that has ended."""
+    """The anonymous memory of a process in bytes; 0 if it has ended."""
     found = re.search(r'RssAnon:\s+(\d+) kB', pathlib.Path(f'/proc/{process}/status').read_text())
     return 1024 * int(found[1]) if found else 0
 
 
 def accelerator_peak() -> int | None:
-    """The most bytes that arrays had on the first device; None on a CPU, whose arrays are the process's own."""
+    """The peak bytes of arrays on the first device; None on a CPU, where arrays are in the process's memory."""
     return (jax.devices()[0].memory_stats() or {}).get('peak_bytes_in_use')

@@ -1,14 +1,15 @@
-"""The linear model on 5 splits, 10 ranks and 10 ridges: one compiled call against loops in NumPy.
+"""The linear model on 5 splits, 10 ranks and 10 ridges: one compiled call compared with loops in NumPy.
 
     python benchmarks/linear_sweep.py [--repeats=5] [--genes=1000] [--perturbations=300]
 
-Simulated single perturbations of genes that are readouts too; a fifth is unseen, five times. Two
-loops, in the same float32: one has one SVD per split, as the compiled call has, and computes once
-what several models share; the other fits each model on its own, for which it runs on one split
-only and its time counts fivefold. All three run in turn in one process; the table holds medians,
-without the compilation, which is told beside it. Raises where the three do not agree. Half a
-minute on 2 CPU cores; where others use them too, set OPENBLAS_NUM_THREADS=1, since NumPy's threads
-wait for each other.
+The screen is simulated: single perturbations of genes that are also readouts. Each of 5 random splits holds
+out a fifth of the perturbations. There are two NumPy loops, both in float32 as the compiled call is. One makes
+one SVD per split, as the compiled call does, and computes once what several models share. The other fits
+every model separately; it runs on one split only, and its time is multiplied by the number of splits.
+
+All three run in turn in one process. The table holds median times without compilation, which is printed
+separately. The script fails where the three do not agree. It takes half a minute on 2 CPU cores. On a machine
+that others use too, set OPENBLAS_NUM_THREADS=1, because NumPy's threads wait for each other.
 """
 
 import statistics
@@ -33,7 +34,7 @@ _SPLITS = flags.DEFINE_integer('splits', 5, 'random splits')
 
 
 def simulated(genes: int, perturbations: int, programs: int = 8) -> Compendium:
-    """Genes that belong to the same programs vary together, and do alike when perturbed."""
+    """A simulated screen: genes of the same programs vary together and have similar effects when perturbed."""
     rng = np.random.default_rng(0)
     loadings = rng.normal(size=(genes, programs))
     effect = loadings[:perturbations] @ rng.normal(size=(programs, programs)) @ loadings.T / programs
@@ -50,7 +51,7 @@ def simulated(genes: int, perturbations: int, programs: int = 8) -> Compendium:
 
 
 def profiles_of(compendium: Compendium) -> tuple[np.ndarray, np.ndarray]:
-    """Values `[N, M]` with control first, and the readout `[N]` that each profile's gene is (-1 for control)."""
+    """Values `[N, M]`, control first, and the index `[N]` of each perturbed gene among the readouts (-1: control)."""
     (screen,) = compendium.screens
     place = {name: i for i, name in enumerate(compendium.vocabulary.readouts)}
     names = compendium.vocabulary.perturbation_names(screen.perturbation)
@@ -58,7 +59,7 @@ def profiles_of(compendium: Compendium) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit_each(values: np.ndarray, gene: np.ndarray, splits: list[Split]) -> np.ndarray:
-    """Errors `[S, R, L, T]`: every model from scratch."""
+    """Errors `[S, R, L, T]`; every model is fitted from scratch."""
     return np.array(
         [[[_fit_one(values, gene, split, rank, ridge) for ridge in RIDGES] for rank in RANKS] for split in splits]
     )
@@ -77,7 +78,7 @@ def _fit_one(values: np.ndarray, gene: np.ndarray, split: Split, rank: int, ridg
 
 
 def fit_shared(values: np.ndarray, gene: np.ndarray, splits: list[Split]) -> np.ndarray:
-    """Errors `[S, R, L, T]`: an SVD and the matrix products once per split, both sides of W in one solve per ridge."""
+    """Errors `[S, R, L, T]`; one SVD per split, and for each rank all ridges are solved together."""
     return np.array([_fit_split(values, gene, split) for split in splits])
 
 
@@ -101,7 +102,7 @@ def _fit_split(values: np.ndarray, gene: np.ndarray, split: Split) -> np.ndarray
 
 
 def _scores(levels: np.ndarray, rank: int) -> np.ndarray:
-    """PCA scores `[M, R]` of readouts as observations."""
+    """PCA scores `[M, R]`, with the readouts as the observations."""
     u, s, _ = np.linalg.svd((levels - levels.mean(axis=1, keepdims=True)).T, full_matrices=False)
     return (u * s)[:, :rank]
 
@@ -118,7 +119,7 @@ def main(_) -> None:
     values, gene = profiles_of(compendium)
     training = (np.stack([split.mask(TRAIN)[0] for split in splits]),)
     tested = (np.stack([np.flatnonzero(split.mask(TEST)[0]) for split in splits]),)
-    # What each runs, and how often to count its time.
+    # What each variant runs, and by what its time is multiplied.
     runs = {
         'one compiled call': (lambda: linear_sweep(compendium, training, tested, RANKS, RIDGES).linear, 1),
         'loop, one SVD per split': (lambda: fit_shared(values, gene, splits), 1),

@@ -1,11 +1,11 @@
-"""What training in blocks costs in learning: held-out error at equal epochs, several seeds, beside single observations.
+"""Does LPM learn as well from blocks as from single observations? Held-out error after the same number of epochs.
 
     python benchmarks/lpm_blocks.py --recipe=lincs [--blocks=1x1,10x10] [--epochs=25] [--seeds=3]
 
-A generated screen of which LPM can learn most, with the released recipe; of one context 30% of the
-perturbations are held out, half of them to validate, and other contexts have seen them. All seeds
-train at once. The table holds the RMSE over the validation profiles after the last epoch and at its
-best, as mean over the seeds, and the ratio of the means to those of the first variant.
+The screen is generated so that LPM can learn most of it, and the model is trained with the released recipe.
+In one context 30% of the perturbations are held out, half of them for validation; the other contexts have
+them in training. All seeds train at once. The table holds the RMSE over the validation profiles after the last
+epoch and after the best one, both as the mean over the seeds, and their ratios to the first variant's.
 """
 
 import tempfile

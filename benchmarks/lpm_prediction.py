@@ -1,19 +1,19 @@
-"""LPM's predictions for a whole grid: speed beside a plain PyTorch loop, and memory against the grid's size.
+"""LPM's predictions for a whole grid: speed compared with a plain PyTorch loop, and memory by the grid's size.
 
     python benchmarks/lpm_prediction.py [--recipes=replogle,lincs] [--rounds=3] [--torch=false]
 
-Needs `pip install torch==2.13.0` unless `--torch=false`. Contexts x perturbations x readouts are
-predicted by `stream`, by `write_grid` into a file in a temporary folder, and by the plain model in
-PyTorch with the same weights over the same triples, for several sizes of batch, the fastest of which
-counts. All take their turn in every round; the table holds medians of values per second. Raises where
-they do not agree in float32. The share is that of the time which the products after the first layer
-would take at the rate of one float32 product, `[4096, H] x [H, H]` (on a GPU of 131,072 rows),
-measured in the same rounds. Run it alone: where others use the cores too, PyTorch's threads wait for
-each other, and small batches lose most.
+Needs `pip install torch==2.13.0` unless `--torch=false`. Three variants predict the same grid of contexts x
+perturbations x readouts: `stream`, `write_grid` into a temporary file, and the plain PyTorch model with the same
+weights in batches of several sizes. All run in turn in every round. The table holds median values per second;
+the ratio is to the fastest PyTorch batch. The script fails where the float32 values do not agree.
 
-Memory is that of `write_grid` in a process of its own, above what is there when all is ready: of those
-widths for a small grid, and of a narrow model for larger ones.
-On a GPU, `--matmuls=float32,tensorfloat32,bfloat16 --torch=false` and larger sizes.
+The share of the limit compares with the time that the products after the first layer would take at the rate of
+one float32 product `[4096, H] x [H, H]` (on a GPU 131,072 rows), measured in the same rounds. Run the script
+alone: where others use the cores too, PyTorch's threads wait for each other, and small batches lose most.
+
+Memory is measured for `write_grid` in a separate process, above what the process has before it predicts: with the
+recipes' widths for a small grid, and with a narrow model for larger grids. On a GPU, run it with
+`--matmuls=float32,tensorfloat32,bfloat16 --torch=false` and larger sizes.
 """
 
 import functools
@@ -49,7 +49,7 @@ _GRIDS = flags.DEFINE_list('grids', ['1', '10', '100'], 'contexts of the grids w
 Sizes = tuple[int, int, int]
 # How far values of unit size may differ in float32.
 _TOLERANCE = 1e-4
-# Perturbations of the grids whose memory is measured; they grow by contexts, so that the names do not.
+# Perturbations of the grids whose memory is measured. Grids grow by contexts, so that the names take no more room.
 _PER_CONTEXT = 1000
 
 
@@ -59,19 +59,19 @@ def vocabulary_of(sizes: Sizes) -> Vocabulary:
 
 
 def fitted(recipe: str, vocabulary: Vocabulary) -> Fitted:
-    """Random weights, as if all names were trained."""
+    """Params with random weights, of a model that counts as trained on every name."""
     names = zip(AXES, (vocabulary.contexts, vocabulary.perturbations, vocabulary.readouts), strict=True)
     constants = {f'{axis}_counts': np.ones(len(each), np.int32) for axis, each in names}
     weights, statistics = model_of(recipe).learner.init(jax.random.key(0), constants)
     return Fitted(jax.tree.map(lambda each: np.asarray(each)[None], weights), statistics, constants)
 
 
-# One model for all runs, since predictions are compiled by model.
+# All runs share one model, because predictions are compiled once per model.
 _model = functools.cache(model_of)
 
 
 def streamed(recipe: str, matmul: str, sizes: Sizes, params: Fitted) -> np.ndarray:
-    """`[C * P, M]`."""
+    """The grid's values `[C * P, M]`, from `stream`."""
     contexts, perturbations, readouts = sizes
     values = np.empty((contexts * perturbations, readouts), np.float32)
 
@@ -88,7 +88,7 @@ def streamed(recipe: str, matmul: str, sizes: Sizes, params: Fitted) -> np.ndarr
 def written(
     recipe: str, matmul: str, sizes: Sizes, params: Fitted, folder: str, first: int | None = None
 ) -> pathlib.Path:
-    """Of all contexts, or the first ones."""
+    """Writes the grid of all contexts, or of the first ones, to a file and returns its path."""
     path, vocabulary = pathlib.Path(folder) / 'grid.h5ad', vocabulary_of(sizes)
     models = {'lpm': (_model(recipe, matmul), lambda: params)}
     write_grid(epath.Path(path), vocabulary, models, {'generated': 'z-score'}, vocabulary.contexts[:first])
@@ -96,7 +96,7 @@ def written(
 
 
 def theirs(recipe: str, sizes: Sizes, params: Fitted) -> Callable[[int], np.ndarray]:
-    """Predicts the grid in batches of so many triples."""
+    """A function that predicts the grid with PyTorch, in batches of the given number of triples."""
     import torch
     import torch_lpm
 
@@ -135,7 +135,7 @@ def variants(recipe: str, sizes: Sizes, folder: str) -> dict[str, Run]:
 
 
 def differences(runs: dict[str, Run]) -> dict[str, float]:
-    """Of each variant's values from the first one's, at most; raises where that is much for float32."""
+    """The largest difference of each variant's values from the first's; raises where it is too large for float32."""
     answers = {name: read(run()) for name, run in runs.items()}
     first = next(iter(answers.values()))
     for name, values in answers.items():
@@ -171,7 +171,7 @@ def speed(recipe: str, sizes: Sizes) -> None:
 
 
 def memory() -> None:
-    """Peaks by width and by size of the grid; in every process one context is predicted first, to compile."""
+    """Prints memory peaks by width and by size of the grid; every process predicts one context first, to compile."""
     contexts = [int(each) for each in _GRIDS.value]
     print('\nwrite_grid: the most MiB above what was there before')
     print(f'{"":10}{"values":>14}{"their MiB":>12}{"compiling":>12}{"predicting":>12}{"accelerator":>14}')
@@ -185,7 +185,7 @@ def memory() -> None:
 
 
 def predict_watched(begin: Callable[[str], None], recipe: str, sizes: Sizes) -> int | None:
-    """The grid of one context, for which all is compiled, and the whole grid."""
+    """Predicts the grid of one context, which compiles everything, and then the whole grid."""
     params = fitted(recipe, vocabulary_of(sizes))
     with tempfile.TemporaryDirectory() as folder:
         begin('ready')

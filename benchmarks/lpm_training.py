@@ -1,16 +1,16 @@
-"""LPM's training speed: single observations and blocks, beside a plain PyTorch loop, in one process.
+"""LPM's training speed with single observations and with blocks, compared with a plain PyTorch loop.
 
     python benchmarks/lpm_training.py --recipe=replogle [--rounds=5] [--steps=20] [--torch=false]
 
-Needs `pip install torch==2.13.0` unless `--torch=false`. Trains on a generated screen with the
-released recipe, dropout included; each variant takes its turn in every round, and the table holds
-medians of observations per second. The share is that of the time its matrix products would take at
-the rate of one large float32 product, measured in the same rounds. On a GPU:
+Needs `pip install torch==2.13.0` unless `--torch=false`. Trains on a generated screen with the released recipe,
+dropout included. All variants run in turn in one process, and the table holds median observations per second. The
+share of the limit compares with the time that the variant's own matrix products would take at the rate of one large
+float32 product, measured in the same rounds. On a GPU add:
 
     --torch=false --batches=5000,50000,500000 --matmuls=float32,tensorfloat32,bfloat16
 
-`--epochs=50` asks how long so many epochs take, from the start of training and with compilation:
-of the released Replogle recipe at full size, `--contexts=2 --perturbations=2200 --readouts=8563`.
+`--epochs=50` times that many epochs as a whole instead, from the start of training and with compilation. For the
+released Replogle recipe at full size add `--contexts=2 --perturbations=2200 --readouts=8563`.
 """
 
 import time
@@ -40,7 +40,7 @@ _TORCH = flags.DEFINE_bool('torch', True, 'run the PyTorch loop too')
 
 
 def ours(compendium: Compendium, settings: TrainingSettings, matmul: str, whole: bool = False) -> Run:
-    """A run of so many more steps."""
+    """A run that makes `--steps` more steps; with `whole`, no table is updated row by row."""
     usual = train_step.ROW_WISE_FROM
     train_step.ROW_WISE_FROM = np.inf if whole else usual
     try:
@@ -63,7 +63,7 @@ def theirs(values: np.ndarray, settings: TrainingSettings) -> Run:
 
 
 def limit() -> tuple[Run, float]:
-    """One large product, and its floating-point operations."""
+    """A run of one large product, and how many floating-point operations it makes."""
     size = 2048 if jax.default_backend() == 'cpu' else 16384
     product = jax.jit(lambda x: jax.numpy.matmul(x, x, precision='float32'))
     x = jax.numpy.ones((size, size))
@@ -71,7 +71,7 @@ def limit() -> tuple[Run, float]:
 
 
 def operations(block: str) -> float:
-    """Of the matrix products for one observation in training: forward, and twice that backward."""
+    """Floating-point operations of the matrix products for one observation: forward, and twice as many backward."""
     embedding, hidden, _, _, _ = RECIPES[_RECIPE.value]
     p, r = map(int, block.split('x'))
     # The first layer is per profile (context and perturbation) and per readout.
@@ -83,10 +83,8 @@ def compare(compendium: Compendium, values: np.ndarray, batch: int) -> None:
     runs: dict[str, Run] = {}
     each: dict[str, float] = {}
     if _TORCH.value:
-        runs['PyTorch'], each['PyTorch'] = (
-            theirs(values, settings_of(_RECIPE.value, batch_size=batch)),
-            operations('1x1'),
-        )
+        runs['PyTorch'] = theirs(values, settings_of(_RECIPE.value, batch_size=batch))
+        each['PyTorch'] = operations('1x1')
     for matmul in _MATMULS.value:
         for block in _BLOCKS.value:
             for whole in (False, True)[: 1 + _WHOLE.value]:
@@ -107,7 +105,7 @@ def compare(compendium: Compendium, values: np.ndarray, batch: int) -> None:
 
 
 def time_epochs(compendium: Compendium, batch: int) -> None:
-    """Epochs of the first block and precision, in calls of `--steps` steps."""
+    """Times whole epochs with the first block and precision, in calls of `--steps` steps."""
     settings = settings_of(_RECIPE.value, _BLOCKS.value[0], batch_size=batch)
     size = sum(each.values.size for each in compendium.screens)
     began = time.perf_counter()

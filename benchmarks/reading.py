@@ -1,15 +1,15 @@
-"""Memory and time to read the largest public files: single cells to profiles, signatures of LINCS.
+"""Memory and time of reading files as large as the largest public ones: single cells, and signatures of LINCS.
 
     python benchmarks/reading.py [--shares=100,10] [--folder=/tmp] [--forms=cells,columns,signatures]
 
-Generated files of 1/100, 1/10 (and, with --shares=1, all) of the rows of
-  cells: 1,000,000 cells x 20,000 genes, CSR, a tenth of the counts above 0, in 2,000 perturbations;
-  columns: the same, CSC;
-  signatures: 720,216 signatures x 12,328 genes, GCTX, of which 978 genes and a third of the signatures are chosen.
-Each is read by `load`, as a run does, in a process of its own; memory is the peak of that process, and
-beside it what it had before reading. Values on disk repeat and are compressed, so the files are small.
-All rows, seen on 2 busy CPU cores: cells 14.9 GiB of values, peak 2.2 GiB, 307 s; signatures 33.1 GiB,
-peak 2.2 GiB, 162 s. The peak is that of the profiles: 2,000 x 20,000 and some 45,000 x 978.
+The files are generated with 1/100 and 1/10 of the rows (with --shares=1 all rows) of
+  cells: 1,000,000 cells x 20,000 genes, CSR, with a tenth of the counts above 0 and 2,000 perturbations;
+  columns: the same as CSC;
+  signatures: 720,216 signatures x 12,328 genes, GCTX; 978 genes and a third of the signatures are read.
+A separate process reads each file with `load`, as a run does. The table holds the process's peak memory and its
+memory before reading. The values on disk repeat and are compressed, so the files are small. With all rows, on 2 busy
+CPU cores: cells 14.9 GiB of values, peak 2.2 GiB, 307 s; signatures 33.1 GiB, peak 2.2 GiB, 162 s. The peak comes
+from the profiles: 2,000 x 20,000 and some 45,000 x 978.
 """
 
 import concurrent.futures
@@ -29,16 +29,16 @@ from absl import app, flags
 
 CELLS, GENES, PER_CELL, PERTURBATIONS = 1_000_000, 20_000, 2_000, 2_000
 SIGNATURES, ALL_GENES, LANDMARKS, COMPOUNDS, CELL_LINES = 720_216, 12_328, 978, 1_500, 30
-# Rows or columns whose values are drawn; they repeat.
+# Rows (or columns of CSC) whose values are drawn; the rest of the file repeats them.
 DRAWN = 500
 
-_SHARES = flags.DEFINE_list('shares', ['100', '10'], 'parts of the full number of rows')
-_FOLDER = flags.DEFINE_string('folder', tempfile.gettempdir(), 'where the files are made, for a moment')
+_SHARES = flags.DEFINE_list('shares', ['100', '10'], 'the full number of rows is divided by each of these')
+_FOLDER = flags.DEFINE_string('folder', tempfile.gettempdir(), 'where the files are written; removed at the end')
 _FORMS = flags.DEFINE_list('forms', ['cells', 'columns', 'signatures'], 'which files')
 
 
 def repeat(group: h5py.Group, name: str, chunk: np.ndarray, times: int) -> None:
-    """A compressed data set of `times` the chunk, compressed once."""
+    """Writes a data set that repeats the chunk `times` times; the chunk is compressed only once."""
     shape = (len(chunk) * times, *chunk.shape[1:])
     data = group.create_dataset(name, shape, chunk.dtype, chunks=chunk.shape, compression='lzf', shuffle=True)
     data[: len(chunk)] = chunk
@@ -49,7 +49,7 @@ def repeat(group: h5py.Group, name: str, chunk: np.ndarray, times: int) -> None:
 
 
 def write_sparse(path: pathlib.Path, cells: int, by_columns: bool) -> dict[str, Any]:
-    """Raw counts as an h5ad file; the settings that read it."""
+    """Writes raw counts as an h5ad file and returns the `data` settings that read it."""
     from anndata.io import write_elem
 
     rng = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def write_sparse(path: pathlib.Path, cells: int, by_columns: bool) -> dict[str, 
 
 
 def write_signatures(path: pathlib.Path, signatures: int) -> dict[str, Any]:
-    """Signatures as a GCTX file with its siginfo and geneinfo; the settings that read it."""
+    """Writes a GCTX file with its siginfo and geneinfo and returns the `data` settings that read it."""
     rng = np.random.default_rng(0)
     times = -(-signatures // DRAWN)
     signatures = times * DRAWN
@@ -114,12 +114,12 @@ FORMS: dict[str, tuple[int, Callable[[pathlib.Path, int], dict[str, Any]], str]]
 
 
 def peak() -> float:
-    """The most memory this process has had, in GiB."""
+    """The peak memory of this process in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def read(settings: str) -> tuple[float, float, float, float]:
-    """Peak memory before reading and after, size of the profiles' values and all that is known of them, seconds."""
+    """Reads a file; returns peak memory before and after and the size of the profiles, in GiB, and the seconds."""
     import jax
 
     from perturbjax.readers.loading import load

@@ -1,14 +1,14 @@
-"""LPM's training of several seeds at once, beside one after the other; and on 1, 2, 4 and 8 devices.
+"""LPM's training of several seeds at once compared with one after the other, and on 1, 2, 4 and 8 devices.
 
     python benchmarks/scaling.py [--recipe=replogle] [--block=1x1] [--rounds=3] [--steps=10]
 
-All variants take their turn in every round; the tables hold medians of observations per second. The
-first is of members that differ in their seed, on one device: each in a run of its own, and all in one;
-how many programs the first turn compiled, and how far their weights differ in the end.
+All variants run in turn in every round; the tables hold median observations per second. The first table is of
+members that differ in their seed, on one device. It compares a run for each member with one run of all members,
+and shows how many programs the first turn compiled and how much the final weights differ.
 
-The second is of devices; without accelerators they are 8 that share the cores of this machine, and
-what counts is that more of them cost little and change nothing: `curve apart` is how far the training
-error of any turn is from that on one device, as a share of it. On accelerators the ratio is the speed-up.
+The second table is of numbers of devices. `curve apart` is the largest relative difference of a turn's training
+error from that on one device. On accelerators the ratio is the speed-up. Without accelerators there are 8 CPU
+devices that share the cores of this machine, and more of them should cost little and change nothing.
 """
 
 from collections.abc import Sequence
@@ -100,12 +100,12 @@ def of_seeds(compendium: Compendium) -> None:
 
 
 def main(_: Sequence[str]) -> None:
-    # Of no effect on accelerators.
+    # This has no effect on accelerators.
     jax.config.update('jax_num_cpu_devices', max(map(int, _DEVICES.value)))
     print(about())
     print(f'{_RECIPE.value}, blocks of {_BLOCK.value}, batch {_settings().batch_size:,}, {_STEPS.value} steps a turn')
     compendium = compendium_of(generated(2, _PERTURBATIONS.value, _READOUTS.value))
-    # First, so that what it compiles is not there yet.
+    # The seeds come first, because they count compilations: nothing must be compiled before.
     of_seeds(compendium)
     on_devices(compendium)
 

@@ -1,4 +1,4 @@
-"""A plain LPM in PyTorch, to compare with: concatenation, dense layers, AdamW, tensors that are ready in memory."""
+"""A plain LPM in PyTorch to compare with: it concatenates embeddings, and its data are tensors in memory."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ import torch
 class LPM(torch.nn.Module):
     """Three embedding tables and an MLP, as Miladinovic et al. 2025 describe it."""
 
-    def __init__(self, sizes: tuple[int, int, int], embedding: int, hidden: Sequence[int], dropout: float):
+    def __init__(self, sizes: tuple[int, int, int], embedding_dim: int, hidden_dims: Sequence[int], dropout: float):
         super().__init__()
-        self.tables = torch.nn.ModuleList(torch.nn.Embedding(size, embedding) for size in sizes)
+        self.tables = torch.nn.ModuleList(torch.nn.Embedding(size, embedding_dim) for size in sizes)
         layers: list[torch.nn.Module] = []
-        width = 3 * embedding
-        for each in hidden:
+        width = 3 * embedding_dim
+        for each in hidden_dims:
             layers += [torch.nn.Linear(width, each), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
             width = each
         self.layers = torch.nn.Sequential(*layers, torch.nn.Linear(width, 1))
@@ -25,7 +25,7 @@ class LPM(torch.nn.Module):
 
 
 class Trainer:
-    """Epochs over the values `[C, P, M]` of a whole grid, every observation by itself."""
+    """Trains with AdamW on the values `[C, P, M]` of a whole grid; batches are single observations in random order."""
 
     def __init__(self, values: torch.Tensor, model: LPM, batch: int, learning_rate: float, weight_decay: float):
         self.values, self.shape, self.model, self.batch = values.ravel(), values.shape, model, batch
@@ -33,7 +33,7 @@ class Trainer:
         self.order, self.at = torch.randperm(len(self.values)), 0
 
     def steps(self, number: int) -> float:
-        """So many steps; returns the last loss."""
+        """Makes that many steps and returns the last loss."""
         for _ in range(number):
             if self.at >= len(self.order):
                 self.order, self.at = torch.randperm(len(self.values)), 0
@@ -44,4 +44,4 @@ class Trainer:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
-        return float(loss)
+        return loss.item()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         no_change,
         perturbation_mean,
         register_model,
+        two_way,
     )
     from perturbjax.models.flax_model import Sizes
     from perturbjax.readers.loading import load
@@ -59,6 +60,7 @@ _SURFACE = {
     'additive': 'perturbjax.models:additive',
     'linear': 'perturbjax.models:linear',
     'linear_transfer': 'perturbjax.models:linear_transfer',
+    'two_way': 'perturbjax.models:two_way',
     'lpm': 'perturbjax.models:lpm',
     # Embeddings, and what they know.
     'read_embeddings': 'perturbjax.analysis.embeddings:read_embeddings',
@@ -101,6 +103,7 @@ __all__ = [
     'run',
     'simulate',
     'target_recall',
+    'two_way',
     'what_if',
 ]
 

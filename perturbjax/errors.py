@@ -82,8 +82,14 @@ def _is_of(value: Any, annotation: Any) -> bool:
 
 
 def check_range(field: str, least: float, **values: Any) -> None:
-    """Raises InputError unless every value is at least `least`, or above 0 where `least` is the float 0.0."""
+    """Raises InputError unless every value is at least `least`; the message names `field.name`."""
     for name, value in values.items():
-        if value < least or (value == least == 0 and isinstance(least, float)):
-            bound = 'above 0' if isinstance(least, float) and least == 0 else f'at least {least}'
-            raise InputError(f'{field}.{name}: {value} must be {bound}.')
+        if value < least:
+            raise InputError(f'{field}.{name}: {value} must be at least {least}.')
+
+
+def check_positive(field: str, **values: Any) -> None:
+    """Raises InputError unless every value is above 0; the message names `field.name`."""
+    for name, value in values.items():
+        if value <= 0:
+            raise InputError(f'{field}.{name}: {value} must be above 0.')

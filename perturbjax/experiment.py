@@ -63,21 +63,21 @@ def run(
     Raises:
       InputError: anything the user can mend; the workdir is then as it was.
     """
-    place = epath.Path(folder)
+    path = epath.Path(folder)
     if jax.process_index() and mode not in ('run', 'train'):
         return None
     if mode == 'prepare':
-        print(store_data(config, place))
+        print(store_data(config, path))
         print(f'summary: {folder}/data.html')
         return None
     if mode in ('evaluate', 'export'):
         parsed = parse(config)
-        refuse_other_config(parsed, place)
+        refuse_other_config(parsed, path)
         if mode == 'evaluate':
-            return evaluate(parsed, place)
-        export(workdir.read_anndata(place / 'predictions.h5ad'), place / 'exported')
+            return evaluate(parsed, path)
+        export(workdir.read_anndata(path / 'predictions.h5ad'), path / 'exported')
         return None
-    setup = make_setup(config, place, models or {})
+    setup = make_setup(config, path, models or {})
     if mode in ('run', 'train'):
         train(setup)
     if jax.process_index():
@@ -211,7 +211,7 @@ def _times(folder: epath.Path) -> dict[str, str]:
 
 def embed(setup: Setup) -> None:
     """The embeddings of every model and split that has tables of them: `embeddings.h5ad`."""
-    folders = [folder for folders in _with_tables(setup).values() for folder in folders]
+    folders = [folder for folders in _learned(setup).values() for folder in folders if has_tables(folder)]
     if folders:
         workdir.write_anndata(setup.folder / 'embeddings.h5ad', read_embeddings(folders))
 
@@ -221,7 +221,7 @@ def analyse(setup: Setup) -> None:
     if setup.config.analysis is None:
         raise InputError('analysis: the config asks for nothing; see perturbjax.analysis.study.Study for what it may.')
     everywhere = [np.all(masks, axis=0) for masks in zip(*(split.mask(TRAIN) for split in setup.splits))]
-    found = study(_with_tables(setup), setup.compendium, everywhere, setup.config.analysis, setup.models)
+    found = study(_learned(setup), setup.compendium, everywhere, setup.config.analysis, setup.models)
     for name, table in found.items():
         workdir.write_table(setup.folder / 'analysis' / f'{name}.csv', table)
     if 'what_if' in found:
@@ -230,7 +230,7 @@ def analyse(setup: Setup) -> None:
             workdir.write_figure(setup.folder / 'analysis' / f'what_if_{number}.svg', draw(table).figure)
 
 
-def _with_tables(setup: Setup) -> dict[str, list[epath.Path]]:
-    """The checkpoints of the models that have embedding tables, by label, one for each split."""
-    folders = {label: [setup.checkpoint_folder(label, split) for split in setup.splits] for label in setup.models}
-    return {label: each for label, each in folders.items() if has_tables(each[0])}
+def _learned(setup: Setup) -> dict[str, list[epath.Path]]:
+    """The checkpoints of the models that were trained, by label, one for each split."""
+    labels = [label for label, model in setup.models.items() if model.learner is not None]
+    return {label: [setup.checkpoint_folder(label, split) for split in setup.splits] for label in labels}

@@ -7,6 +7,7 @@ perturbjax --config=my_experiment.py --workdir=/tmp/run --mode=predict --queries
 A second launch on the same workdir goes on where the first one stopped.
 """
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -106,22 +107,33 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
         return flags.FLAGS(_with_paths(arguments))
     except (AttributeError, KeyError) as error:
         _fail(InputError(_unknown_setting(str(error))))
-    except (flags.Error, InputError, OSError, ImportError, TypeError, ValueError) as error:
+    except ImportError as error:
+        _fail(InputError(f'--config: the experiment file imports what is not there ({_last_line(error)}).'))
+    except (flags.Error, InputError, OSError, TypeError, ValueError) as error:
         _fail(error)
 
 
 def _with_paths(arguments: Sequence[str]) -> list[str]:
     """The arguments with the path of the experiment file, where `--config` says its name."""
     found = list(arguments)
-    for place, argument in enumerate(arguments):
+    for position, argument in enumerate(arguments):
         flag, is_joined, value = argument.partition('=')
         if flag not in ('--config', '-config'):
             continue
         if is_joined:
-            found[place] = f'{flag}={experiment_path(value)}'
-        elif place + 1 < len(arguments):
-            found[place + 1] = experiment_path(arguments[place + 1])
+            found[position] = f'{flag}={_experiment(value)}'
+        elif position + 1 < len(arguments):
+            found[position + 1] = _experiment(arguments[position + 1])
     return found
+
+
+def _experiment(config: str) -> str:
+    """The path of an experiment file, whose folder it may import from, as Python lets a script do."""
+    path = experiment_path(config)
+    folder = os.path.dirname(os.path.abspath(path.split(':', 1)[0]))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return path
 
 
 def _unknown_setting(error: str) -> str:

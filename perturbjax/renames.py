@@ -41,12 +41,12 @@ def with_new_names(settings: Any, path: str = '', quiet: bool = False) -> Any:
         return settings
     renamed: dict[str, Any] = {}
     for name, value in settings.items():
-        place = f'{path}.{name}' if path else str(name)
-        new = _new_name(place) or name
+        here = f'{path}.{name}' if path else str(name)
+        new = _new_name(here) or name
         if new != name and new in settings:
-            raise InputError(f'{place}: it is called {new!r} now, and both are given; leave {name!r} out.')
+            raise InputError(f'{here}: it is called {new!r} now, and both are given; leave {name!r} out.')
         if new != name and not quiet:
-            logging.warning('%s is called %r now; the old name goes with the next release.', place, new)
+            logging.warning('%s is called %r now; the old name goes with the next release.', here, new)
         renamed[new] = with_new_names(value, _path_within(path, new, value), quiet)
     return renamed
 
@@ -58,9 +58,9 @@ def _path_within(path: str, name: str, value: Any) -> str:
     return f'{path}.{name}' if path else str(name)
 
 
-def _new_name(place: str) -> str | None:
+def _new_name(here: str) -> str | None:
     """The new name of the setting at that path; None where it has kept its own."""
-    names = place.split('.')
+    names = here.split('.')
     for path, new in RENAMED.items():
         old = path.split('.')
         if len(old) == len(names) and all(each in ('*', name) for each, name in zip(old, names, strict=True)):

@@ -4,12 +4,32 @@ import pathlib
 
 import hypothesis
 import jax
+import jaxtyping
 import pytest
 
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 4)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
+
+# What the annotations of these rooms and files say is checked while the tests run: types, shapes and dtypes of all
+# arguments and results. It must come before anything imports them. Only functions are checked, not the fields of a
+# NamedTuple. The others are left out: `screens`, because jax rebuilds a Screen with placeholders for its arrays; files
+# whose tests give a wrong type on purpose, or a fake device.
+_CHECKED = [
+    'perturbjax.models',
+    'perturbjax.evaluation.metrics',
+    'perturbjax.prediction',
+    'perturbjax.training.epoch',
+    'perturbjax.training.optimizer',
+    'perturbjax.training.sampling',
+    'perturbjax.training.settings',
+    'perturbjax.training.sharding',
+    'perturbjax.training.train_state',
+    'perturbjax.training.train_step',
+]
+# As for type checkers, an int is a float too.
+jaxtyping.install_import_hook(_CHECKED, 'beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))')
 
 # The same examples on every run, so that a failure can be met again.
 hypothesis.settings.register_profile('stable', derandomize=True, deadline=None)

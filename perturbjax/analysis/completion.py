@@ -55,21 +55,21 @@ def read_model(
     Raises:
       InputError: there is no checkpoint, or nothing says which model it is of.
     """
-    place = checkpoints.absolute(folder)
-    saved = checkpoints.read(place)
-    model = _model_of(saved.about, place, models or {})
+    checkpoint = checkpoints.absolute(folder)
+    saved = checkpoints.read(checkpoint)
+    model = _model_of(saved.about, checkpoint, models or {})
     if model.fit is None:
         predict = _ask(model, learned_params(saved.params))
         return FittedModel(predict, lambda query: np.nan_to_num(predict(query)), saved.about)
     if compendium is None:
         raise InputError(
             f'{folder}: only a learned model can be read from a checkpoint alone; '
-            f'give the compendium that {place.parent.name!r} was fitted on.'
+            f'give the compendium that {checkpoint.parent.name!r} was fitted on.'
         )
     masks = tuple(np.ones(len(screen.context), bool) for screen in compendium.screens)
     level = no_change()
     control = _ask(level, closed_form(level)(compendium, masks))
-    return FittedModel(_ask(model, read_params(model, place, compendium, masks)), control, saved.about)
+    return FittedModel(_ask(model, read_params(model, checkpoint, compendium, masks)), control, saved.about)
 
 
 def _model_of(about: checkpoints.About, folder: epath.Path, models: Mapping[str, Model]) -> Model:

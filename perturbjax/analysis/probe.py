@@ -14,7 +14,7 @@ import pandas as pd
 from perturbjax.analysis.annotation import check_columns
 from perturbjax.analysis.nulls import beside_null
 from perturbjax.analysis.vectors import Tables, by_source, genes, stack_sources
-from perturbjax.errors import InputError, check_range, did_you_mean
+from perturbjax.errors import InputError, check_positive, check_range, did_you_mean
 
 
 class Probe(NamedTuple):
@@ -59,7 +59,7 @@ def probe_sets(
     """
     check_range('analysis', 1, permutations=permutations, smallest=smallest)
     check_range('analysis', 2, folds=folds)
-    check_range('analysis', 0.0, ridge=ridge)
+    check_positive('analysis', ridge=ridge)
     check_columns(sets, ('set', 'gene'), 'gene sets')
     vectors = by_source(tables, functools.partial(genes, scale=lambda rows: rows), 'genes')
     names = next(iter(vectors.values())).names

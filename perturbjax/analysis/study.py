@@ -13,7 +13,7 @@ from perturbjax.analysis.annotation import read_gene_pairs, read_labels, read_se
 from perturbjax.analysis.closeness import pair_closeness
 from perturbjax.analysis.completed_networks import completed_networks
 from perturbjax.analysis.deltas import mean_deltas
-from perturbjax.analysis.embeddings import axis_table, named_rows, read_embeddings
+from perturbjax.analysis.embeddings import axis_table, has_tables, named_rows, read_embeddings
 from perturbjax.analysis.mechanisms import mechanism_agreement
 from perturbjax.analysis.probe import probe_sets
 from perturbjax.analysis.targets import target_recall
@@ -74,7 +74,8 @@ def study(
     """Returns the tables that were asked for, by name; the seeds of a model are aligned to one table first.
 
     Args:
-      folders: checkpoints of learned models by label, one per seed.
+      folders: checkpoints of learned models by label, one per seed; those without embedding tables take part in
+        what-ifs and networks.
       compendium: the screens that they were trained on.
       training: which profiles the raw profiles are averaged from, one bool `[N]` per screen.
       asked: the questions.
@@ -86,7 +87,7 @@ def study(
     """
     check_study(asked)
     found: dict[str, pd.DataFrame] = {}
-    embeddings = {label: read_embeddings(of_model) for label, of_model in folders.items()}
+    embeddings = {label: read_embeddings(each) for label, each in folders.items() if has_tables(each[0])}
     tables = {axis: _tables(embeddings, axis, found) for axis in _AXES}
     profiles = mean_deltas(compendium, training)
     tables['perturbation'][PROFILES], tables['readout'][PROFILES] = profiles, _of_readouts(profiles)

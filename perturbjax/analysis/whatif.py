@@ -23,7 +23,7 @@ _UP, _DOWN = '#d55e00', '#0072b2'
 
 
 def what_if(
-    folders: Sequence[str | os.PathLike],
+    folders: str | os.PathLike | Sequence[str | os.PathLike],
     context: str,
     readout: str,
     top: int = 10,
@@ -34,7 +34,7 @@ def what_if(
     """The perturbations that are predicted to change a readout most, `top` upwards and `top` downwards.
 
     Args:
-      folders: checkpoints `WORKDIR/checkpoints/MODEL/SPLIT_SEED` of one model with several seeds.
+      folders: a checkpoint `WORKDIR/checkpoints/MODEL/SPLIT_SEED`, or those of several seeds of one model.
       context: name of the context.
       readout: name of the readout.
       top: number of perturbations in each direction; 0 for all that any model predicts.
@@ -54,6 +54,8 @@ def what_if(
     Raises:
       InputError: a folder is no checkpoint, a name is in no vocabulary, or nothing is predicted.
     """
+    if isinstance(folders, str | os.PathLike):
+        folders = [folders]
     if not folders:
         raise InputError('what_if: no checkpoint is named; give folders WORKDIR/checkpoints/MODEL/SPLIT_SEED.')
     fitted = [read_model(folder, compendium, models) for folder in folders]

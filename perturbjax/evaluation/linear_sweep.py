@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float, Int, Real
 
 from perturbjax.errors import InputError
 from perturbjax.models.baselines import mean, perturbed_sums
@@ -29,27 +30,32 @@ from perturbjax.models.linear import (
     solve,
 )
 from perturbjax.models.model import Masks, Query
-from perturbjax.screens.screen import Array, Compendium, Screen
+from perturbjax.screens.arrays import Array
+from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.splits import TEST, TRAIN, Split
 from perturbjax.screens.vocabulary import PADDING
+
+# By split: which profiles of each screen train, and the rows of those to predict, padded with -1.
+SplitMasks = tuple[Bool[Array, 'S _N'], ...]
+SplitRows = tuple[Int[Array, 'S _T'], ...]
 
 
 class Errors(NamedTuple):
     """L2 errors over all readouts of T profiles, NaN where nothing was predicted.
 
     Attributes:
-      linear: `[S, R, L, T]`, by split, rank and ridge.
-      mean: `[S, T]`, of the mean baseline on the values that the linear model predicts.
+      linear: by split, rank and ridge.
+      mean: of the mean baseline on the values that the linear model predicts.
     """
 
-    linear: jax.Array
-    mean: jax.Array
+    linear: Float[jax.Array, 'S R L T']
+    mean: Float[jax.Array, 'S T']
 
 
 def linear_sweep(
     compendium: Compendium,
-    training: Masks,
-    tested: tuple[Array, ...],
+    training: SplitMasks,
+    tested: SplitRows,
     ranks: Sequence[int],
     ridges: Sequence[float],
     readout_embedding: str = 'training',
@@ -60,9 +66,9 @@ def linear_sweep(
 
     Args:
       compendium: of any number of screens and contexts, as `linear` takes it.
-      training: bool `[S, N]`, one per screen: the profiles that train, by split.
-      tested: rows `[S, T]` of the profiles to predict, one per screen, padded with -1; the T of
-        the result counts them all.
+      training: the profiles that train, by split.
+      tested: the rows of the profiles to predict, padded with -1; the T of the result counts those of
+        all screens.
       ranks: R ranks, at least 1; of what comes from training. A random embedding has the highest.
       ridges: L ridges, positive.
       readout_embedding, perturbation_embedding, seed: as of `linear`.
@@ -111,25 +117,25 @@ def score_linear_sweep(
 @functools.partial(jax.jit, static_argnames='highest')
 def _sweep(
     compendium: Compendium,
-    training: Masks,
-    tested: tuple[jax.Array, ...],
+    training: SplitMasks,
+    tested: SplitRows,
     tables: Tables,
-    ranks: jax.Array,
-    ridges: jax.Array,
+    ranks: Int[jax.Array, ' R'],
+    ridges: Real[jax.Array, ' L'],
     highest: int,
 ) -> Errors:
     learned = tables[0] is None, tables[1] is None
 
-    def of_split(split: tuple[Masks, tuple[jax.Array, ...]]) -> Errors:
+    def of_split(split: tuple[Masks, tuple[Int[Array, ' _T'], ...]]) -> Errors:
         training, tested = split
         posed = fit_problems(compendium, training, tables, highest, lambda problem: problem)
         truth, asked = zip(*map(_questions, compendium.screens, tested), strict=True)
 
-        def error(rank: jax.Array, ridge: jax.Array) -> jax.Array:
+        def error(rank: Int[jax.Array, ''], ridge: Real[jax.Array, '']) -> Float[jax.Array, ' T']:
             params = _params(posed, lambda problem: solve(leading(problem, rank, learned), ridge))
             return jnp.concatenate([_l2(each, predict(params, query)) for each, query in zip(truth, asked)])
 
-        def baseline() -> jax.Array:
+        def baseline() -> Float[jax.Array, ' T']:
             params, means = _params(posed, _unsolved), perturbed_sums(compendium, training)
             answered = [jnp.where(jnp.isnan(predict(params, query)), jnp.nan, t) for t, query in zip(truth, asked)]
             return jnp.concatenate([_l2(each, mean().predict(means, query)) for each, query in zip(answered, asked)])
@@ -140,8 +146,8 @@ def _sweep(
     return jax.lax.map(of_split, (training, tested))
 
 
-def _questions(screen: Screen, rows: jax.Array) -> tuple[jax.Array, Query]:
-    """The values `[T, M]` of the profiles at `rows` (NaN where that is padding), and the query for them."""
+def _questions(screen: Screen, rows: Int[Array, ' T']) -> tuple[Float[jax.Array, 'T M'], Query]:
+    """The values of the profiles at `rows` (NaN where that is padding), and the query for them."""
     values, context, perturbation = (
         jnp.asarray(each)[rows] for each in (screen.values, screen.context, screen.perturbation)
     )
@@ -160,7 +166,7 @@ def _unsolved(problem: Problem) -> Bilinear:
     return Bilinear(problem.G, jnp.zeros_like(problem.between), problem.b, problem.P)
 
 
-def leading(problem: Problem, rank: jax.Array, learned: tuple[bool, bool]) -> Problem:
+def leading(problem: Problem, rank: Int[jax.Array, ''], learned: tuple[bool, bool]) -> Problem:
     """The problem with only the first `rank` columns of G and of P, of those which are learned from training.
 
     The others weigh 0 in the systems, so that W is 0 there.
@@ -175,21 +181,23 @@ def leading(problem: Problem, rank: jax.Array, learned: tuple[bool, bool]) -> Pr
     )
 
 
-def _l2(truth: jax.Array, prediction: jax.Array) -> jax.Array:
-    """sqrt(sum (y - yhat)^2) `[T]` over the readouts of each profile; NaN where there is none to compare."""
+def _l2(truth: Float[jax.Array, 'T M'], prediction: Float[jax.Array, 'T M']) -> Float[jax.Array, ' T']:
+    """sqrt(sum (y - yhat)^2) over the readouts of each profile; NaN where there is none to compare."""
     error = prediction - truth
     compared = ~jnp.isnan(error)
     return jnp.where(compared.any(axis=-1), jnp.sqrt(jnp.where(compared, error**2, 0).sum(axis=-1)), jnp.nan)
 
 
-def _rows(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Where each mask is True, `[S, T]`, padded with -1 to the longest."""
+def _rows(masks: Sequence[Bool[np.ndarray, ' N']]) -> Int[np.ndarray, 'S T']:
+    """Where each mask is True, padded with -1 to the longest."""
     rows = [np.flatnonzero(mask) for mask in masks]
     longest = max(map(len, rows))
     return np.stack([np.pad(each, (0, longest - len(each)), constant_values=PADDING) for each in rows])
 
 
-def _mean_over(errors: np.ndarray, answered: np.ndarray) -> np.ndarray:
-    """Means `[S, R, L]` over the answered profiles of errors `[S, R, L, T]`; NaN where there is none."""
+def _mean_over(
+    errors: Float[np.ndarray, ' S #R #L T'], answered: Bool[np.ndarray, 'S 1 1 T']
+) -> Float[np.ndarray, ' S #R #L']:
+    """Means over the answered profiles; NaN where there is none."""
     with np.errstate(invalid='ignore'):
         return np.where(answered, errors, 0).sum(axis=-1) / answered.sum(axis=-1)

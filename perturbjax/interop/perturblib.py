@@ -49,14 +49,14 @@ def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> No
     Raises:
       InputError: it is no such file, would run code, or its parts do not fit; or the folder is taken.
     """
-    content, place = read_file(path), checkpoints.absolute(folder)
+    content, checkpoint = read_file(path), checkpoints.absolute(folder)
     try:
         settings = _settings(content.arguments)
         names = {table: [_ours(table, symbol) for symbol in content.symbols[table]] for table in AXES}
         vocabulary = Vocabulary(**{axis: tuple(names[table]) for table, axis in AXES.items()})
     except InputError as error:
         raise InputError(f'{path}: {error}') from error
-    if checkpoints.is_saved(place):
+    if checkpoints.is_saved(checkpoint):
         raise InputError(f'{folder}: holds a checkpoint already; give another folder.')
     renamed = {table: _renamed(names[table], content.symbols[table]) for table in AXES}
     arguments = json.loads(json.dumps(content.arguments, default=str))
@@ -65,7 +65,7 @@ def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> No
     weights = {name: each[None] for name, each in content.weights.items()}
     counts = {f'{table}_counts': np.ones(len(names[table]), np.int32) for table in AXES}
     params = Fitted(weights, {}, counts)
-    with checkpoints.open_folder(place) as manager:
+    with checkpoints.open_folder(checkpoint) as manager:
         checkpoints.save(manager, 0, params, checkpoints.About(vocabulary, config, split, 'lpm'))
 
 

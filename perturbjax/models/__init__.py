@@ -1,13 +1,13 @@
 """The models by the names that configs and tables use.
 
-Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), linear.py and
-transfer.py, flax_model.py and lpm.py (learned models).
+Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py
+and transfer.py, flax_model.py and lpm.py (learned models).
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from perturbjax.errors import InputError, check_settings, pick
+from perturbjax.errors import InputError, check_settings, did_you_mean
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
 from perturbjax.models.flax_model import flax_model
@@ -15,6 +15,7 @@ from perturbjax.models.linear import linear
 from perturbjax.models.lpm import lpm
 from perturbjax.models.model import Learner, Model, Query
 from perturbjax.models.transfer import linear_transfer
+from perturbjax.models.two_way import two_way
 from perturbjax.screens.replicates import Replicates
 
 MODELS: dict[str, Callable[..., Model]] = {
@@ -25,6 +26,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     'additive': additive,
     'linear': linear,
     'linear_transfer': linear_transfer,
+    'two_way': two_way,
     'lpm': lpm,
 }
 
@@ -76,11 +78,20 @@ def check_label(label: str) -> None:
 def _make(label: str, settings: Any) -> Model:
     check_label(label)
     named = settings if isinstance(settings, Mapping) else {}
-    factory = pick(MODELS, named.get('model', label), f'models.{label}')
+    name = named.get('model', label)
+    if name not in MODELS:
+        raise InputError(
+            f'models.{label}: no such choice {name!r}; {did_you_mean(name, MODELS)} A model of your own is registered '
+            'first, by perturbjax.register_model, or given to run by models={...}.'
+        )
+    factory = MODELS[name]
     if isinstance(settings, Mapping):
         settings = {name: value for name, value in settings.items() if name != 'model'}
     check_settings(factory, settings, f'models.{label}')
-    return factory(**settings)
+    try:
+        return factory(**settings)
+    except InputError as error:  # says the model's name; the user knows it by its label
+        raise InputError(str(error).replace(f'models.{name}', f'models.{label}', 1)) from error
 
 
 __all__ = [
@@ -101,4 +112,5 @@ __all__ = [
     'no_change',
     'perturbation_mean',
     'register_model',
+    'two_way',
 ]

@@ -2,9 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int
 
 from perturbjax.models.baselines import Deltas, fit_deltas, in_context, mean_delta
 from perturbjax.models.model import Model, Query
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import CONTROL_ID, PADDING
 
 
@@ -17,8 +19,8 @@ def additive() -> Model:
     return Model(fit_deltas, _predict)
 
 
-def _predict(params: Deltas, query: Query) -> jax.Array:
-    def delta_of_part(part: jax.Array) -> jax.Array:
+def _predict(params: Deltas, query: Query) -> Float[jax.Array, 'Q M']:
+    def delta_of_part(part: Int[Array, ' Q']) -> Float[jax.Array, 'Q M']:
         alone = query._replace(perturbation=part[:, None])
         does_nothing = (part == PADDING) | (part == CONTROL_ID)
         return jnp.where(does_nothing[:, None], 0, mean_delta(params, alone, same_context=True))

@@ -4,40 +4,42 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.sums import Sums, add_up, mean_over, one_hot, same_combination
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID
 
 
 def control_sums(compendium: Compendium, training: Masks) -> tuple[Sums, ...]:
-    """Control by context, `[C, M]` for each screen; 0 where the scale defines it and no row measures it."""
+    """The control of each context, `[C, M]` for each screen; 0 if the scale defines it and no row measures it."""
     return tuple(
         _control(screen, mask, len(compendium.vocabulary.contexts))
         for screen, mask in zip(compendium.screens, training, strict=True)
     )
 
 
-def _control(screen: Screen, mask: jax.Array, contexts: int) -> Sums:
+def _control(screen: Screen, mask: Bool[Array, ' N'], num_contexts: int) -> Sums:
     is_control = jnp.asarray(screen.perturbation)[:, 0] == CONTROL_ID
-    sums = by_context(screen, mask & is_control, contexts)
+    sums = by_context(screen, mask & is_control, num_contexts)
     if not find_scale(screen.scale).control_is_zero:
         return sums
-    here = jnp.zeros((contexts, 1), bool).at[jnp.array(screen.present_contexts)].set(True)
+    here = jnp.zeros((num_contexts, 1), bool).at[jnp.array(screen.present_contexts)].set(True)
     return sums._replace(number=jnp.where(here & (sums.number == 0), 1, sums.number))
 
 
-def by_context(screen: Screen, mask: jax.Array, contexts: int) -> Sums:
-    """Sums of a screen's chosen profiles (bool `[N]`) in each context, `[C, M]`."""
+def by_context(screen: Screen, mask: Bool[Array, ' N'], num_contexts: int) -> Sums:
+    """Sums of the profiles of a screen that the mask chooses, in each context, `[C, M]`."""
     values = jnp.asarray(screen.values)
-    members = one_hot(jnp.asarray(screen.context), contexts, values.dtype).T * mask[None, :]
+    members = one_hot(jnp.asarray(screen.context), num_contexts, values.dtype).T * mask[None, :]
     return add_up(values, members, jnp.asarray(screen.readout))
 
 
-def in_context(sums: tuple[Sums, ...], query: Query) -> jax.Array:
-    """The mean `[Q, M]` in each query's own context, from sums by context."""
+def in_context(sums: tuple[Sums, ...], query: Query) -> Float[jax.Array, 'Q M']:
+    """The mean in each query's own context, from sums by context."""
     weights = one_hot(query.context, sums[0].total.shape[0], sums[0].total.dtype)
     return mean_over(sums, (weights,) * len(sums), query.readout)
 
@@ -58,7 +60,7 @@ def mean() -> Model:
     return Model(perturbed_sums, _everywhere)
 
 
-def _everywhere(sums: tuple[Sums, ...], query: Query) -> jax.Array:
+def _everywhere(sums: tuple[Sums, ...], query: Query) -> Float[jax.Array, 'Q M']:
     ones = jnp.ones((len(query.context), sums[0].total.shape[0]), sums[0].total.dtype)
     return mean_over(sums, (ones,) * len(sums), query.readout)
 
@@ -79,20 +81,20 @@ class Deltas(NamedTuple):
     Attributes:
       control: sums by context.
       delta: profile minus its context's control, `[N, M]` as sums of single profiles.
-      context: ids `[N]`.
-      perturbation: ids `[N, K]`.
-      training: bool `[N]`; control is left out.
+      context: ids.
+      perturbation: ids.
+      training: which profiles train; control is left out.
     """
 
     control: tuple[Sums, ...]
     delta: tuple[Sums, ...]
-    context: tuple[jax.Array, ...]
-    perturbation: tuple[jax.Array, ...]
-    training: tuple[jax.Array, ...]
+    context: tuple[Int[jax.Array, ' _N'], ...]
+    perturbation: tuple[Int[jax.Array, '_N K'], ...]
+    training: Masks
 
 
-def delta(screen: Screen, control: tuple[Sums, ...]) -> jax.Array:
-    """A screen's profiles minus the control of their own contexts, `[N, M]`; NaN where either is not measured."""
+def delta(screen: Screen, control: tuple[Sums, ...]) -> Float[jax.Array, 'N M']:
+    """A screen's profiles minus the control of their own contexts; NaN where either is not measured."""
     own = Query(jnp.asarray(screen.context), jnp.asarray(screen.perturbation), jnp.asarray(screen.readout))
     return jnp.asarray(screen.values) - in_context(control, own)
 
@@ -112,13 +114,13 @@ def fit_deltas(compendium: Compendium, training: Masks) -> Deltas:
     )
 
 
-def _as_sums(values: jax.Array, screen: Screen) -> Sums:
+def _as_sums(values: Float[jax.Array, 'N M'], screen: Screen) -> Sums:
     """Every profile as a group of its own."""
     return Sums(jnp.nan_to_num(values), (~jnp.isnan(values)).astype(values.dtype), jnp.asarray(screen.readout))
 
 
-def mean_delta(params: Deltas, query: Query, same_context: bool) -> jax.Array:
-    """The mean training delta `[Q, M]` of each query's perturbation, in its own or in the other contexts."""
+def mean_delta(params: Deltas, query: Query, same_context: bool) -> Float[jax.Array, 'Q M']:
+    """The mean training delta of each query's perturbation, in its own or in the other contexts."""
 
     def weights(context, perturbation, training):
         here = query.context[:, None] == context[None, :]
@@ -135,5 +137,5 @@ def perturbation_mean() -> Model:
     return Model(fit_deltas, _same_effect)
 
 
-def _same_effect(params: Deltas, query: Query) -> jax.Array:
+def _same_effect(params: Deltas, query: Query) -> Float[jax.Array, 'Q M']:
     return in_context(params.control, query) + mean_delta(params, query, same_context=False)

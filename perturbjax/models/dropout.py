@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt
+
+from perturbjax.screens.arrays import Array
 
 _STEPS = 2**16  # of the rate: each unit draws 16 bits
 
@@ -14,16 +18,16 @@ class Noise(NamedTuple):
 
     Attributes:
       rate: the probability with which a unit is left out, below 1; rounded to 1 / 65,536.
-      seed: uint32, different at every step.
-      position: `[B]`, each row's place in the global batch, whichever device holds it.
+      seed: different at every step.
+      position: the position of each row in the global batch, whichever device holds it.
     """
 
-    rate: jax.Array
-    seed: jax.Array
-    position: jax.Array
+    rate: Float[Array, ''] | np.floating
+    seed: UInt[Array, '']
+    position: UInt[Array, ' B']
 
 
-def mix(x: jax.Array) -> jax.Array:
+def mix(x: UInt[Array, '*shape']) -> UInt[Array, '*shape']:
     """A bijection of uint32 in which every input bit moves every output bit (two multiply-xorshift rounds)."""
     x = x ^ (x >> 16)
     x = x * jnp.uint32(0x7FEB352D)
@@ -33,8 +37,8 @@ def mix(x: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def relu_dropout(x: jax.Array, noise: Noise, layer: int) -> jax.Array:
-    """`max(x, 0)` of `x [B, D]`, each unit 0 with the noise's probability, else scaled up so that the mean stays."""
+def relu_dropout(x: Float[jax.Array, 'B D'], noise: Noise, layer: int) -> Float[jax.Array, 'B D']:
+    """`max(x, 0)`, each unit 0 with the noise's probability, else scaled up so that the mean stays."""
     row = mix(noise.position.astype(jnp.uint32) ^ mix(noise.seed + jnp.uint32(layer)))
     # One hash is enough for two units.
     pairs = mix(jnp.arange(-(-x.shape[1] // 2), dtype=jnp.uint32))
@@ -43,20 +47,24 @@ def relu_dropout(x: jax.Array, noise: Noise, layer: int) -> jax.Array:
     return jnp.where(kept & (x > 0), x * _scale(noise), 0)
 
 
-def _left_out(noise: Noise) -> jax.Array:
+def _left_out(noise: Noise) -> Float[jax.Array, '']:
     return jnp.round(jnp.asarray(noise.rate, jnp.float32) * _STEPS)
 
 
-def _scale(noise: Noise) -> jax.Array:
+def _scale(noise: Noise) -> Float[jax.Array, '']:
     return _STEPS / (_STEPS - _left_out(noise))
 
 
-def _forward(x: jax.Array, noise: Noise, layer: int) -> tuple[jax.Array, tuple[jax.Array, Noise]]:
+def _forward(
+    x: Float[jax.Array, 'B D'], noise: Noise, layer: int
+) -> tuple[Float[jax.Array, 'B D'], tuple[Float[jax.Array, 'B D'], Noise]]:
     y = relu_dropout(x, noise, layer)
     return y, (y, noise)
 
 
-def _backward(layer: int, saved: tuple[jax.Array, Noise], gradient: jax.Array) -> tuple[jax.Array, None]:
+def _backward(
+    layer: int, saved: tuple[Float[jax.Array, 'B D'], Noise], gradient: Float[jax.Array, 'B D']
+) -> tuple[Float[jax.Array, 'B D'], None]:
     """What came through was positive and was kept, so that no bit is drawn again."""
     y, noise = saved
     return jnp.where(y > 0, gradient * _scale(noise), 0), None

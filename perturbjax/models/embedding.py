@@ -5,13 +5,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from perturbjax.errors import InputError, listed
 from perturbjax.readers.table import read_embedding
 from perturbjax.screens.vocabulary import target_gene
 
-# (names, width, dtype) -> [names, R], NaN rows for names without an embedding; None: from training.
-Embedding = Callable[[tuple[str, ...], int, jnp.dtype], jax.Array | None]
+# (names, width, dtype) -> a row for each name, NaN for a name without an embedding; None: from training.
+Embedding = Callable[[tuple[str, ...], int, jnp.dtype], Float[jax.Array, 'names R'] | None]
 
 
 def embedding(source: str, seed: int = 0) -> Embedding:
@@ -31,10 +32,10 @@ def embedding(source: str, seed: int = 0) -> Embedding:
 
 def _from_file(path: str) -> Embedding:
     known, vectors = read_embedding(path)
-    place = {name: i for i, name in enumerate(known)}
+    row_of = {name: i for i, name in enumerate(known)}
 
-    def lookup(names: tuple[str, ...], width: int, dtype: jnp.dtype) -> jax.Array:
-        rows = np.array([place.get(name, place.get(target_gene(name), -1)) for name in names])
+    def lookup(names: tuple[str, ...], width: int, dtype: jnp.dtype) -> Float[jax.Array, 'names R']:
+        rows = np.array([row_of.get(name, row_of.get(target_gene(name), -1)) for name in names])
         if (rows < 0).all():
             raise InputError(f'{path}: no column ({listed(known)}) has a name of the screen ({listed(names)}).')
         return jnp.asarray(np.where(rows[:, None] < 0, np.nan, vectors[rows]), dtype)

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Key
 
 from perturbjax.models.dropout import Noise
 from perturbjax.models.model import Batch, Constants, Fitted, Learner, Model, Query, Statistics, Weights
 from perturbjax.models.training_counts import AXES, is_trained, training_counts
-from perturbjax.screens.screen import Array
+from perturbjax.screens.arrays import Array
 
 # Values of a tile, on a CPU and on an accelerator: hundreds of activations for each stay in a CPU's cache.
 _SMALL_TILES = (2**11, 2**17)
@@ -60,11 +61,10 @@ def flax_model(
     """
     network = _Network(module, row_tables)
 
-    def each_member(fitted: Fitted, query: Query) -> jax.Array:
-        """`[S, Q, M]`."""
+    def each_member(fitted: Fitted, query: Query) -> Float[jax.Array, 'S Q M']:
         grid = query.context[:, None], query.perturbation[:, None, :], query.readout[None, :]
 
-        def of_member(variables: tuple[Weights, Statistics]) -> jax.Array:
+        def of_member(variables: tuple[Weights, Statistics]) -> Float[jax.Array, 'Q M']:
             return network.apply(*variables, fitted.constants, grid)
 
         variables = fitted.weights, fitted.statistics
@@ -72,10 +72,10 @@ def flax_model(
             return of_member(jax.tree.map(lambda each: each[0], variables))[None]
         return jax.lax.map(of_member, variables)
 
-    def predict(fitted: Fitted, query: Query) -> jax.Array:
+    def predict(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         return jnp.where(is_trained(fitted.constants, query), each_member(fitted, query).mean(axis=0), jnp.nan)
 
-    def spread(fitted: Fitted, query: Query) -> jax.Array:
+    def spread(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         return jnp.where(is_trained(fitted.constants, query), each_member(fitted, query).std(axis=0), jnp.nan)
 
     learner = Learner(
@@ -95,14 +95,14 @@ class _Network(NamedTuple):
     module: Callable[[Sizes], nn.Module]
     row_tables: tuple[str, ...]
 
-    def init(self, key: jax.Array, constants: Constants) -> tuple[Weights, Statistics]:
+    def init(self, key: Key[jax.Array, ''], constants: Constants) -> tuple[Weights, Statistics]:
         ids = jnp.zeros(1, jnp.int32)
         variables = dict(self._sized({}, constants).init(key, ids, ids[:, None], ids))
         return variables.pop('params'), variables
 
     def loss(
         self, weights: Weights, statistics: Statistics, constants: Constants, batch: Batch, noise: Noise | None
-    ) -> tuple[jax.Array, Statistics]:
+    ) -> tuple[Float[jax.Array, ''], Statistics]:
         module, ids = self._sized(weights, constants), (batch.context, batch.perturbation, batch.readout)
         options = _accepted(module, noise=noise, train=True)
         prediction, statistics = module.apply(
@@ -110,13 +110,19 @@ class _Network(NamedTuple):
         )
         return _squared_error(prediction, batch), dict(statistics)
 
-    def error(self, weights: Weights, statistics: Statistics, constants: Constants, batch: Batch) -> jax.Array:
+    def error(
+        self, weights: Weights, statistics: Statistics, constants: Constants, batch: Batch
+    ) -> Float[jax.Array, '']:
         ids = batch.context, batch.perturbation, batch.readout
         return _squared_error(self.apply(weights, statistics, constants, ids), batch)
 
     def apply(
-        self, weights: Weights, statistics: Statistics, constants: Constants, ids: tuple[Array, Array, Array]
-    ) -> jax.Array:
+        self,
+        weights: Weights,
+        statistics: Statistics,
+        constants: Constants,
+        ids: tuple[Int[Array, '*#batch'], Int[Array, '*#batch K'], Int[Array, '*#batch']],
+    ) -> Float[jax.Array, '*batch']:
         """The predictions for ids that broadcast, as outside training."""
         module = self._sized(weights, constants)
         options = _accepted(module, noise=None, train=False)
@@ -135,6 +141,6 @@ def _accepted(module: nn.Module, **options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def _squared_error(prediction: jax.Array, batch: Batch) -> jax.Array:
+def _squared_error(prediction: Float[jax.Array, '*shape'], batch: Batch) -> Float[jax.Array, '']:
     """The sum over the batch's observations."""
     return (batch.weight * (prediction - batch.value) ** 2).sum()

@@ -1,7 +1,7 @@
 """The bilinear ridge model of Ahlmann-Eltze et al. 2025, as their released code computes it.
 
 Within one context, Y [M, N] is the change (profile minus control) of the training profiles,
-control among them; b is the mean change; G [M, R] embeds the readouts and P [N, R'] the
+control among them; b is the mean change; G [M, R] embeds the readouts and P [N, R2] the
 perturbations. With ridge l,
 
     W = (G'G + l I)^-1 G' (Y - b) P (P'P + l I)^-1,    prediction = G W P' + b + control.
@@ -16,27 +16,29 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int, Real
 
-from perturbjax.errors import check_range
+from perturbjax.errors import check_positive, check_range
 from perturbjax.models.baselines import control_sums, delta, in_context
 from perturbjax.models.embedding import Embedding, embedding
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.per_context import ContextFits, fit_contexts, predict_contexts
 from perturbjax.models.sums import Sums, columns, exact_matmul
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID, PADDING, Vocabulary, target_gene
 
-# G of all readouts `[M, R]` and P of all perturbations `[P, R']`; None: from training.
-Tables = tuple[jax.Array | None, jax.Array | None]
+# G of all readouts and P of all perturbations; None: from training.
+Tables = tuple[Float[jax.Array, 'M R'] | None, Float[jax.Array, 'P R2'] | None]
 
 
 class Bilinear(NamedTuple):
-    """The fit of one context: `G [M, R]`, `W [R, R']`, `b [M]`, `P [P, R']` (NaN rows: no embedding)."""
+    """The fit of one context. A NaN row of G or P: no embedding."""
 
-    G: jax.Array
-    W: jax.Array
-    b: jax.Array
-    P: jax.Array
+    G: Float[jax.Array, 'M R']
+    W: Float[jax.Array, 'R R2']
+    b: Float[jax.Array, ' M']
+    P: Float[jax.Array, 'P R2']
 
 
 class Problem(NamedTuple):
@@ -44,17 +46,17 @@ class Problem(NamedTuple):
 
     Attributes:
       G, b, P: as in `Bilinear`.
-      readouts: `G'G [R, R]`.
-      profiles: `P'P [R', R']` over the training profiles.
-      between: `G' (Y - b) P [R, R']`.
+      readouts: `G'G`.
+      profiles: `P'P` over the training profiles.
+      between: `G' (Y - b) P`.
     """
 
-    G: jax.Array
-    b: jax.Array
-    P: jax.Array
-    readouts: jax.Array
-    profiles: jax.Array
-    between: jax.Array
+    G: Float[jax.Array, 'M R']
+    b: Float[jax.Array, ' M']
+    P: Float[jax.Array, 'P R2']
+    readouts: Float[jax.Array, 'R R']
+    profiles: Float[jax.Array, 'R2 R2']
+    between: Float[jax.Array, 'R R2']
 
 
 class Params(NamedTuple):
@@ -85,7 +87,7 @@ def linear(
       InputError: an embedding file that cannot be read or that names nothing of the screen.
     """
     check_range('models.linear', 1, rank=rank)
-    check_range('models.linear', 0.0, ridge=ridge)
+    check_positive('models.linear', ridge=ridge)
     sources = embedding_sources(readout_embedding, perturbation_embedding, seed)
 
     def fit(compendium: Compendium, training: Masks) -> Params:
@@ -108,15 +110,15 @@ def embedding_tables(compendium: Compendium, sources: tuple[Embedding, Embedding
 
 
 def fit_problems(
-    compendium: Compendium, training: Masks, tables: Tables, rank: int, finish: Callable[[Problem], NamedTuple]
+    compendium: Compendium, training: Masks, tables: Tables, rank: int, finish: Callable[[Problem], Bilinear | Problem]
 ) -> Params:
     """The control, and what `finish` makes of the problem of every context of every screen."""
     control = control_sums(compendium, training)
 
-    def fit_screen(screen: Screen, mask: jax.Array) -> ContextFits:
+    def fit_screen(screen: Screen, mask: Bool[Array, ' N']) -> ContextFits:
         change, perturbation = delta(screen, control), jnp.asarray(screen.perturbation)
 
-        def fit(in_context: jax.Array) -> NamedTuple:
+        def fit(in_context: Bool[jax.Array, ' N']) -> Bilinear | Problem:
             used = mask & in_context
             G, P = _embeddings(screen, used, compendium.vocabulary, tables, rank)
             return finish(pose(change, used, G, P, perturbation))
@@ -127,8 +129,8 @@ def fit_problems(
 
 
 def _embeddings(
-    screen: Screen, used: jax.Array, vocabulary: Vocabulary, tables: Tables, rank: int
-) -> tuple[jax.Array, jax.Array]:
+    screen: Screen, used: Bool[Array, ' N'], vocabulary: Vocabulary, tables: Tables, rank: int
+) -> tuple[Float[jax.Array, 'M R'], Float[jax.Array, 'P R2']]:
     """G of the screen's readouts and P of all perturbations, from the profiles in `used` where no table has them."""
     levels, panel = jnp.asarray(screen.values), jnp.asarray(screen.readout)
     scores = components(_fill(levels, used).T * used[None, :], rank)
@@ -137,11 +139,17 @@ def _embeddings(
     return G, P.at[CONTROL_ID].set(0)
 
 
-def pose(change: jax.Array, used: jax.Array, G: jax.Array, P: jax.Array, perturbation: jax.Array) -> Problem:
-    """The problem of the profiles in `used` (bool `[N]`) whose perturbation has a row in P.
+def pose(
+    change: Float[Array, 'N M'],
+    used: Bool[Array, ' N'],
+    G: Float[jax.Array, 'M R'],
+    P: Float[jax.Array, 'P R2'],
+    perturbation: Int[Array, 'N K'],
+) -> Problem:
+    """The problem of the profiles in `used` whose perturbation has a row in P.
 
     A value not measured counts as the mean change of its readout; a readout without a row in G
-    (NaN) takes no part. change is `[N, M]`, G `[M, R]`, P `[P, R']`, perturbation ids `[N, K]`.
+    (NaN) takes no part.
     """
     rows = sum_of_parts(P, perturbation)
     used = used & ~jnp.isnan(rows).any(axis=1)
@@ -154,49 +162,51 @@ def pose(change: jax.Array, used: jax.Array, G: jax.Array, P: jax.Array, perturb
     return Problem(G, b, P, exact_matmul(known.T, known), exact_matmul(rows.T, rows), between)
 
 
-def solve(problem: Problem, ridge: float | jax.Array) -> Bilinear:
+def solve(problem: Problem, ridge: float | Real[jax.Array, '']) -> Bilinear:
     """The fit with that ridge."""
     left = jnp.linalg.solve(_regularised(problem.readouts, ridge), problem.between)
     W = jnp.linalg.solve(_regularised(problem.profiles, ridge), left.T).T
     return Bilinear(problem.G, W, problem.b, problem.P)
 
 
-def components(observations: jax.Array, width: int) -> jax.Array:
-    """PCA scores `[M, width]` of M observations (rows); columns are centred, missing components are 0."""
+def components(observations: Float[jax.Array, 'M N'], width: int) -> Float[jax.Array, 'M {width}']:
+    """PCA scores of M observations (rows); columns are centred, missing components are 0."""
     u, s, _ = jnp.linalg.svd(observations - observations.mean(axis=0, keepdims=True), full_matrices=False)
     scores = (u * s[None, :])[:, :width]
     return jnp.pad(scores, ((0, 0), (0, width - scores.shape[1])))
 
 
-def perturbed_rows(scores: jax.Array, panel: jax.Array, vocabulary: Vocabulary) -> jax.Array:
-    """For each perturbation, the row of `scores [M, R]` of the gene it targets, `[P, R]`; NaN where not measured."""
+def perturbed_rows(
+    scores: Float[jax.Array, 'M R'], panel: Int[Array, ' M'], vocabulary: Vocabulary
+) -> Float[jax.Array, 'P R']:
+    """For each perturbation, the row of the scores of the gene it targets; NaN where not measured."""
     ids = {name: i for i, name in enumerate(vocabulary.readouts)}
     genes = jnp.array([ids.get(target_gene(name), PADDING) for name in vocabulary.perturbations])
-    place, there = columns(panel, genes)
-    return jnp.where(there.T, scores[place], jnp.nan)
+    column, there = columns(panel, genes)
+    return jnp.where(there.T, scores[column], jnp.nan)
 
 
-def sum_of_parts(P: jax.Array, perturbation: jax.Array) -> jax.Array:
-    """Embeddings `[N, R']` of combinations `[N, K]`: the sum of the rows of their parts."""
+def sum_of_parts(P: Float[Array, 'P R2'], perturbation: Int[Array, 'N K']) -> Float[jax.Array, 'N R2']:
+    """Embeddings of combinations: the sum of the rows of their parts."""
     return jnp.where(perturbation[..., None] == PADDING, 0, P[perturbation]).sum(axis=1)
 
 
-def _fill(levels: jax.Array, used: jax.Array) -> jax.Array:
-    """Levels `[N, M]` with the mean of the used profiles where not measured, 0 where none measured it."""
+def _fill(levels: Float[jax.Array, 'N M'], used: Bool[Array, ' N']) -> Float[jax.Array, 'N M']:
+    """Levels with the mean of the used profiles where not measured, 0 where none measured it."""
     measured = ~jnp.isnan(levels) & used[:, None]
     mean = jnp.where(measured, levels, 0).sum(axis=0) / jnp.maximum(measured.sum(axis=0), 1)
     return jnp.where(jnp.isnan(levels), mean[None, :], levels)
 
 
-def _regularised(square: jax.Array, ridge: float | jax.Array) -> jax.Array:
+def _regularised(square: Float[jax.Array, 'R R'], ridge: float | Real[jax.Array, '']) -> Float[jax.Array, 'R R']:
     return square + ridge * jnp.eye(len(square), dtype=square.dtype)
 
 
-def predict(params: Params, query: Query) -> jax.Array:
-    """Predictions `[Q, M]`; NaN for a perturbation or a readout without an embedding."""
+def predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
+    """Predictions; NaN for a perturbation or a readout without an embedding."""
 
-    def change(fit: Bilinear, place: jax.Array) -> jax.Array:
+    def change(fit: Bilinear, column: Int[jax.Array, ' M']) -> Float[jax.Array, 'Q M']:
         rows = exact_matmul(sum_of_parts(fit.P, query.perturbation), fit.W.T)
-        return exact_matmul(rows, fit.G[place].T) + fit.b[place][None, :]
+        return exact_matmul(rows, fit.G[column].T) + fit.b[column][None, :]
 
     return predict_contexts(params.screens, query, change) + in_context(params.control, query)

@@ -6,11 +6,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.nn import initializers
+from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.dropout import Noise, relu_dropout
 from perturbjax.models.flax_model import Sizes, flax_model
 from perturbjax.models.model import Model
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import PADDING
 
 AGGREGATIONS = ('mean', 'sum', 'max')
@@ -41,9 +43,13 @@ class LPM(nn.Module):
 
     @nn.compact
     def __call__(
-        self, context: jax.Array, perturbation: jax.Array, readout: jax.Array, noise: Noise | None = None
-    ) -> jax.Array:
-        """Predictions for ids: context `[...]` and perturbation `[..., K]`, and readout of a shape that broadcasts.
+        self,
+        context: Int[Array, '*#batch'],
+        perturbation: Int[Array, '*#batch K'],
+        readout: Int[Array, '*#batch'],
+        noise: Noise | None = None,
+    ) -> Float[jax.Array, '*batch']:
+        """Predictions for ids of shapes that broadcast.
 
         A batch of triples has the shapes `[B]`, `[B, K]`, `[B]`. A whole grid has `[N, 1]`, `[N, 1, K]`,
         `[1, M]` and gives `[N, M]`. With `noise` (in training) dropout is on; its positions are those of
@@ -64,13 +70,15 @@ class LPM(nn.Module):
             x = _plus(self._times(x, kernel), bias)
         return x.reshape(shape)
 
-    def _dense(self, layer: int) -> tuple[jax.Array, jax.Array]:
+    def _dense(self, layer: int) -> tuple[Float[jax.Array, 'I O'], Float[jax.Array, ' O']]:
         dims = (sum(self.embedding_dims), *self.hidden_dims, 1)
         kernel = self.param(f'kernel_{layer}', _KERNEL, (dims[layer], dims[layer + 1]))
         bias = self.param(f'bias_{layer}', _torch_bias(dims[layer]), (dims[layer + 1],))
         return kernel, bias
 
-    def _first_layer(self, profile: jax.Array, readout: jax.Array) -> jax.Array:
+    def _first_layer(
+        self, profile: Float[jax.Array, '*#batch D'], readout: Float[jax.Array, '*#batch D2']
+    ) -> Float[jax.Array, '*#batch O']:
         """The dense layer over [context; perturbation; readout] as two projections, summed.
 
         Equal to concatenating first, but a grid of n profiles by m readouts costs n + m
@@ -80,7 +88,7 @@ class LPM(nn.Module):
         above, below = jnp.split(kernel, [profile.shape[-1]], axis=0)
         return _plus(self._times(profile, above), bias) + self._times(readout, below)
 
-    def _times(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    def _times(self, x: Float[jax.Array, '*batch I'], kernel: Float[jax.Array, 'I O']) -> Float[jax.Array, '*batch O']:
         """`x @ kernel` in the precision asked for. The default of a device may be a lower one."""
         if self.matmul_precision == 'bfloat16':
             x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
@@ -88,12 +96,14 @@ class LPM(nn.Module):
         return jnp.matmul(x, kernel, precision=self.matmul_precision)
 
 
-def _plus(x: jax.Array, bias: jax.Array) -> jax.Array:
+def _plus(x: Float[jax.Array, '*batch O'], bias: Float[jax.Array, ' O']) -> Float[jax.Array, '*batch O']:
     return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-def combine(table: jax.Array, perturbation: jax.Array, aggregation: str) -> jax.Array:
-    """Embeddings `[..., D]` of combinations `[..., K]` of rows of `table [P, D]`; padding is left out."""
+def combine(
+    table: Float[jax.Array, 'P D'], perturbation: Int[Array, '*batch K'], aggregation: str
+) -> Float[jax.Array, '*batch D']:
+    """Embeddings of combinations of rows of the table; padding is left out."""
     there = (perturbation != PADDING)[..., None]
     rows = table[jnp.maximum(perturbation, 0)]
     if aggregation == 'max':

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
+from jaxtyping import Bool, Float, Int, Key, UInt
 
 from perturbjax.models.dropout import Noise
-from perturbjax.screens.screen import Array, Compendium
+from perturbjax.screens.arrays import Array
+from perturbjax.screens.screen import Compendium
 
 Params = Any  # pytree: what fitting gives and predicting takes
-Masks = tuple[Array, ...]  # one bool [N] per screen
+Masks = tuple[Bool[Array, ' _N'], ...]  # which profiles of each screen
 Weights = Any  # pytree: what gradient descent changes
 Statistics = Any  # pytree: what training carries along without a gradient, such as batch statistics
 Constants = Mapping[str, Any]  # nested dicts of arrays that a model takes from the training data as they are
@@ -30,14 +32,14 @@ class Query(NamedTuple):
     """Q profiles to predict over one panel of M readouts, as ids of the vocabulary.
 
     Attributes:
-      context: `[Q]`.
-      perturbation: `[Q, K]`, padded with -1.
-      readout: `[M]`.
+      context: of each profile.
+      perturbation: the parts of each profile's perturbation, padded with -1.
+      readout: the panel.
     """
 
-    context: Array
-    perturbation: Array
-    readout: Array
+    context: Int[Array, ' Q']
+    perturbation: Int[Array, 'Q K']
+    readout: Int[Array, ' M']
 
 
 class Batch(NamedTuple):
@@ -46,20 +48,20 @@ class Batch(NamedTuple):
     The three ids broadcast against each other. With blocks of 1 x 1 a batch is n single observations.
 
     Attributes:
-      context: ids `[n, p, 1]`.
-      perturbation: ids `[n, p, 1, K]`, padded with -1.
-      readout: ids `[n, 1, r]`.
-      value: `[n, p, r]`; 0 where the weight is 0.
-      weight: `[n, p, r]`: 1 for an observation; 0 for a missing value and for what only fills a block up.
-      position: each block's position in the order of the epoch, uint32 `[n]`, whichever device holds it.
+      context: ids.
+      perturbation: ids, padded with -1.
+      readout: ids.
+      value: 0 where the weight is 0.
+      weight: 1 for an observation; 0 for a missing value and for what only fills a block up.
+      position: each block's position in the order of the epoch, whichever device holds it.
     """
 
-    context: jax.Array
-    perturbation: jax.Array
-    readout: jax.Array
-    value: jax.Array
-    weight: jax.Array
-    position: jax.Array
+    context: Int[jax.Array, 'n p 1']
+    perturbation: Int[jax.Array, 'n p 1 K']
+    readout: Int[jax.Array, 'n 1 r']
+    value: Float[jax.Array, 'n p r']
+    weight: Float[jax.Array, 'n p r']
+    position: UInt[Array, ' n']
 
 
 class Learner(NamedTuple):
@@ -84,9 +86,9 @@ class Learner(NamedTuple):
     """
 
     prepare: Callable[[Compendium, Masks], Constants]
-    init: Callable[[jax.Array, Constants], tuple[Weights, Statistics]]
-    loss: Callable[[Weights, Statistics, Constants, Batch, Noise | None], tuple[jax.Array, Statistics]]
-    error: Callable[[Weights, Statistics, Constants, Batch], jax.Array]
+    init: Callable[[Key[jax.Array, ''], Constants], tuple[Weights, Statistics]]
+    loss: Callable[[Weights, Statistics, Constants, Batch, Noise | None], tuple[Float[jax.Array, ''], Statistics]]
+    error: Callable[[Weights, Statistics, Constants, Batch], Float[jax.Array, '']]
     optimizer: optax.GradientTransformation | None = None
     dropout: float = 0.0
     row_tables: tuple[str, ...] = ()
@@ -118,20 +120,20 @@ class Model(NamedTuple):
     """A model: `fit` or `learner`, and `predict`.
 
     Attributes:
-      fit: `(compendium, training) -> params`; `training` is one bool `[N]` per screen. It is a mask and
+      fit: `(compendium, training) -> params`; `training` is a mask of each screen's profiles and
         not a slice, so that it can be vmapped: all splits are fitted in one call. None for a learned model.
-      predict: `(params, query) -> [Q, M]`, NaN where the model has no answer. An answer for one profile
+      predict: `(params, query) -> predictions`, NaN where the model has no answer. An answer for one profile
         depends on no other profile of the query.
       learner: what fits a learned model, whose params are then `Fitted`.
-      spread: `(params, query) -> [Q, M]`, the standard deviation over the members; None without members.
+      spread: `(params, query) -> spread`, the standard deviation over the members; None without members.
       num_members: `params -> S`.
       tile_values: how many values to predict at once, on a CPU and on an accelerator. Smaller where the
         model holds many activations for each value.
     """
 
     fit: Callable[[Compendium, Masks], Params] | None
-    predict: Callable[[Params, Query], jax.Array]
+    predict: Callable[[Params, Query], Float[jax.Array, 'Q M']]
     learner: Learner | None = None
-    spread: Callable[[Params, Query], jax.Array] | None = None
+    spread: Callable[[Params, Query], Float[jax.Array, 'Q M']] | None = None
     num_members: Callable[[Params], int] = _one_member
     tile_values: tuple[int, int] = _LARGE_TILES

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int, Real, Shaped
 
-from perturbjax.screens.screen import Array
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import PADDING
 
 
@@ -13,48 +14,52 @@ class Sums(NamedTuple):
     """Sums over groups of profiles of one screen, from which means over any union of groups follow.
 
     Attributes:
-      total: `[G, M]`, sum of the measured values.
-      number: `[G, M]`, how many were measured.
-      readout: ids `[M]`.
+      total: sum of the measured values in each of G groups.
+      number: how many were measured.
+      readout: ids.
     """
 
-    total: jax.Array
-    number: jax.Array
-    readout: jax.Array
+    total: Float[jax.Array, 'G M']
+    number: Float[jax.Array, 'G M']
+    readout: Int[jax.Array, ' M']
 
 
-def add_up(values: jax.Array, members: jax.Array, readout: jax.Array) -> Sums:
-    """Sums of `values [N, M]` (NaN = not measured) over groups given by `members [G, N]`."""
+def add_up(values: Float[jax.Array, 'N M'], members: Real[jax.Array, 'G N'], readout: Int[jax.Array, ' M']) -> Sums:
+    """Sums of values (NaN = not measured) over groups of profiles."""
     measured = ~jnp.isnan(values)
     weights = members.astype(values.dtype)
     return Sums(exact_matmul(weights, jnp.where(measured, values, 0)), exact_matmul(weights, measured), readout)
 
 
-def mean_over(sums: tuple[Sums, ...], weights: tuple[jax.Array, ...], readout: Array) -> jax.Array:
-    """Weighted means `[Q, M]` over the groups of all screens, on the asked panel; NaN where nothing was measured.
+def mean_over(
+    sums: tuple[Sums, ...], weights: tuple[Float[jax.Array, 'Q _G'], ...], readout: Int[Array, ' M']
+) -> Float[jax.Array, 'Q M']:
+    """Weighted means over the groups of all screens, on the asked panel; NaN where nothing was measured.
 
     Args:
       sums: one per screen.
-      weights: `[Q, G]`, one per screen: which groups count for which query.
-      readout: ids `[M]` asked for.
+      weights: one per screen: which groups count for which query.
+      readout: ids asked for.
     """
     total = count = jnp.zeros((), sums[0].total.dtype)
     for each, weight in zip(sums, weights, strict=True):
-        place, there = columns(each.readout, readout)
-        total = total + jnp.where(there, exact_matmul(weight, each.total)[:, place], 0)
-        count = count + jnp.where(there, exact_matmul(weight, each.number)[:, place], 0)
+        column, there = columns(each.readout, readout)
+        total = total + jnp.where(there, exact_matmul(weight, each.total)[:, column], 0)
+        count = count + jnp.where(there, exact_matmul(weight, each.number)[:, column], 0)
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), jnp.nan)
 
 
-def columns(panel: Array, asked: Array) -> tuple[jax.Array, jax.Array]:
-    """Where each asked readout stands in a panel: places `[M]` and whether it is there, bool `[1, M]`."""
+def columns(
+    panel: Int[Array, ' panel'], asked: Int[Array, ' M']
+) -> tuple[Int[jax.Array, ' M'], Bool[jax.Array, '1 M']]:
+    """Where each asked readout stands in a panel, and whether it is there."""
     order = jnp.argsort(panel)
-    place = order[jnp.clip(jnp.searchsorted(panel[order], asked), 0, len(panel) - 1)]
-    return place, (panel[place] == asked)[None, :]
+    column = order[jnp.clip(jnp.searchsorted(panel[order], asked), 0, len(panel) - 1)]
+    return column, (panel[column] == asked)[None, :]
 
 
-def same_combination(asked: Array, known: Array) -> jax.Array:
-    """Which asked perturbations `[Q, K]` are which known ones `[N, K']`, bool `[Q, N]`."""
+def same_combination(asked: Int[Array, 'Q K'], known: Int[Array, 'N K2']) -> Bool[jax.Array, 'Q N']:
+    """Which asked perturbations are which known ones."""
     width = max(asked.shape[1], known.shape[1])
     asked, known = (
         jnp.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=PADDING) for ids in (asked, known)
@@ -62,11 +67,11 @@ def same_combination(asked: Array, known: Array) -> jax.Array:
     return (asked[:, None, :] == known[None, :, :]).all(axis=-1)
 
 
-def one_hot(ids: Array, size: int, dtype: Any) -> jax.Array:
-    """Rows `[Q, size]` with a one at each id."""
+def one_hot(ids: Int[Array, ' Q'], size: int, dtype: Any) -> Float[jax.Array, 'Q {size}']:
+    """Rows with a one at each id."""
     return (ids[:, None] == jnp.arange(size)[None, :]).astype(dtype)
 
 
-def exact_matmul(a: jax.Array, b: jax.Array) -> jax.Array:
+def exact_matmul(a: Float[Array, 'I J'], b: Shaped[Array, ' J *rest']) -> Float[jax.Array, ' I *rest']:
     """Matrix product in the full precision of `a` also where the hardware would round to fewer bits."""
     return jnp.matmul(a, b.astype(a.dtype), precision='highest')

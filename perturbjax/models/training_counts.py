@@ -1,9 +1,10 @@
 """How many training profiles each name had: a learned model can answer only for names that had some."""
 
-import jax
 import numpy as np
+from jaxtyping import Bool, Int
 
 from perturbjax.models.model import Constants, Masks, Query
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import PADDING
 
@@ -13,7 +14,7 @@ AXES = ('context', 'perturbation', 'readout')
 _VALUES_AT_ONCE = 2**22
 
 
-def training_counts(compendium: Compendium, training: Masks) -> dict[str, np.ndarray]:
+def training_counts(compendium: Compendium, training: Masks) -> dict[str, Int[np.ndarray, ' _names']]:
     """The number of training profiles of each name.
 
     A combination counts for each of its parts; a profile counts for the readouts that it has a value of.
@@ -33,15 +34,15 @@ def training_counts(compendium: Compendium, training: Masks) -> dict[str, np.nda
     return {'context_counts': contexts, 'perturbation_counts': perturbations, 'readout_counts': readouts}
 
 
-def measured_counts(screen: Screen, mask: np.ndarray) -> np.ndarray:
-    """How many of the chosen profiles (bool `[N]`) have a value of each readout, `[M]`."""
+def measured_counts(screen: Screen, mask: Bool[Array, ' N']) -> Int[np.ndarray, ' M']:
+    """How many of the profiles that the mask chooses have a value of each readout."""
     rows = np.flatnonzero(mask)
     parts = np.array_split(rows, 1 + len(rows) * len(screen.readout) // _VALUES_AT_ONCE)
     return np.sum([(~np.isnan(screen.values[part])).sum(axis=0) for part in parts], axis=0)
 
 
-def is_trained(constants: Constants, query: Query) -> jax.Array:
-    """Whether every name of each value asked for had training profiles, bool `[Q, M]`."""
+def is_trained(constants: Constants, query: Query) -> Bool[Array, 'Q M']:
+    """Whether every name of each value asked for had training profiles."""
     parts = (constants['perturbation_counts'][query.perturbation] > 0) | (query.perturbation == PADDING)
     profiles = (constants['context_counts'][query.context] > 0) & parts.all(axis=1)
     return profiles[:, None] & (constants['readout_counts'][query.readout] > 0)[None, :]

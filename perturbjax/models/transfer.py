@@ -10,29 +10,31 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
 
-from perturbjax.errors import InputError, check_range, did_you_mean
+from perturbjax.errors import InputError, check_positive, check_range, did_you_mean
 from perturbjax.models.baselines import control_sums, delta, in_context
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.per_context import ContextFits, fit_contexts, predict_contexts
 from perturbjax.models.sums import Sums, exact_matmul, same_combination
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium, Screen
 
 
 class Reference(NamedTuple):
-    """Coordinates `[N, R]` of the reference's training profiles (rows not in `used` are 0), perturbation `[N, K]`."""
+    """Coordinates of the reference's training profiles (rows not in `used` are 0), and their perturbations."""
 
-    coordinates: jax.Array
-    perturbation: jax.Array
-    used: jax.Array
+    coordinates: Float[jax.Array, 'N R']
+    perturbation: Int[jax.Array, 'N K']
+    used: Bool[Array, ' N']
 
 
 class ContextFit(NamedTuple):
-    """The fit of one target context: `axes [M, R]`, `centre [M]`, `coefficients [1 + R, R]`."""
+    """The fit of one target context; the first coefficients are the intercept."""
 
-    axes: jax.Array
-    centre: jax.Array
-    coefficients: jax.Array
+    axes: Float[jax.Array, 'M R']
+    centre: Float[jax.Array, ' M']
+    coefficients: Float[jax.Array, ' R+1 R']
 
 
 class Params(NamedTuple):
@@ -55,7 +57,7 @@ def linear_transfer(reference: str, rank: int = 10, ridge: float = 0.1) -> Model
       InputError: a setting out of its range; when fitted on a compendium without that context.
     """
     check_range('models.linear_transfer', 1, rank=rank)
-    check_range('models.linear_transfer', 0.0, ridge=ridge)
+    check_positive('models.linear_transfer', ridge=ridge)
 
     def fit(compendium: Compendium, training: Masks) -> Params:
         contexts = compendium.vocabulary.contexts
@@ -88,12 +90,12 @@ def _fit_reference(
 
 
 def _fit_screen(
-    screen: Screen, mask: jax.Array, control: tuple[Sums, ...], reference: Reference, rank: int, ridge: float
+    screen: Screen, mask: Bool[Array, ' N'], control: tuple[Sums, ...], reference: Reference, rank: int, ridge: float
 ) -> ContextFits:
     change = delta(screen, control)
     predictors, matched = _look_up(reference, jnp.asarray(screen.perturbation))
 
-    def fit(in_context: jax.Array) -> ContextFit:
+    def fit(in_context: Bool[jax.Array, ' N']) -> ContextFit:
         used = mask & in_context
         axes, centre = principal_axes(change, used, rank)
         return ContextFit(axes, centre, _ridge(predictors, _project(change, axes, centre), used & matched, ridge))
@@ -101,12 +103,16 @@ def _fit_screen(
     return fit_contexts(screen, fit)
 
 
-def _project(change: jax.Array, axes: jax.Array, centre: jax.Array) -> jax.Array:
+def _project(
+    change: Float[jax.Array, 'N M'], axes: Float[jax.Array, 'M R'], centre: Float[jax.Array, ' M']
+) -> Float[jax.Array, 'N R']:
     return exact_matmul(jnp.nan_to_num(change - centre[None, :]), axes)
 
 
-def principal_axes(change: jax.Array, used: jax.Array, rank: int) -> tuple[jax.Array, jax.Array]:
-    """The first R principal axes `[M, R]` of the used profiles of `change [N, M]`, and their mean `[M]`.
+def principal_axes(
+    change: Float[jax.Array, 'N M'], used: Bool[Array, ' N'], rank: int
+) -> tuple[Float[jax.Array, 'M {rank}'], Float[jax.Array, ' M']]:
+    """The first principal axes of the change of the used profiles, and their mean.
 
     A value not measured counts as its readout's mean; axes beyond the data's rank are 0.
     """
@@ -118,15 +124,19 @@ def principal_axes(change: jax.Array, used: jax.Array, rank: int) -> tuple[jax.A
     return jnp.pad(axes, ((0, 0), (0, rank - axes.shape[1]))), centre
 
 
-def _look_up(reference: Reference, perturbation: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A one and the reference coordinates `[Q, 1 + R]` of each perturbation, and whether it is there, `[Q]`."""
+def _look_up(
+    reference: Reference, perturbation: Int[Array, 'Q K']
+) -> tuple[Float[jax.Array, 'Q R1'], Bool[jax.Array, ' Q']]:
+    """A one and the reference coordinates of each perturbation (R1 = 1 + R), and whether it is there."""
     match = same_combination(perturbation, reference.perturbation) & reference.used[None, :]
     coordinates = exact_matmul(match.astype(reference.coordinates.dtype), reference.coordinates)
     return jnp.pad(coordinates, ((0, 0), (1, 0)), constant_values=1), match.any(axis=1)
 
 
-def _ridge(x: jax.Array, y: jax.Array, used: jax.Array, ridge: float) -> jax.Array:
-    """Coefficients `[1 + R, R]` of y on x over the used rows.
+def _ridge(
+    x: Float[jax.Array, 'N R1'], y: Float[jax.Array, 'N R'], used: Bool[Array, ' N'], ridge: float
+) -> Float[jax.Array, 'R1 R']:
+    """Coefficients of y on x over the used rows.
 
     By least squares on the appended rows, not by normal equations: with few rows float32 could not solve those.
     """
@@ -136,12 +146,12 @@ def _ridge(x: jax.Array, y: jax.Array, used: jax.Array, ridge: float) -> jax.Arr
     return jnp.linalg.lstsq(rows, targets)[0]
 
 
-def _predict(params: Params, query: Query) -> jax.Array:
+def _predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
     predictors, matched = _look_up(params.reference, query.perturbation)
 
-    def change(fit: ContextFit, place: jax.Array) -> jax.Array:
+    def change(fit: ContextFit, column: Int[jax.Array, ' M']) -> Float[jax.Array, 'Q M']:
         coordinates = exact_matmul(predictors, fit.coefficients)
-        answer = exact_matmul(coordinates, fit.axes[place].T) + fit.centre[place][None, :]
+        answer = exact_matmul(coordinates, fit.axes[column].T) + fit.centre[column][None, :]
         return jnp.where(matched[:, None], answer, jnp.nan)
 
     return predict_contexts(params.screens, query, change) + in_context(params.control, query)

@@ -7,6 +7,7 @@ import anndata
 import numpy as np
 import pandas as pd
 from absl import logging
+from jaxtyping import Bool
 
 from perturbjax.errors import InputError, listed
 from perturbjax.models.model import Query
@@ -26,12 +27,12 @@ class Block(NamedTuple):
     Attributes:
       data: names in `obs` and `var`; layers as they are added.
       query: the ids of those profiles whose names are all in the vocabulary.
-      is_known: which profiles they are, bool `[Q]`.
+      is_known: which of all N profiles they are.
     """
 
     data: anndata.AnnData
     query: Query
-    is_known: np.ndarray
+    is_known: Bool[np.ndarray, ' N']
 
 
 def held_out(compendium: Compendium, split: Split) -> list[Block]:

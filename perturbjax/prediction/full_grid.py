@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 from etils import epath
+from jaxtyping import Int
 
 from perturbjax.errors import InputError
 from perturbjax.models.model import Model, Params
@@ -92,7 +93,9 @@ def _choose(
     return grid
 
 
-def _ids(vocabulary: Vocabulary, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _ids(
+    vocabulary: Vocabulary, grid: Grid
+) -> tuple[Int[np.ndarray, ' C'], Int[np.ndarray, 'P K'], Int[np.ndarray, ' M']]:
     return (
         vocabulary.context_ids(grid.contexts),
         vocabulary.perturbation_ids(grid.perturbations),
@@ -171,7 +174,7 @@ def _write_layer(layers: h5py.Group, layer: Layer, grid: Grid, vocabulary: Vocab
     values = layers.create_dataset(layer.label, shape, np.float32, chunks=tuple(map(min, _CHUNK, shape)))
     values.attrs.update({'encoding-type': 'array', 'encoding-version': '0.2.0'})
 
-    def ids(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def ids(rows: Int[np.ndarray, ' n']) -> tuple[Int[np.ndarray, ' n'], Int[np.ndarray, 'n K']]:
         return context[rows // len(perturbation)], perturbation[rows % len(perturbation)]
 
     with bar(layer.label, grid.rows, unit=' profiles', delay=_BAR_AFTER) as progress:

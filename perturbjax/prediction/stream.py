@@ -9,14 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float, Float32, Int
 
 from perturbjax.models.model import Params, Query
 from perturbjax.progress import bar
-from perturbjax.screens.screen import Array
+from perturbjax.screens.arrays import Array
 
-Predict = Callable[[Params, Query], jax.Array]
-# Row numbers [n] to context ids [n] and perturbation ids [n, K].
-Rows = Callable[[np.ndarray], tuple[Array, Array]]
+Predict = Callable[[Params, Query], Float[jax.Array, 'Q M']]
+# Row numbers to context ids and perturbation ids.
+Rows = Callable[[Int[np.ndarray, ' n']], tuple[Int[Array, ' n'], Int[Array, 'n K']]]
 
 _AXIS = 'profiles'
 # Tiles per call and device: so many that the cost of a call itself does not count.
@@ -31,7 +32,7 @@ class Predictor(NamedTuple):
     """A function to predict with, and its params.
 
     Attributes:
-      predict: `(params, query) -> [Q, M]`; what it answers for a profile depends on no other profile.
+      predict: `(params, query) -> predictions`; what it answers for a profile depends on no other profile.
       params: the model's.
       tile_values: see `Model`.
     """
@@ -41,8 +42,8 @@ class Predictor(NamedTuple):
     tile_values: tuple[int, int]
 
 
-def predict_profiles(predictor: Predictor, query: Query, title: str = '') -> np.ndarray:
-    """The predictions for the Q profiles of a query, on the host, float32 `[Q, M]`.
+def predict_profiles(predictor: Predictor, query: Query, title: str = '') -> Float32[np.ndarray, 'Q M']:
+    """The predictions for the Q profiles of a query, on the host.
 
     As `stream`, with a progress bar of that title where it takes long.
     """
@@ -61,9 +62,9 @@ def stream(
     predictor: Predictor,
     rows: Rows,
     profiles: int,
-    readout: Array,
+    readout: Int[Array, ' M'],
     devices: Sequence[jax.Device] | None = None,
-) -> Iterator[tuple[slice, np.ndarray]]:
+) -> Iterator[tuple[slice, Float32[np.ndarray, 'n M']]]:
     """Predictions for Q profiles, part by part: only the parts in work are in memory.
 
     While one part is with the caller, the next is being computed. Parts have few sizes, and
@@ -73,11 +74,11 @@ def stream(
       predictor: what to predict with.
       rows: gives the ids of profiles by their numbers, 0 to Q - 1.
       profiles: Q.
-      readout: ids `[M]`.
+      readout: ids.
       devices: L devices that share the profiles; all of this host's unless given.
 
     Yields:
-      Which profiles, in order, and their values, float32 `[n, M]`.
+      Which profiles, in order, and their values.
     """
     mesh = Mesh(np.array(devices or jax.local_devices()), (_AXIS,))
     values = predictor.tile_values[mesh.devices.flat[0].platform != 'cpu']
@@ -86,7 +87,7 @@ def stream(
     compiled = _compiled(predictor.predict, mesh)
     params, readout = jax.device_put((predictor.params, np.asarray(readout)), NamedSharding(mesh, PartitionSpec()))
 
-    def ask(first: int) -> tuple[int, jax.Array]:
+    def ask(first: int) -> tuple[int, Float32[jax.Array, 'T n M']]:
         padded = np.minimum(np.arange(first, first + at_once), profiles - 1)
         context, perturbation = (each.reshape(-1, tile, *each.shape[1:]) for each in rows(padded))
         answer = compiled(params, context, perturbation, readout)
@@ -100,11 +101,16 @@ def stream(
 
 
 @functools.lru_cache
-def _compiled(predict: Predict, mesh: Mesh) -> Callable[[Params, Array, Array, Array], jax.Array]:
+def _compiled(predict: Predict, mesh: Mesh) -> Callable[[Params, Array, Array, Array], Float32[jax.Array, 'T n M']]:
     """`(params, context [T, n], perturbation [T, n, K], readout [M]) -> [T, n, M]`; the devices share the T tiles."""
 
-    def on_device(params: Params, context: jax.Array, perturbation: jax.Array, readout: jax.Array) -> jax.Array:
-        def of_tile(ids: tuple[jax.Array, jax.Array]) -> jax.Array:
+    def on_device(
+        params: Params,
+        context: Int[jax.Array, 'T n'],
+        perturbation: Int[jax.Array, 'T n K'],
+        readout: Int[jax.Array, ' M'],
+    ) -> Float32[jax.Array, 'T n M']:
+        def of_tile(ids: tuple[Int[jax.Array, ' n'], Int[jax.Array, 'n K']]) -> Float32[jax.Array, 'n M']:
             return predict(params, Query(ids[0], ids[1], readout)).astype(jnp.float32)
 
         return jax.lax.map(of_tile, (context, perturbation))

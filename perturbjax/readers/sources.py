@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from perturbjax.errors import InputError, check_range, check_settings, pick
+from perturbjax.errors import InputError, check_positive, check_range, check_settings, pick
 from perturbjax.readers.files import find_files
 from perturbjax.readers.gct import read_gct
 from perturbjax.readers.gctx import read_gctx
@@ -116,7 +116,7 @@ def file_source(
       counts, target_sum, missing_values, duplicate_seed: see `aggregation.average`.
     """
     find_scale(scale)
-    check_range('data', 0.0, target_sum=target_sum)
+    check_positive('data', target_sum=target_sum)
     check_range('data', 0, duplicate_seed=duplicate_seed)
     check_settings(Fields, fields, 'data.fields')
     wrong = [value for value in missing_values if isinstance(value, bool) or not isinstance(value, int | float)]

@@ -3,19 +3,17 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float, Int, Real
 
 from perturbjax.errors import InputError, listed
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
-
-# jax.Array or np.ndarray: pytrees hold either, and the type checker cannot tell which.
-Array: TypeAlias = Any
 
 ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'halves')
 
@@ -24,38 +22,38 @@ ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_err
 class Screen:
     """One dense block of N profiles by M readouts; ids are those of the compendium's vocabulary.
 
-    A pytree: the arrays are its leaves; name, scale and `present_contexts` are static.
+    A pytree: the arrays are its leaves (those of jax inside `jit`); name, scale and `present_contexts` are static.
 
     Attributes:
-      values: `[N, M]` on the declared scale, NaN = not measured.
-      context: ids `[N]`.
-      perturbation: ids `[N, K]`, padded with -1; control is `[0, -1, ...]`.
-      readout: ids `[M]`, the panel.
+      values: on the declared scale, NaN = not measured.
+      context: ids.
+      perturbation: ids, padded with -1; control is `[0, -1, ...]`.
+      readout: ids of the panel.
       cells, standard_error, halves: as in `Measurements`, or None.
       name: the screen's name in outputs.
       scale: a name in `scales.SCALES`.
       present_contexts: the ids of the contexts that the screen has, sorted.
     """
 
-    values: np.ndarray
-    context: np.ndarray
-    perturbation: np.ndarray
-    readout: np.ndarray
-    cells: np.ndarray | None
-    standard_error: np.ndarray | None
-    halves: np.ndarray | None
+    values: Float[np.ndarray, 'N M']
+    context: Int[np.ndarray, ' N']
+    perturbation: Int[np.ndarray, 'N K']
+    readout: Int[np.ndarray, ' M']
+    cells: Real[np.ndarray, ' N'] | None
+    standard_error: Float[np.ndarray, 'N M'] | None
+    halves: Float[np.ndarray, '2 N M'] | None
     name: str
     scale: str
     present_contexts: tuple[int, ...]
 
     @property
-    def is_control(self) -> np.ndarray:
-        """Which profiles are control, bool `[N]`."""
+    def is_control(self) -> Bool[np.ndarray, ' N']:
+        """Which profiles are control."""
         return self.perturbation[:, 0] == CONTROL_ID
 
     @property
-    def order(self) -> np.ndarray:
-        """How many parts each profile's perturbation has, `[N]`; 0 for control."""
+    def order(self) -> Int[np.ndarray, ' N']:
+        """How many parts each profile's perturbation has; 0 for control."""
         return (self.perturbation > CONTROL_ID).sum(axis=1)
 
 

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
 
 from perturbjax.errors import InputError
 from perturbjax.models.model import Constants, Learner
 from perturbjax.models.training_counts import measured_counts
 from perturbjax.progress import tell_first_step
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
 from perturbjax.training.input_pipeline import InputPipeline, device_indices, replicate
@@ -35,7 +37,7 @@ class Trainer(NamedTuple):
 
     Attributes:
       settings: as configured.
-      members: what each member is trained with, `[S]`.
+      members: what each member is trained with.
       constants: what the model takes from the training data as it is.
       training: the data to learn from.
       validation: the data to validate on; None without any.
@@ -49,7 +51,7 @@ class Trainer(NamedTuple):
     training: InputPipeline
     validation: InputPipeline | None
     devices: Devices
-    device_index: jax.Array
+    device_index: Int[jax.Array, ' L']
 
 
 def make_trainer(
@@ -76,9 +78,9 @@ def make_trainer(
 
 
 def train_epoch(
-    trainer: Trainer, state: TrainState, epoch: int, active: np.ndarray, progress_bar: Any
-) -> tuple[TrainState, np.ndarray]:
-    """One epoch, and its RMSE `[S]`; the devices are a call ahead of the host, which looks at every call once."""
+    trainer: Trainer, state: TrainState, epoch: int, active: Bool[np.ndarray, ' S'], progress_bar: Any
+) -> tuple[TrainState, Float[np.ndarray, ' S']]:
+    """One epoch, and its RMSE; the devices are a call ahead of the host, which looks at every call once."""
     pipeline, devices = trainer.training, trainer.devices
     run, is_active = pmap_train_steps(pipeline.config, devices), replicate(active, devices)
     step, metrics = epoch * sum(pipeline.steps), list[Metrics]()
@@ -123,8 +125,8 @@ def _fetch(trainer: Trainer, metrics: Metrics, observations: int, progress_bar: 
     return metrics
 
 
-def evaluate(trainer: Trainer, state: TrainState) -> np.ndarray | None:
-    """The validation RMSE `[S]`; None where nothing validates."""
+def evaluate(trainer: Trainer, state: TrainState) -> Float[np.ndarray, ' S'] | None:
+    """The validation RMSE; None where nothing validates."""
     pipeline = trainer.validation
     if pipeline is None:
         return None
@@ -139,16 +141,16 @@ def evaluate(trainer: Trainer, state: TrainState) -> np.ndarray | None:
     return _rmse(metrics)
 
 
-def _rmse(metrics: list[Metrics]) -> np.ndarray:
+def _rmse(metrics: list[Metrics]) -> Float[np.ndarray, ' S']:
     losses, observations = (np.sum(each, axis=0, dtype=np.float64) for each in list(zip(*metrics))[:2])
     return np.sqrt(losses / np.maximum(observations, 1))
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def keep_best(best: Any, now: Any, is_better: jax.Array) -> Any:
+def keep_best(best: Any, now: Any, is_better: Bool[Array, ' S']) -> Any:
     """Of two trees `[S, ...]` the rows of `now` for the members that are better than ever, else those of `best`."""
 
-    def either(old: jax.Array, new: jax.Array) -> jax.Array:
+    def either(old: Shaped[Array, ' S *rest'], new: Shaped[Array, ' S *rest']) -> Shaped[jax.Array, ' S *rest']:
         return jnp.where(is_better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
     return jax.tree.map(either, best, now)

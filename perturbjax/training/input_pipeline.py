@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Bool, Float32, Int, Int32
 
 from perturbjax.errors import InputError
 from perturbjax.models.model import DEVICE_AXIS
@@ -47,7 +48,12 @@ class InputPipeline:
     """
 
     def __init__(
-        self, compendium: Compendium, chosen: Sequence[np.ndarray], chunks: int, config: StepConfig, devices: Devices
+        self,
+        compendium: Compendium,
+        chosen: Sequence[Bool[np.ndarray, ' _N']],
+        chunks: int,
+        config: StepConfig,
+        devices: Devices,
     ):
         rows = [np.flatnonzero(mask) for mask in chosen]
         self.config = config
@@ -83,7 +89,7 @@ def _of_one_shape(layouts: list[ShardLayout]) -> list[ShardLayout]:
     """The layouts with shards and tables of one length, so that one compilation serves all."""
     longest, rows = max(each.longest for each in layouts), max(len(each.context) for each in layouts)
 
-    def stretched(ids: np.ndarray) -> np.ndarray:
+    def stretched(ids: Int[np.ndarray, ' _N *K']) -> Int[np.ndarray, ' rows *K']:
         return np.pad(ids, [(0, rows - len(ids))] + [(0, 0)] * (ids.ndim - 1))
 
     return [
@@ -103,7 +109,7 @@ def distribute(compendium: Compendium, layout: ShardLayout, devices: Devices) ->
     check_room(4 * len(own[0]) * layout.longest, devices[here[0]])
     shape = (len(here), len(own[0]), layout.longest)
 
-    def packed(index: Any) -> np.ndarray:
+    def packed(index: Any) -> Float32[np.ndarray, '1 V longest']:
         return pack(compendium, layout, own[index[0].start or 0].tolist())[None]
 
     values = jax.make_array_from_callback(shape, sharding, packed)
@@ -117,12 +123,12 @@ def replicate(tree: Any, devices: Devices) -> Any:
     return jax.device_put(jax.tree.map(np.asarray, tree), _sharding(devices))
 
 
-def device_indices(devices: Devices) -> jax.Array:
+def device_indices(devices: Devices) -> Int32[jax.Array, ' L']:
     """Each device's index among all devices, on that device."""
     return jax.device_put(_own_indices(devices), _sharding(devices, DEVICE_AXIS))
 
 
-def _own_indices(devices: Devices) -> np.ndarray:
+def _own_indices(devices: Devices) -> Int32[np.ndarray, ' L']:
     """The indices, among all devices, of those of this host."""
     return np.array([i for i, each in enumerate(devices) if each.process_index == jax.process_index()], np.int32)
 

@@ -11,35 +11,41 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jaxtyping import Float, Int
 
 from perturbjax.models.model import DEVICE_AXIS, Batch, Weights
+from perturbjax.screens.arrays import Array
 from perturbjax.training.train_state import Metrics, TrainState
 
 B1, B2, EPSILON = 0.9, 0.999, 1e-8  # torch's
 
 ADAM = optax.scale_by_adam(B1, B2, EPSILON)
 
+# A learning rate or a weight decay.
+Rate = Float[Array, ''] | np.floating | float
+
 # (state, batch, learning rate, weight decay) -> (state, metrics)
-Step = Callable[[TrainState, Batch, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+Step = Callable[[TrainState, Batch, Rate, Rate], tuple[TrainState, Metrics]]
 
 # After so many steps momentum has faded below the rounding of float32: 0.9^160 = 5e-8.
 _STEPS_OF_MOMENTUM = 160
 
 
 class Rows(NamedTuple):
-    """U rows of a table and of both moments of Adam, each `[U, D]`."""
+    """U rows of a table and of both moments of Adam."""
 
-    weights: jax.Array
-    mean: jax.Array
-    square: jax.Array
+    weights: Float[jax.Array, 'U D']
+    mean: Float[jax.Array, 'U D']
+    square: Float[jax.Array, 'U D']
 
 
 def descend(
     state: TrainState,
     gradient: Weights,
-    learning_rate: jax.Array,
-    weight_decay: jax.Array,
+    learning_rate: Rate,
+    weight_decay: Rate,
     optimizer: optax.GradientTransformation = ADAM,
 ) -> TrainState:
     """The state after a step down the gradient; with Adam's direction it is torch's AdamW."""
@@ -60,7 +66,7 @@ def row_wise(step: Step, tables: tuple[str, ...]) -> Step:
     """
 
     def on_gathered_rows(
-        state: TrainState, batch: Batch, learning_rate: jax.Array, weight_decay: jax.Array
+        state: TrainState, batch: Batch, learning_rate: Rate, weight_decay: Rate
     ) -> tuple[TrainState, Metrics]:
         touched = {}
         for name in tables:
@@ -74,18 +80,21 @@ def row_wise(step: Step, tables: tuple[str, ...]) -> Step:
     return on_gathered_rows if tables else step
 
 
-def distinct(ids: jax.Array, rows: int) -> jax.Array:
-    """Each id once, sorted, int32 `[size of ids]`, filled up with `rows`; ids below 0 are padding and left out."""
+def distinct(ids: Int[jax.Array, '...'], rows: int) -> Int[jax.Array, ' {ids.size}']:
+    """Each id once, sorted, filled up with `rows`; ids below 0 are padding and left out."""
     return jnp.unique(jnp.where(ids < 0, rows, ids), size=ids.size, fill_value=rows)
 
 
-def renumber(ids: jax.Array, touched: jax.Array) -> jax.Array:
+def renumber(ids: Int[jax.Array, '*shape'], touched: Int[jax.Array, ' U']) -> Int[jax.Array, '*shape']:
     """The position of each id in the sorted `touched`; ids below 0 stay."""
     return jnp.where(ids < 0, ids, jnp.searchsorted(touched, ids).astype(ids.dtype))
 
 
 def gather_rows(
-    state: TrainState, touched: Mapping[str, jax.Array], learning_rate: jax.Array, weight_decay: jax.Array
+    state: TrainState,
+    touched: Mapping[str, Int[jax.Array, ' _U']],
+    learning_rate: Rate,
+    weight_decay: Rate,
 ) -> TrainState:
     """The state with only the touched rows of each table, caught up; zeros for ids past the end of a table."""
     for name, ids in touched.items():
@@ -96,7 +105,7 @@ def gather_rows(
     return state
 
 
-def scatter_rows(state: TrainState, touched: Mapping[str, jax.Array], gathered: TrainState) -> TrainState:
+def scatter_rows(state: TrainState, touched: Mapping[str, Int[jax.Array, ' _U']], gathered: TrainState) -> TrainState:
     """The state after a step on its touched rows; ids past the end of a table are dropped."""
     row_steps = dict(state.row_steps)
     for name, ids in touched.items():
@@ -106,7 +115,7 @@ def scatter_rows(state: TrainState, touched: Mapping[str, jax.Array], gathered: 
     return gathered._replace(row_steps=row_steps)
 
 
-def catch_up_rows(state: TrainState, learning_rate: jax.Array, weight_decay: jax.Array) -> TrainState:
+def catch_up_rows(state: TrainState, learning_rate: Rate, weight_decay: Rate) -> TrainState:
     """The state with every row caught up: needed before anything else reads the tables or the rate changes."""
     now, row_steps = state.opt_state.count, state.row_steps
     for name in row_steps:
@@ -125,8 +134,14 @@ def _with_rows(state: TrainState, name: str, rows: Rows) -> TrainState:
     return state._replace(weights={**state.weights, name: rows.weights}, opt_state=moments)
 
 
-def catch_up(rows: Rows, last: jax.Array, now: jax.Array, learning_rate: jax.Array, weight_decay: jax.Array) -> Rows:
-    """What AdamW at one rate makes of rows whose gradient was 0 from step `last [U]` to step `now`.
+def catch_up(
+    rows: Rows,
+    last: Int[jax.Array, ' U'],
+    now: Int[jax.Array, ''],
+    learning_rate: Rate,
+    weight_decay: Rate,
+) -> Rows:
+    """What AdamW at one rate makes of rows whose gradient was 0 from step `last` to step `now`.
 
     Steps count from 1, as in AdamW's bias correction; `last` is the last step that a row has had.
     """
@@ -134,7 +149,7 @@ def catch_up(rows: Rows, last: jax.Array, now: jax.Array, learning_rate: jax.Arr
     root = jnp.sqrt(rows.square)
     kept = jnp.log1p(-learning_rate * weight_decay)  # a product of k factors 1 - rate * decay would be rounded k times
 
-    def moved(i: jax.Array, total: jax.Array) -> jax.Array:
+    def moved(i: Int[jax.Array, ''], total: Float[jax.Array, 'U D']) -> Float[jax.Array, 'U D']:
         """Adds the (i + 1)-th missed step, as far as later decay has left of it."""
         past = (i + 1).astype(jnp.float32)
         step = last[:, None] + past

@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int, Integer, UInt
 
 from perturbjax.models.dropout import mix
 from perturbjax.models.model import Batch
-from perturbjax.screens.screen import Array
+from perturbjax.screens.arrays import Array
 from perturbjax.training.sharding import Pieces
 
 # Profiles and readouts of a block; (1, 1) is one observation.
@@ -18,22 +19,22 @@ class Observations(NamedTuple):
     """The packed values of the shards that a device owns (of V in all), and the ids of all rows and columns.
 
     Attributes:
-      values: `[V, longest]`; NaN = not measured.
-      context: ids by row, `[N]`.
-      perturbation: ids by row, `[N, K]`.
+      values: shard by shard; NaN = not measured.
+      context: ids by row.
+      perturbation: ids by row.
       readout: ids by column.
-      pieces: where the values lie, `[V, G]` each.
+      pieces: where the values lie.
     """
 
-    values: Array
-    context: Array
-    perturbation: Array
-    readout: Array
+    values: Float[Array, 'V longest']
+    context: Int[Array, ' N']
+    perturbation: Int[Array, 'N K']
+    readout: Int[Array, ' columns']
     pieces: Pieces
 
 
-def tiles(pieces: Pieces, block: Block) -> Array:
-    """How many blocks cover each piece, `[V, G]`."""
+def tiles(pieces: Pieces, block: Block) -> Int[Array, 'V G']:
+    """How many blocks cover each piece."""
     return -(-pieces.rows // block[0]) * -(-pieces.width // block[1])
 
 
@@ -45,9 +46,9 @@ def num_positions(pieces: Pieces, block: Block) -> int:
 def draw(
     data: Observations,
     block: Block,
-    seed: Array,
-    position: jax.Array,
-    is_wanted: jax.Array,
+    seed: UInt[Array, ''],
+    position: UInt[Array, ' n'],
+    is_wanted: Bool[jax.Array, ' n'],
     num_shards: int,
     num_devices: int,
 ) -> Batch:
@@ -59,9 +60,9 @@ def draw(
     Args:
       data: of one device, which owns the shards v with `v % num_devices == device_index`.
       block: p, r.
-      seed: uint32, another one for every epoch.
-      position: uint32 `[n]`, all in shards that the device owns.
-      is_wanted: bool `[n]`; the weight of other blocks is 0.
+      seed: another one for every epoch.
+      position: all in shards that the device owns.
+      is_wanted: which blocks are asked for; the weight of other blocks is 0.
       num_shards, num_devices: V and L.
     """
     shard, turn = position % num_shards, position // num_shards
@@ -88,8 +89,8 @@ def draw(
 
 
 def _tile(
-    pieces: Pieces, block: Block, own: jax.Array, turn: jax.Array, seed: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+    pieces: Pieces, block: Block, own: Int[Array, ' n'], turn: UInt[Array, ' n'], seed: UInt[Array, ' n']
+) -> tuple[Int[jax.Array, ' n'], Int[jax.Array, ' n'], Bool[Array, ' n']]:
     """For each turn in its shard's shuffled order: the piece, the block in it, and whether there is one."""
     ends = jnp.cumsum(tiles(pieces, block), axis=1)[own]
     exists = turn < ends[:, -1]
@@ -99,8 +100,10 @@ def _tile(
     return number, tile - before, exists
 
 
-def _some(group: jax.Array, size: int, of: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The members `[n, size]` of the groups `[n]` into which `range(of)`, shuffled, is dealt; and which are real."""
+def _some(
+    group: Int[jax.Array, ' n'], size: int, of: Int[Array, ' n'], seed: UInt[Array, ' n']
+) -> tuple[Int[jax.Array, 'n {size}'], Bool[jax.Array, 'n {size}']]:
+    """The members of the groups into which `range(of)`, shuffled, is dealt; and which are real."""
     groups = -(-of // size)
     index = group[:, None] + groups[:, None] * jnp.arange(size)[None, :]
     real = index < of[:, None]
@@ -109,25 +112,29 @@ def _some(group: jax.Array, size: int, of: jax.Array, seed: jax.Array) -> tuple[
     return index if size == 1 else shuffled(index, jnp.maximum(of, 1)[:, None], seed[:, None]), real
 
 
-def shuffled(position: jax.Array, size: jax.Array, seed: jax.Array) -> jax.Array:
+def shuffled(
+    position: Integer[jax.Array, '*#shape'], size: Integer[jax.Array, '*#shape'], seed: UInt[Array, '*#shape']
+) -> Int[jax.Array, '*#shape']:
     """Random permutations of `range(size)`, looked up at single positions without holding the permutation.
 
     A Feistel network over the next power of two, applied again until it lands inside the range (fewer
-    than two times on average). Whole numbers and uint32 seeds, of shapes that broadcast.
+    than two times on average). The shapes broadcast.
     """
     size = size.astype(jnp.uint32)
     bits = jnp.maximum(2, 32 - jax.lax.clz(size - 1))
     low = bits // 2
     low_mask, high_mask = (1 << low) - 1, (1 << (bits - low)) - 1
 
-    def rounds(x: jax.Array) -> jax.Array:
+    def rounds(x: UInt[jax.Array, '*shape']) -> UInt[jax.Array, '*shape']:
         high_half, low_half = x >> low, x & low_mask
         for i in range(3):
             high_half = high_half ^ (mix(low_half ^ mix(seed + jnp.uint32(2 * i))) & high_mask)
             low_half = low_half ^ (mix(high_half ^ mix(seed + jnp.uint32(2 * i + 1))) & low_mask)
         return high_half << low | low_half
 
-    def walk(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def walk(
+        carry: tuple[UInt[jax.Array, '*shape'], Bool[jax.Array, '*shape']],
+    ) -> tuple[UInt[jax.Array, '*shape'], Bool[jax.Array, '*shape']]:
         x = jnp.where(carry[1], carry[0], rounds(carry[0]))
         return x, x < size
 

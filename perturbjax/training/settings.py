@@ -4,11 +4,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
+from jaxtyping import Float, Int, UInt
 
-from perturbjax.errors import InputError, check_range, did_you_mean
-from perturbjax.screens.screen import Array
+from perturbjax.errors import InputError, check_positive, check_range, did_you_mean
+from perturbjax.screens.arrays import Array
 
 # What a sweep may try; these are values to a compiled step, so that all members share one compilation.
 SWEPT = ('learning_rate', 'weight_decay', 'dropout')
@@ -52,15 +52,15 @@ class TrainingSettings(NamedTuple):
 
 
 class Member(NamedTuple):
-    """What one member is trained with, or `[S]` of each; these are values to a compiled step, not constants in it."""
+    """What one member is trained with, or each of S members: values to a compiled step, not constants in it."""
 
-    seed: Array
-    learning_rate: Array
-    lr_decay: Array
-    weight_decay: Array
-    dropout: Array
+    seed: UInt[Array, '*S']
+    learning_rate: Float[Array, '*S'] | np.floating
+    lr_decay: Float[Array, '*S'] | np.floating
+    weight_decay: Float[Array, '*S'] | np.floating
+    dropout: Float[Array, '*S'] | np.floating
 
-    def rate(self, epoch: jax.Array) -> jax.Array:
+    def rate(self, epoch: Int[Array, ''] | np.int32) -> Float[Array, '*S'] | np.floating:
         """The learning rate in an epoch, counted from 0."""
         return self.learning_rate * self.lr_decay ** epoch.astype(np.float32)
 
@@ -69,7 +69,7 @@ def check_training(settings: TrainingSettings) -> None:
     """Raises InputError on a setting out of its range."""
     counts = ('batch_size', 'accum_steps', 'shards', 'data_chunks', 'seeds', 'epochs', 'checkpoint_every')
     check_range('training', 1, **{name: getattr(settings, name) for name in counts})
-    check_range('training', 0.0, learning_rate=settings.learning_rate, lr_decay=settings.lr_decay)
+    check_positive('training', learning_rate=settings.learning_rate, lr_decay=settings.lr_decay)
     check_range('training', 0, weight_decay=settings.weight_decay, patience=settings.patience)
     block = settings.block
     if len(block) != 2 or not all(isinstance(each, int) and each > 0 for each in block):
@@ -88,7 +88,9 @@ def _check_swept(name: str, values: Any) -> None:
         raise InputError(f'training.sweep: no such setting {name!r}; {did_you_mean(name, SWEPT)}')
     if not isinstance(values, list | tuple) or not values or not all(isinstance(each, int | float) for each in values):
         raise InputError(f'training.sweep.{name}: {values!r} must be numbers to try, at least one.')
-    check_range('training.sweep', 0.0 if name == 'learning_rate' else 0, **{name: min(values)})
+    if name == 'learning_rate':
+        check_positive('training.sweep', learning_rate=min(values))
+    check_range('training.sweep', 0, **{name: min(values)})
     if name == 'dropout' and max(values) >= 1:
         raise InputError(f'training.sweep.dropout: {max(values)} must be below 1.')
 
@@ -99,10 +101,10 @@ def swept(settings: TrainingSettings) -> list[dict[str, float]]:
 
 
 def members(settings: TrainingSettings, seed: int, dropout: float) -> Member:
-    """All members, `[S]`: every combination of what is swept with every seed, from `seed` on."""
+    """All members: every combination of what is swept with every seed, from `seed` on."""
     plain = {'learning_rate': settings.learning_rate, 'weight_decay': settings.weight_decay, 'dropout': dropout}
     each = [
-        Member(seed=np.uint32(seed + i), lr_decay=np.float32(settings.lr_decay), **(plain | tried))
+        Member(seed=np.uint32(seed + i), lr_decay=np.float32(settings.lr_decay), **(plain | tried))  # type: ignore[arg-type]
         for tried in swept(settings)
         for i in range(settings.seeds)
     ]

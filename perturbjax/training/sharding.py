@@ -4,26 +4,28 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int, Int32
 
 from perturbjax.errors import InputError
-from perturbjax.screens.screen import Array, Compendium
+from perturbjax.screens.arrays import Array
+from perturbjax.screens.screen import Compendium
 
 _ALIGNMENT = 64  # bytes; a CPU device takes an array that is aligned so without a copy
 
 
 class Pieces(NamedTuple):
-    """Where the values of each screen lie in each shard: int32 `[V, G]`, one column for each of G screens.
+    """Where the values of each screen lie in each shard: one row for each shard, one column for each of G screens.
 
     A piece is a run of `rows` profiles by `width` readouts of one screen. Its values lie row by row in
     its shard, from `start` on. Among all rows its rows begin at `row_start`, and among all columns its
     columns at `column_start`.
     """
 
-    start: Array
-    rows: Array
-    width: Array
-    row_start: Array
-    column_start: Array
+    start: Int32[Array, 'V G']
+    rows: Int32[Array, 'V G']
+    width: Int32[Array, 'V G']
+    row_start: Int32[Array, 'V G']
+    column_start: Int32[Array, 'V G']
 
 
 class ShardLayout(NamedTuple):
@@ -33,23 +35,27 @@ class ShardLayout(NamedTuple):
       size: T, how many values there are.
       longest: how many values a shard has room for.
       chosen: the rows of each screen, in order.
-      context: ids by row, screen after screen, `[N]`.
-      perturbation: ids by row, `[N, K]`.
+      context: ids by row, screen after screen.
+      perturbation: ids by row.
       readout: ids by column, panel after panel.
       pieces: where everything lies.
     """
 
     size: int
     longest: int
-    chosen: tuple[np.ndarray, ...]
-    context: np.ndarray
-    perturbation: np.ndarray
-    readout: np.ndarray
+    chosen: tuple[Int[np.ndarray, ' _rows'], ...]
+    context: Int[np.ndarray, ' N']
+    perturbation: Int[np.ndarray, 'N K']
+    readout: Int[np.ndarray, ' columns']
     pieces: Pieces
 
 
-def make_layout(compendium: Compendium, chosen: Sequence[np.ndarray], num_shards: int) -> ShardLayout:
-    """Cuts the chosen rows (indices or bool `[N]` per screen) into shards of nearly the same number of values.
+def make_layout(
+    compendium: Compendium,
+    chosen: Sequence[Int[np.ndarray, ' _rows'] | Bool[np.ndarray, ' _N']],
+    num_shards: int,
+) -> ShardLayout:
+    """Cuts the chosen rows (indices or a mask per screen) into shards of nearly the same number of values.
 
     A shard is a run of whole rows, so that a block of profiles and readouts lies in one. Lengths
     are rounded up a little, so that splits of about one size share a compilation.
@@ -77,7 +83,7 @@ def make_layout(compendium: Compendium, chosen: Sequence[np.ndarray], num_shards
     )
 
 
-def _cut(count: np.ndarray, width: np.ndarray, num_shards: int) -> Pieces:
+def _cut(count: Int[np.ndarray, ' G'], width: Int[np.ndarray, ' G'], num_shards: int) -> Pieces:
     """Each row goes to the shard in whose share of all values it starts."""
     total = int((count * width).sum())
     screen_start = np.cumsum(count * width) - count * width
@@ -92,8 +98,10 @@ def _cut(count: np.ndarray, width: np.ndarray, num_shards: int) -> Pieces:
     return Pieces(*(each.astype(np.int32) for each in (start, rows, columns[0], row_start, columns[1])))
 
 
-def pack(compendium: Compendium, layout: ShardLayout, shards: Sequence[int]) -> np.ndarray:
-    """The values of some shards, float32 `[len(shards), longest]`: 4 bytes each, NaN = not measured."""
+def pack(
+    compendium: Compendium, layout: ShardLayout, shards: Sequence[int]
+) -> Float32[np.ndarray, '{len(shards)} {layout.longest}']:
+    """The values of some shards: 4 bytes each, NaN = not measured."""
     values = _aligned((len(shards), layout.longest))
     for out, shard in zip(values, shards, strict=True):
         filled = 0
@@ -108,8 +116,8 @@ def pack(compendium: Compendium, layout: ShardLayout, shards: Sequence[int]) -> 
     return values
 
 
-def _aligned(shape: tuple[int, int]) -> np.ndarray:
-    """An empty float32 array that starts at a multiple of the alignment."""
+def _aligned(shape: tuple[int, int]) -> Float32[np.ndarray, '{shape[0]} {shape[1]}']:
+    """An empty array that starts at a multiple of the alignment."""
     size = 4 * shape[0] * shape[1]
     room = np.empty(size + _ALIGNMENT, np.uint8)
     offset = -room.ctypes.data % _ALIGNMENT
@@ -122,7 +130,7 @@ def _rounded(size: int) -> int:
     return max(1, -(-size // step) * step)
 
 
-def _padded(blocks: list[np.ndarray]) -> np.ndarray:
+def _padded(blocks: list[Int[np.ndarray, ' _rows *K']]) -> Int[np.ndarray, ' N *K']:
     """The blocks end to end, then zeros up to a round length."""
     whole = np.concatenate(blocks)
     return np.pad(whole, [(0, _rounded(len(whole)) - len(whole))] + [(0, 0)] * (whole.ndim - 1))

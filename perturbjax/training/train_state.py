@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Int
 
 from perturbjax.models.model import Statistics, Weights
 
@@ -16,17 +17,17 @@ class TrainState(NamedTuple):
       weights: the model's.
       statistics: what the model carries along without a gradient; `{}` where there is nothing.
       opt_state: the optimiser's.
-      row_steps: for every table that is updated row by row, the last step that each of its rows has had, int32.
+      row_steps: for every table that is updated row by row, the last step that each of its rows has had.
     """
 
     weights: Weights
     statistics: Statistics
     opt_state: optax.OptState
-    row_steps: dict[str, jax.Array]
+    row_steps: dict[str, Int[jax.Array, ' _rows']]
 
 
 class Metrics(NamedTuple):
-    """Sums over observations, and the first step whose loss was not finite.
+    """Sums over observations, and the first step whose loss was not finite; or of S members each.
 
     Attributes:
       loss: the sum of their losses; of squared errors, where the loss is that.
@@ -34,9 +35,9 @@ class Metrics(NamedTuple):
       bad_step: -1 where every loss was finite.
     """
 
-    loss: jax.Array
-    observations: jax.Array
-    bad_step: jax.Array
+    loss: Float[jax.Array, '*S']
+    observations: Float[jax.Array, '*S']
+    bad_step: Int[jax.Array, '*S']
 
 
 def empty_metrics() -> Metrics:

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int, UInt
 
 from perturbjax.errors import InputError
 from perturbjax.models.dropout import Noise, mix
 from perturbjax.models.model import DEVICE_AXIS, Batch, Constants, Learner, Statistics, Weights
-from perturbjax.screens.screen import Array, Compendium
-from perturbjax.training.optimizer import ADAM, catch_up_rows, descend, row_wise
+from perturbjax.screens.arrays import Array
+from perturbjax.screens.screen import Compendium
+from perturbjax.training.optimizer import ADAM, Rate, catch_up_rows, descend, row_wise
 from perturbjax.training.sampling import Block, Observations, draw
 from perturbjax.training.settings import Member, TrainingSettings
 from perturbjax.training.sharding import Pieces
@@ -27,15 +29,15 @@ Devices = tuple[jax.Device, ...]
 ROW_WISE_FROM = 64
 
 # Which arrays of the data are divided over the devices (0) and which are whole on each (None).
-_DATA_AXES = Observations(0, None, None, None, Pieces(0, 0, 0, 0, 0))
+_DATA_AXES = Observations(0, None, None, None, Pieces(0, 0, 0, 0, 0))  # type: ignore[arg-type]
 
 
 class StepIndex(NamedTuple):
-    """Where in training a step is, int32: the epoch, the step since the start, the step within the chunk of data."""
+    """Where in training a step is: the epoch, the step since the start, the step within the chunk of data."""
 
-    epoch: Array
-    step: Array
-    step_in_chunk: Array
+    epoch: Int[Array, ''] | np.int32
+    step: Int[Array, ''] | np.int32
+    step_in_chunk: Int[Array, ''] | np.int32
 
 
 class StepConfig(NamedTuple):
@@ -65,12 +67,12 @@ class StepConfig(NamedTuple):
 def make_step_config(
     learner: Learner,
     compendium: Compendium,
-    chosen: Sequence[np.ndarray],
+    chosen: Sequence[Bool[np.ndarray, ' _N']],
     settings: TrainingSettings,
     num_devices: int,
     has_dropout: bool = False,
 ) -> StepConfig:
-    """What steps over the chosen profiles (bool `[N]` per screen) are compiled for.
+    """What steps over the chosen profiles of each screen are compiled for.
 
     Raises InputError where the shards cannot be dealt to the devices evenly.
     """
@@ -94,10 +96,12 @@ def make_step_config(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def init_states(learner: Learner, row_tables: tuple[str, ...], constants: Constants, seeds: jax.Array) -> TrainState:
-    """The states of the S members `[S, ...]` before the first step; seeds are uint32 `[S]`."""
+def init_states(
+    learner: Learner, row_tables: tuple[str, ...], constants: Constants, seeds: UInt[Array, ' S']
+) -> TrainState:
+    """The states of the S members before the first step."""
 
-    def one(seed: jax.Array) -> TrainState:
+    def one(seed: UInt[jax.Array, '']) -> TrainState:
         weights, statistics = learner.init(jax.random.key(seed), constants)
         row_steps = {name: jnp.zeros(len(weights[name]), jnp.int32) for name in row_tables}
         return TrainState(weights, statistics, (learner.optimizer or ADAM).init(weights), row_steps)
@@ -120,13 +124,13 @@ def pmap_train_steps(config: StepConfig, devices: Devices) -> Callable[..., tupl
         data: Observations,
         constants: Constants,
         members: Member,
-        active: jax.Array,
+        active: Bool[jax.Array, ' S'],
         index: StepIndex,
-        device_index: jax.Array,
-        steps: jax.Array,
+        device_index: Int[jax.Array, ''],
+        steps: Int[jax.Array, ''],
     ) -> tuple[TrainState, Metrics]:
-        def of_member(state: TrainState, member: Member, steps: jax.Array) -> tuple[TrainState, Metrics]:
-            def body(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+        def of_member(state: TrainState, member: Member, steps: Int[jax.Array, '']) -> tuple[TrainState, Metrics]:
+            def body(i: Int[jax.Array, ''], carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
                 now = StepIndex(index.epoch, index.step + i, index.step_in_chunk + i)
                 state, metrics = _train_step(config, data, constants, member, now, device_index, carry[0])
                 return state, add_metrics(carry[1], metrics)
@@ -144,15 +148,13 @@ def _train_step(
     constants: Constants,
     member: Member,
     index: StepIndex,
-    device_index: jax.Array,
+    device_index: Int[jax.Array, ''],
     state: TrainState,
 ) -> tuple[TrainState, Metrics]:
     """One step on one of the devices: its blocks of the batch, the gradient over all devices, the update."""
 
-    def step(
-        state: TrainState, batch: Batch, learning_rate: jax.Array, weight_decay: jax.Array
-    ) -> tuple[TrainState, Metrics]:
-        def loss(weights: Weights, statistics: Statistics, part: Batch) -> tuple[jax.Array, Statistics]:
+    def step(state: TrainState, batch: Batch, learning_rate: Rate, weight_decay: Rate) -> tuple[TrainState, Metrics]:
+        def loss(weights: Weights, statistics: Statistics, part: Batch) -> tuple[Float[jax.Array, ''], Statistics]:
             noise = _noise(config, member, index.step, part)
             return config.learner.loss(weights, statistics, constants, part, noise)
 
@@ -172,11 +174,11 @@ def _train_step(
 
 
 def _gradient(
-    loss: Callable[[Weights, Statistics, Batch], tuple[jax.Array, Statistics]],
+    loss: Callable[[Weights, Statistics, Batch], tuple[Float[jax.Array, ''], Statistics]],
     state: TrainState,
     batch: Batch,
     accum_steps: int,
-) -> tuple[jax.Array, Statistics, Weights]:
+) -> tuple[Float[jax.Array, ''], Statistics, Weights]:
     """The sum of the losses of a batch, the statistics after it, and the gradient; one part of the batch at a time."""
     value_and_gradient = jax.value_and_grad(loss, has_aux=True)
     if accum_steps == 1:
@@ -193,7 +195,9 @@ def _gradient(
     return total, statistics, gradient
 
 
-def _batch(config: StepConfig, data: Observations, member: Member, index: StepIndex, device_index: jax.Array) -> Batch:
+def _batch(
+    config: StepConfig, data: Observations, member: Member, index: StepIndex, device_index: Int[jax.Array, '']
+) -> Batch:
     """This device's blocks: the positions p of the epoch's order with p % num_devices == device_index."""
     blocks = -(-config.num_blocks // config.num_devices)
     blocks += -blocks % config.accum_steps
@@ -206,7 +210,7 @@ def _batch(config: StepConfig, data: Observations, member: Member, index: StepIn
     return draw(data, config.block, epoch_seed, first + block, is_wanted, config.num_shards, devices)
 
 
-def _noise(config: StepConfig, member: Member, step: jax.Array, batch: Batch) -> Noise | None:
+def _noise(config: StepConfig, member: Member, step: Int[Array, ''] | np.int32, batch: Batch) -> Noise | None:
     """What dropout is drawn from in a step; None without dropout."""
     if not config.has_dropout:
         return None
@@ -223,18 +227,19 @@ def pmap_evaluate(config: StepConfig, devices: Devices) -> Callable[..., Metrics
       `(data, constants, device_index, steps, weights [S, ...], statistics [S, ...]) -> metrics [S]`.
     """
     config = config._replace(accum_steps=1)
-    nobody = Member(np.uint32(0), *[np.float32(0)] * 4)  # evaluation goes through the data in an order too
+    # Evaluation goes through the data in an order too.
+    nobody = Member(np.uint32(0), *[np.float32(0)] * 4)  # type: ignore[arg-type]
 
     def run(
         data: Observations,
         constants: Constants,
-        device_index: jax.Array,
-        steps: jax.Array,
+        device_index: Int[jax.Array, ''],
+        steps: Int[jax.Array, ''],
         weights: Weights,
         statistics: Statistics,
     ) -> Metrics:
         def of_member(weights: Weights, statistics: Statistics) -> Metrics:
-            def add(i: jax.Array, metrics: Metrics) -> Metrics:
+            def add(i: Int[jax.Array, ''], metrics: Metrics) -> Metrics:
                 index = StepIndex(jnp.zeros((), int), i, i)
                 batch = _batch(config, data, nobody, index, device_index)
                 error = config.learner.error(weights, statistics, constants, batch)
@@ -251,7 +256,9 @@ def pmap_evaluate(config: StepConfig, devices: Devices) -> Callable[..., Metrics
 def pmap_flush(devices: Devices) -> Callable[..., TrainState]:
     """`(state, epoch, members, device_index) -> state` with every row of every table caught up; donates the state."""
 
-    def run(state: TrainState, epoch: jax.Array, members: Member, device_index: jax.Array) -> TrainState:
+    def run(
+        state: TrainState, epoch: Int[jax.Array, ''], members: Member, device_index: Int[jax.Array, '']
+    ) -> TrainState:
         def of_member(state: TrainState, member: Member) -> TrainState:
             return catch_up_rows(state, member.rate(epoch), member.weight_decay)
 

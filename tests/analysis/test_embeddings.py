@@ -101,7 +101,7 @@ def test_an_unknown_axis_is_told(lpm):
 def test_a_model_without_embeddings_is_told(tmp_path, model):
     compendium = two_contexts()
     folder = save(tmp_path / 'mean' / '13', model.fit(compendium, everything(compendium)))
-    with pytest.raises(InputError, match='13: this checkpoint has no embedding tables; only LPM has them'):
+    with pytest.raises(InputError, match='13: this model has no embedding tables; only checkpoints of LPM have them'):
         read_embeddings(folder)
 
 

@@ -46,7 +46,8 @@ def test_where_effects_are_strong_a_repeat_is_nearly_perfect(table):
     assert list(table.reset_index()) == COLUMNS
     assert list(table.index) == list(METRICS)
     assert table['calibrated'].all()
-    assert (table['drf'] > 0.85).all()
+    near = ['l2', 'rmse', 'mae', 'pearson_delta', 'pearson_delta_perturbed_mean', 'weighted_r2_delta', 'des']
+    assert (table.loc[near, 'drf'] > 0.85).all()
     assert (table.loc[['mse', 'r2', 'pearson', 'weighted_mse', 'pds_l1', 'pds_cosine'], 'drf'] > 0.97).all()
     assert (table['bds'].drop(['pds_l1', 'pds_cosine']) == 1).all()
     # One answer for all is now and then next to its own truth, and then as good as the duplicate.

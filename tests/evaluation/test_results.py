@@ -30,7 +30,8 @@ def test_a_run_with_replicates(predictions):
     assert set(found.curves['model']) == set(models)
     assert list(found.collapse['model']) == ['truth', *models]
     assert (found.doubles, found.training, found.linear_sweep) == (None, None, None)
-    assert found.verdict[-1].startswith('Calibrated here are 8 of the 8 metrics of single profiles')
+    single = sum(metric.over != 'values' for metric in METRICS.values())
+    assert found.verdict[-1].startswith(f'Calibrated here are {single} of the {single} metrics of single profiles')
     assert found.verdict[0].startswith('near beats the best simple rule on ')
     assert list(found.notes) == []
     again = judge(predictions, bootstrap_samples=BOOTSTRAP_SAMPLES)  # the labels are there already

@@ -6,19 +6,24 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
 
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import parts, target_gene
+
+# (prediction, truth) -> how far apart they are.
+Distance = Callable[[Float[Array, '*#batch M'], Float[Array, '*#batch M']], Float[jax.Array, '*#batch']]
 
 # A smaller difference, relative to the distances, is float32 rounding.
 _ROUNDING = 1e-6
 
 
-def l1(prediction: jax.Array, truth: jax.Array) -> jax.Array:
+def l1(prediction: Float[Array, '*#batch M'], truth: Float[Array, '*#batch M']) -> Float[jax.Array, '*#batch']:
     """Mean absolute difference `[...]` over the readouts that both have, of `[..., M]`."""
     return jnp.nanmean(jnp.abs(prediction - truth), axis=-1)
 
 
-def cosine(prediction: jax.Array, truth: jax.Array) -> jax.Array:
+def cosine(prediction: Float[Array, '*#batch M'], truth: Float[Array, '*#batch M']) -> Float[jax.Array, '*#batch']:
     """1 - cosine `[...]` over the readouts that both have, of `[..., M]`; 1 where one of them is 0."""
     seen = ~jnp.isnan(prediction - truth)
     prediction, truth = jnp.where(seen, prediction, 0), jnp.where(seen, truth, 0)
@@ -29,12 +34,9 @@ def cosine(prediction: jax.Array, truth: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames='distance')
 def discrimination(
-    prediction: jax.Array,
-    truth: jax.Array,
-    left_out: jax.Array,
-    distance: Callable[[jax.Array, jax.Array], jax.Array],
-) -> jax.Array:
-    """The perturbation discrimination score (PDS) of each of P predictions, `[P]`; 0 to 1, higher is better.
+    prediction: Float[Array, 'P M'], truth: Float[Array, 'P M'], left_out: Bool[Array, 'P M'], distance: Distance
+) -> Float[jax.Array, ' P']:
+    """The perturbation discrimination score (PDS) of each of P predictions; 0 to 1, higher is better.
 
     1 - rank / (P - 1), where rank is the number of other truths that are nearer to the prediction than its own.
     Ties take the middle rank, so chance scores 0.5, and so does the same prediction for all perturbations.
@@ -43,15 +45,15 @@ def discrimination(
     chance is above 0.5.
 
     Args:
-      prediction: predicted changes from control of P perturbations in one context, `[P, M]`.
-      truth: the true changes of the same perturbations, `[P, M]`.
-      left_out: bool `[P, M]`, the readouts of the perturbed genes themselves, which would give the answer away.
+      prediction: predicted changes from control of P perturbations in one context.
+      truth: the true changes of the same perturbations.
+      left_out: the readouts of the perturbed genes themselves, which would give the answer away.
       distance: `l1` or `cosine`.
     """
 
     truth = jnp.where(left_out, jnp.nan, truth)
 
-    def score(own: jax.Array) -> jax.Array:
+    def score(own: Int[jax.Array, '']) -> Float[jax.Array, '']:
         seen = jnp.where(left_out[own], jnp.nan, prediction[own])
         distances = distance(seen[None, :], truth)
         difference = distances - distances[own]
@@ -64,9 +66,13 @@ def discrimination(
 
 
 def discriminate(
-    prediction: np.ndarray, truth: np.ndarray, left_out: np.ndarray, group: np.ndarray, distance: Callable
-) -> np.ndarray:
-    """Computes `discrimination` within each group of profiles, `[N]`; arrays are `[N, M]`, `group` is `[N]`."""
+    prediction: Float[np.ndarray, 'N M'],
+    truth: Float[np.ndarray, 'N M'],
+    left_out: Bool[np.ndarray, 'N M'],
+    group: Shaped[np.ndarray, ' N'],
+    distance: Distance,
+) -> Float[np.ndarray, ' N']:
+    """Computes `discrimination` within each group of profiles."""
     scores = np.full(len(group), np.nan)
     for each in np.unique(group):
         rows = np.flatnonzero(group == each)
@@ -78,8 +84,8 @@ def discriminate(
     return scores
 
 
-def perturbed_readouts(perturbations: Sequence[str], readouts: Sequence[str]) -> np.ndarray:
-    """Which readouts are those of the perturbed genes themselves, bool `[N, M]`."""
+def perturbed_readouts(perturbations: Iterable[str], readouts: Sequence[str] | pd.Index) -> Bool[np.ndarray, 'N M']:
+    """Which readouts are those of the perturbed genes themselves, for each of N perturbations."""
     column = {name: i for i, name in enumerate(readouts)}
     own = np.zeros((len(perturbations), len(readouts)), bool)
     for row, name in enumerate(perturbations):

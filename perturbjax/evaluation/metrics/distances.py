@@ -6,24 +6,32 @@ All arguments of a function have the same shape and the screen's unit.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
+
+from perturbjax.screens.arrays import Array
 
 
-def mae(truth: jax.Array, prediction: jax.Array) -> jax.Array:
+def mae(truth: Float[Array, '*batch M'], prediction: Float[Array, '*batch M']) -> Float[jax.Array, '*batch']:
     """Mean absolute error, mean |y - yhat|; 0 or more, lower is better. Source: LPM's release."""
     return jnp.nanmean(jnp.abs(truth - prediction), axis=-1)
 
 
-def mse(truth: jax.Array, prediction: jax.Array) -> jax.Array:
+def mse(truth: Float[Array, '*batch M'], prediction: Float[Array, '*batch M']) -> Float[jax.Array, '*batch']:
     """Mean squared error, mean (y - yhat)^2; 0 or more, lower is better. Source: LPM's loss."""
     return jnp.nanmean(jnp.square(truth - prediction), axis=-1)
 
 
-def rmse(truth: jax.Array, prediction: jax.Array) -> jax.Array:
+def rmse(truth: Float[Array, '*batch M'], prediction: Float[Array, '*batch M']) -> Float[jax.Array, '*batch']:
     """Root of `mse`; 0 or more, lower is better. Source: LPM's release."""
     return jnp.sqrt(mse(truth, prediction))
 
 
-def l2_top(truth: jax.Array, prediction: jax.Array, control: jax.Array | None, n: int = 1000) -> jax.Array:
+def l2_top(
+    truth: Float[Array, '*batch M'],
+    prediction: Float[Array, '*batch M'],
+    control: Float[Array, '*batch M'] | None,
+    n: int = 1000,
+) -> Float[jax.Array, '*batch']:
     """Distance sqrt(sum (y - yhat)^2) over the n readouts highest in control; 0 or more, lower is better.
 
     The n readouts are chosen among the measured ones, whatever the prediction. A prediction with gaps therefore
@@ -39,7 +47,9 @@ def l2_top(truth: jax.Array, prediction: jax.Array, control: jax.Array | None, n
     return jnp.sqrt(jnp.where(jnp.isnan(squares).all(axis=-1), jnp.nan, jnp.nansum(squares, axis=-1)))
 
 
-def weighted_mse(truth: jax.Array, prediction: jax.Array, weight: jax.Array) -> jax.Array:
+def weighted_mse(
+    truth: Float[Array, '*batch M'], prediction: Float[Array, '*batch M'], weight: Float[Array, '*batch M']
+) -> Float[jax.Array, '*batch']:
     """Weighted mean squared error, sum w (y - yhat)^2 / sum w; 0 or more, lower is better.
 
     The weights say how clearly each readout responds to the perturbation, see `responders.response_weight`.
@@ -50,6 +60,6 @@ def weighted_mse(truth: jax.Array, prediction: jax.Array, weight: jax.Array) -> 
     return jnp.nansum(terms, axis=-1) / _or_nan(weight.sum(axis=-1))
 
 
-def _or_nan(total: jax.Array) -> jax.Array:
+def _or_nan(total: Float[jax.Array, '*batch']) -> Float[jax.Array, '*batch']:
     """The total, or NaN if it is 0."""
     return jnp.where(total > 0, total, jnp.nan)

@@ -5,12 +5,15 @@ Nothing is sorted, because on a CPU it is much cheaper to count the values above
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from perturbjax.screens.arrays import Array
 
 # Readouts respond up to this false discovery rate.
 LEVEL = 0.05
 
 
-def significant(p_value: jax.Array, level: float = LEVEL) -> jax.Array:
+def significant(p_value: Float[Array, '*batch M'], level: float = LEVEL) -> Bool[Array, '*batch M']:
     """Which of the p values `[..., M]` are significant by Benjamini and Hochberg's procedure, bool.
 
     NaN counts as no test. The threshold is the largest t with t = level / tests x (number of p up to t); it is
@@ -18,7 +21,9 @@ def significant(p_value: jax.Array, level: float = LEVEL) -> jax.Array:
     """
     tests = jnp.maximum((~jnp.isnan(p_value)).sum(axis=-1, keepdims=True), 1)
 
-    def lower(thresholds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def lower(
+        thresholds: tuple[Float[jax.Array, '*batch 1'], Float[jax.Array, '*batch 1']],
+    ) -> tuple[Float[jax.Array, '*batch 1'], Float[jax.Array, '*batch 1']]:
         _, threshold = thresholds
         return threshold, level * (p_value <= threshold).sum(axis=-1, keepdims=True) / tests
 
@@ -27,7 +32,12 @@ def significant(p_value: jax.Array, level: float = LEVEL) -> jax.Array:
     return p_value <= threshold
 
 
-def de_overlap(truth: jax.Array, prediction: jax.Array, control: jax.Array, p_value: jax.Array) -> jax.Array:
+def de_overlap(
+    truth: Float[Array, '*batch M'],
+    prediction: Float[Array, '*batch M'],
+    control: Float[Array, '*batch M'],
+    p_value: Float[Array, '*batch M'],
+) -> Float[jax.Array, '*batch']:
     """The share of the N readouts that truly respond which are among the N that the prediction changes most.
 
     0 to 1, higher is better, chance is N / M. Readouts respond at a false discovery rate of 5%. Readouts with
@@ -51,7 +61,7 @@ def de_overlap(truth: jax.Array, prediction: jax.Array, control: jax.Array, p_va
     return jnp.where(says_something[..., 0], (share * responds).sum(axis=-1) / n[..., 0], jnp.nan)
 
 
-def nth_largest(values: jax.Array, n: jax.Array) -> jax.Array:
+def nth_largest(values: Float[Array, '*batch M'], n: Int[Array, '*batch 1']) -> Float[jax.Array, '*batch 1']:
     """The n-th largest `[..., 1]` of values `[..., M]` (float32); at least n `[..., 1]` of them must be 0 or more.
 
     The bits of non-negative floats have the same order as the numbers, so the bits of the result are found one
@@ -59,7 +69,7 @@ def nth_largest(values: jax.Array, n: jax.Array) -> jax.Array:
     """
     bits = jax.lax.bitcast_convert_type(jnp.asarray(values, jnp.float32), jnp.int32)
 
-    def set_bit(step: jax.Array, found: jax.Array) -> jax.Array:
+    def set_bit(step: Int[jax.Array, ''], found: Int[jax.Array, '*batch 1']) -> Int[jax.Array, '*batch 1']:
         tried = found | (1 << (30 - step))
         return jnp.where((bits >= tried).sum(axis=-1, keepdims=True) >= n, tried, found)
 

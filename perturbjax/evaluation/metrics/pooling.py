@@ -5,9 +5,12 @@ LPM's release computes its metrics in this way: over all values, whichever profi
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
+
+from perturbjax.screens.arrays import Array
 
 
-def moments(truth: jax.Array, prediction: jax.Array) -> jax.Array:
+def moments(truth: Float[Array, '*batch M'], prediction: Float[Array, '*batch M']) -> Float[jax.Array, '*batch 8']:
     """The sums that pooled metrics need, for each profile, `[..., 8]`; add them up to pool profiles.
 
     They are the count and the sums of y, yhat, y^2, yhat^2, y yhat, |y - yhat| and (y - yhat)^2. Values far
@@ -20,7 +23,7 @@ def moments(truth: jax.Array, prediction: jax.Array) -> jax.Array:
     return jnp.stack([jnp.sum(term, axis=-1, where=~jnp.isnan(error)) for term in terms], axis=-1)
 
 
-def pooled(moments: jax.Array) -> dict[str, jax.Array]:
+def pooled(moments: Float[Array, '*batch 8']) -> dict[str, Float[jax.Array, '*batch']]:
     """Returns rmse, mse, mae, r2 and pearson, each `[...]`, over all values of the summed `moments` `[..., 8]`.
 
     The formulas, and the cases that give NaN, are those of the functions of the same names.
@@ -38,7 +41,7 @@ def pooled(moments: jax.Array) -> dict[str, jax.Array]:
     }
 
 
-def _variance(mean: jax.Array, mean_square: jax.Array) -> jax.Array:
+def _variance(mean: Float[jax.Array, '*batch'], mean_square: Float[jax.Array, '*batch']) -> Float[jax.Array, '*batch']:
     """E[x^2] - E[x]^2; NaN if it is only rounding."""
     variance = mean_square - jnp.square(mean)
     return jnp.where(variance > 1e-6 * mean_square, variance, jnp.nan)

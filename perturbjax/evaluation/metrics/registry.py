@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import jax
+from jaxtyping import Float
 
 from perturbjax.evaluation.metrics.correlations import pearson, pearson_delta, r2, weighted_r2_delta
 from perturbjax.evaluation.metrics.discrimination import cosine, l1
 from perturbjax.evaluation.metrics.distances import l2_top, mae, mse, rmse, weighted_mse
 from perturbjax.evaluation.metrics.overlap import de_overlap
+from perturbjax.screens.arrays import Array
 
 
 class Comparison(NamedTuple):
-    """The inputs of a metric of a profile, each `[..., M]`.
+    """The inputs of a metric of a profile, or of several.
 
     Attributes:
       truth, prediction: of the profile.
@@ -22,13 +23,13 @@ class Comparison(NamedTuple):
       weight, p_value: which readouts respond, see `responders`.
     """
 
-    truth: jax.Array
-    prediction: jax.Array
-    control: jax.Array
-    perturbed_mean: jax.Array
-    level: jax.Array | None
-    weight: jax.Array
-    p_value: jax.Array
+    truth: Float[Array, '*batch M']
+    prediction: Float[Array, '*batch M']
+    control: Float[Array, '*batch M']
+    perturbed_mean: Float[Array, '*batch M']
+    level: Float[Array, '*batch M'] | None
+    weight: Float[Array, '*batch M']
+    p_value: Float[Array, '*batch M']
 
 
 class Metric(NamedTuple):
