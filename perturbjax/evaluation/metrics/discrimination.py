@@ -1,7 +1,7 @@
 """Is a prediction nearer to the truth of its own perturbation than to those of others?"""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -84,10 +84,11 @@ def discriminate(
     return scores
 
 
-def perturbed_readouts(perturbations: Iterable[str], readouts: Sequence[str] | pd.Index) -> Bool[np.ndarray, 'N M']:
+def perturbed_readouts(perturbations: Iterable[str], readouts: Iterable[str]) -> Bool[np.ndarray, 'N M']:
     """Which readouts are those of the perturbed genes themselves, for each of N perturbations."""
-    column = {name: i for i, name in enumerate(readouts)}
-    own = np.zeros((len(perturbations), len(readouts)), bool)
-    for row, name in enumerate(perturbations):
+    names, panel = list(perturbations), list(readouts)
+    column = {name: i for i, name in enumerate(panel)}
+    own = np.zeros((len(names), len(panel)), bool)
+    for row, name in enumerate(names):
         own[row, [column[gene] for gene in map(target_gene, parts(name)) if gene in column]] = True
     return own
