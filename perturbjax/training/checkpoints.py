@@ -164,12 +164,16 @@ def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> C
 
 
 def param_names(folder: str | os.PathLike) -> Mapping[str, Any]:
-    """The nested names of the latest checkpoint's params, without reading them; empty where there is no checkpoint."""
+    """The nested names of the latest checkpoint's params, without reading them; empty where nothing can be told."""
     path = absolute(folder)
     if not is_saved(path):
         return {}
     with open_folder(path) as manager:
-        tree = ocp.PyTreeCheckpointHandler().metadata(path / str(manager.latest_step()) / 'params').tree
+        params = path / str(manager.latest_step()) / 'params'
+        try:
+            tree = ocp.PyTreeCheckpointHandler().metadata(params).tree
+        except (ValueError, KeyError, TypeError, OSError):  # a damaged checkpoint, which reading tells in a sentence
+            return {}
     return tree if isinstance(tree, Mapping) else {}
 
 
