@@ -60,7 +60,7 @@ def open_folder(folder: str | epath.Path) -> ocp.CheckpointManager:
     alone = ocp.options.MultiprocessingOptions(
         primary_host=host, active_processes={host}, barrier_sync_key_prefix=f'host{host}'
     )
-    path = epath.Path(folder)
+    path = absolute(folder)
     path.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policies.LatestN(1), multiprocessing_options=alone, create=False
@@ -219,4 +219,5 @@ def _shared(tree: Any, target: Any) -> Any:
     """The part of the nested dicts `target` that is in the tree."""
     if not isinstance(target, Mapping):
         return target
-    return {name: _shared(tree[name], target[name]) for name in target if isinstance(tree, Mapping) and name in tree}
+    there = {name: _shared(tree[name], target[name]) for name in target if isinstance(tree, Mapping) and name in tree}
+    return {name: each for name, each in there.items() if not isinstance(each, Mapping) or each}

@@ -41,6 +41,13 @@ def test_params_come_back_in_their_structure(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, read, params)
 
 
+def test_a_relative_folder_is_one_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save('run/c', [1.0])
+    np.testing.assert_array_equal(checkpoints.read('run/c').params['w'], [1, 1, 1])
+    assert checkpoints.is_saved(tmp_path / 'run' / 'c')
+
+
 def test_no_checkpoint_is_told(tmp_path):
     with pytest.raises(InputError, match=r'nowhere: no checkpoint is there; train first'):
         checkpoints.read(tmp_path / 'nowhere')
