@@ -1,6 +1,7 @@
 """A Flax module over (context, perturbation, readout) as a learned model: LPM, or a network of your own."""
 
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -81,12 +82,7 @@ def flax_model(
     learner = Learner(
         training_counts, network.init, network.loss, network.error, dropout=dropout, row_tables=row_tables
     )
-    return Model(None, predict, learner, spread, num_members, tile_values)
-
-
-def num_members(fitted: Fitted) -> int:
-    """S of the params of a learned model."""
-    return fitted.num_members
+    return Model(None, predict, learner, spread, operator.attrgetter('num_members'), tile_values)
 
 
 class _Network(NamedTuple):

@@ -11,7 +11,8 @@ from screens_for_tests import measurements, query_of
 from perturbjax.errors import InputError
 from perturbjax.models import Query, additive, two_way
 from perturbjax.models.baselines import fit_deltas
-from perturbjax.models.two_way import collect, features, leave_out_error
+from perturbjax.models.leave_out import Regression, leave_out_error, like_held_out
+from perturbjax.models.two_way import _all_profiles, _change, features
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TRAIN, make_split
 
@@ -101,11 +102,14 @@ def test_the_leave_out_error_is_that_of_fitting_again_without_the_rows(compendiu
         x = indicators(compendium, row[0], row[1])
         errors.append(np.sqrt(sum((x @ ridge(compendium, others, r) - value) ** 2 for r, value in row[4].items())))
     deltas, names = fit_deltas(compendium, training), compendium.vocabulary
-    found = collect(compendium, training, deltas)
-    x = features(found.context, found.perturbation, len(names.contexts), len(names.perturbations))
+    profiles, is_training = _all_profiles(compendium), jnp.concatenate(deltas.training)
+    x = features(profiles.context, profiles.perturbation, len(names.contexts), len(names.perturbations))
+    left_out = like_held_out(compendium, profiles, is_training)
+    regression = Regression(x, _change(deltas, len(names.readouts)), is_training)
     penalty = np.repeat(PENALTIES, (1, len(names.contexts), 1, len(names.perturbations))).astype(np.float32)
-    assert int(found.is_like_held_out.sum()) == len(errors) > 2
-    np.testing.assert_allclose(leave_out_error(x, found, jnp.asarray(penalty)), np.mean(errors), rtol=2e-4)
+    assert int(left_out.counts.sum()) == len(errors) > 2
+    found = leave_out_error(regression, left_out, jnp.asarray(penalty))
+    np.testing.assert_allclose(found, np.mean(errors), rtol=2e-4)
 
 
 def test_what_the_additive_model_leaves_over_is_shrunken_too():
@@ -140,7 +144,9 @@ def test_an_unseen_name_has_no_effect_of_its_own_and_an_unknown_control_no_answe
 
 
 def test_bad_settings_are_told():
-    with pytest.raises(InputError, match='must be 4 numbers above 0: perturbed, context, combination, part'):
+    with pytest.raises(InputError, match='penalties: 0.0 must be above 0'):
         two_way(penalties=(1.0, 0.0, 1.0, 1.0))
+    with pytest.raises(InputError, match='must be 4 numbers: perturbed, context, combination, part'):
+        two_way(penalties=(1.0, 1.0))
     with pytest.raises(InputError, match='tuning_readouts: 0 must be at least 1'):
         two_way(tuning_readouts=0)
