@@ -143,13 +143,10 @@ def _add_layers(setup: Setup, split: Split, blocks: list[Block]) -> None:
 
 def _layers(setup: Setup, split: Split) -> Iterator[Layer]:
     for label, reference in REFERENCES.items():
-        yield from layers_of(label, reference, functools.partial(_fit_reference, setup, reference, split))
+        fit_again = functools.partial(closed_form(reference), setup.compendium, split.mask(TRAIN))
+        yield from layers_of(label, reference, fit_again)
     for label, model in setup.models.items():
         yield from layers_of(label, model, functools.partial(read_params, setup, label, split))
-
-
-def _fit_reference(setup: Setup, reference: Model, split: Split) -> Params:
-    return closed_form(reference)(setup.compendium, split.mask(TRAIN))
 
 
 def _write_predictions(setup: Setup, blocks: list[Block], name: str) -> None:

@@ -1,6 +1,5 @@
 """What a completed screen adds to a gene network, tested on single cells that no model was trained on."""
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +15,6 @@ from perturbjax.models import Model
 from perturbjax.models.model import Masks
 from perturbjax.readers.h5ad import read_h5ad_screen
 from perturbjax.readers.naming.fields import Fields
-from perturbjax.screens.blocks import whole
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import target_gene
 
@@ -82,8 +80,7 @@ def completed_networks(
 
 
 def _read_rows(path: str, context: str, fields: Mapping[str, Any], layer: str, target_sum: float | None) -> Rows:
-    cells = read_h5ad_screen(path, Fields(**fields), layer)
-    rows = rows_of(dataclasses.replace(cells, values=whole(cells.values, cells.name)), context)
+    rows = rows_of(read_h5ad_screen(path, Fields(**fields), layer), context)
     if target_sum is None:
         return rows
     perturbed = {gene: _log_normalised(block, target_sum, path) for gene, block in rows.perturbed.items()}

@@ -73,22 +73,16 @@ def axis_table(embeddings: anndata.AnnData, axis: str = 'perturbation', untraine
 
 
 def _one_checkpoint(folder: str | os.PathLike) -> anndata.AnnData:
-    if param_names(folder) and not has_tables(folder):
-        raise _without_tables(folder)
     checkpoint, label = read(folder, _TABLES, part=True), epath.Path(folder).absolute().parent.name
     seed = checkpoint.about.split['seed']
     params = checkpoint.params if isinstance(checkpoint.params, dict) else {}
     weights = params.get('weights', {})
     if not {*AXES} <= set(weights) or not {*_TABLES['constants']} <= set(params.get('constants', {})):
-        raise _without_tables(folder)
+        raise InputError(f'{folder}: this model has no embedding tables; only checkpoints of LPM have them.')
     members = [{axis: weights[axis][i] for axis in AXES} for i in range(len(weights['context']))]
     seeds = [seed] if len(members) == 1 else [f'{seed}/{i}' for i in range(len(members))]
     each = [_one_member(own, checkpoint, label, name, folder) for own, name in zip(members, seeds, strict=True)]
     return anndata.concat(each)
-
-
-def _without_tables(folder: str | os.PathLike) -> InputError:
-    return InputError(f'{folder}: this model has no embedding tables; only checkpoints of LPM have them.')
 
 
 def _one_member(

@@ -21,6 +21,7 @@ from scipy.stats import mannwhitneyu, wasserstein_distance
 
 from perturbjax.errors import InputError, listed
 from perturbjax.evaluation.statistics import bootstrap, cluster_sums, interval
+from perturbjax.screens.blocks import whole
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.vocabulary import CONTROL, parts, perturbation_type, target_gene
 
@@ -91,7 +92,7 @@ def rows_of(measurements: Measurements, context: str) -> Rows:
     Raises:
       InputError: control has fewer than 2 rows, or every gene has.
     """
-    here = measurements.context == context
+    here, values = measurements.context == context, whole(measurements.values, measurements.name)
     genes = np.array([target_gene(name) if is_single_gene(name) else '' for name in measurements.perturbation], object)
     names, counts = np.unique(genes[here & (genes != '')].astype(str), return_counts=True)
     control = here & (measurements.perturbation == CONTROL)
@@ -101,8 +102,8 @@ def rows_of(measurements: Measurements, context: str) -> Rows:
             f'{context!r} control has {control.sum()} and no gene has more than {max(counts, default=0)} '
             f'(contexts are {listed(sorted(set(measurements.context)))}); give single cells or wells, not averages.'
         )
-    perturbed = {str(name): measurements.values[here & (genes == name)] for name in names[counts >= LEAST_ROWS]}
-    return Rows(measurements.values[control], perturbed, tuple(map(str, measurements.readout)))
+    perturbed = {str(name): values[here & (genes == name)] for name in names[counts >= LEAST_ROWS]}
+    return Rows(values[control], perturbed, tuple(map(str, measurements.readout)))
 
 
 def judge(pairs: pd.DataFrame, rows: Rows) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def read_cell_eval(path: str) -> Foreign:
     fields = Fields(context=context, context_name='' if context else 'any', perturbation=target, control=CONTROLS)
     profiles = average(read_h5ad_screen(path, fields))
     contexts = list(profiles.context) if context else None
-    return Foreign(list(profiles.perturbation), contexts, list(profiles.readout), profiles.values)
+    return Foreign(list(profiles.perturbation), contexts, list(profiles.readout), np.asarray(profiles.values))
 
 
 def write_cell_eval(predictions: anndata.AnnData, model: str, folder: epath.PathLike) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse
+from jaxtyping import Shaped
 
 from perturbjax.progress import bar
 
@@ -44,7 +45,7 @@ class Stored:
     by_columns: bool = False
 
 
-Values: TypeAlias = Any  # np.ndarray, scipy.sparse.csr_matrix or Stored
+Values: TypeAlias = Shaped[np.ndarray, 'N M'] | scipy.sparse.csr_matrix | Stored
 
 
 def blocks(values: Values, title: str) -> Iterator[Block]:

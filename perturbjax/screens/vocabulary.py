@@ -5,8 +5,8 @@ import functools
 import json
 import pathlib
 import re
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ PADDING = -1
 TYPES = ('CRISPRi', 'CRISPRa', 'CRISPR-KO', 'RNAi', 'Overexpression', 'Compound')
 
 # A list, an array or a column of names.
-Names: TypeAlias = Any
+Names: TypeAlias = Sequence[str] | np.ndarray | pd.Index | pd.Series
 
 # A plus inside parentheses belongs to a name, as in '(+)-JQ1'; any other plus joins two parts.
 _JOIN = re.compile(r'\+(?![^(]*\))')
@@ -89,10 +89,10 @@ class Vocabulary:
         return {axis: pd.Index(getattr(self, axis), dtype=object) for axis in ('contexts', 'perturbations', 'readouts')}
 
     def _ids(self, axis: str, names: Names) -> np.ndarray:
-        names = np.asarray(names, dtype=object)
-        ids = self._indices[axis].get_indexer(names)
+        asked = np.asarray(names, dtype=object)
+        ids = self._indices[axis].get_indexer(pd.Index(asked, dtype=object))
         if (ids < 0).any():
-            unknown = sorted(set(names[ids < 0]))
+            unknown = sorted(set(asked[ids < 0]))
             hint = did_you_mean(unknown[0], getattr(self, axis))
             raise InputError(f'{axis} outside the vocabulary: {listed(unknown)}; {hint}')
         return ids.astype(np.int32)

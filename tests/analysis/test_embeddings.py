@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from screens_for_tests import everything, two_contexts
 
-from perturbjax.analysis.embeddings import axis_table, read_embeddings
+from perturbjax.analysis.embeddings import axis_table, has_tables, read_embeddings
 from perturbjax.analysis.vectors import genes
 from perturbjax.errors import InputError
 from perturbjax.models import additive, no_change
@@ -101,6 +101,14 @@ def test_an_unknown_axis_is_told(lpm):
 def test_a_model_without_embeddings_is_told(tmp_path, model):
     compendium = two_contexts()
     folder = save(tmp_path / 'mean' / '13', model.fit(compendium, everything(compendium)))
+    with pytest.raises(InputError, match='13: this model has no embedding tables; only checkpoints of LPM have them'):
+        read_embeddings(folder)
+
+
+def test_another_network_has_no_embeddings_and_is_told(tmp_path):
+    params = Fitted({'Dense_0': {'kernel': np.ones((1, 2, 3))}}, {}, COUNTS)
+    folder = save(tmp_path / 'mlp' / '13', params)
+    assert not has_tables(folder)
     with pytest.raises(InputError, match='13: this model has no embedding tables; only checkpoints of LPM have them'):
         read_embeddings(folder)
 
