@@ -12,6 +12,7 @@ from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
 from perturbjax.models.flax_model import flax_model
 from perturbjax.models.linear import linear
+from perturbjax.models.low_rank import low_rank
 from perturbjax.models.lpm import lpm
 from perturbjax.models.model import Learner, Model, Query
 from perturbjax.models.transfer import linear_transfer
@@ -27,6 +28,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     'linear': linear,
     'linear_transfer': linear_transfer,
     'two_way': two_way,
+    'low_rank': low_rank,
     'lpm': lpm,
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     'flax_model',
     'linear',
     'linear_transfer',
+    'low_rank',
     'lpm',
     'make_models',
     'mean',

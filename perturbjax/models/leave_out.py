@@ -8,7 +8,8 @@ so nothing is fitted again. The rows that are left out in turn are training prof
 each together with its repeats in the contexts where profiles are held out.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,30 +17,35 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.dropout import mix
-from perturbjax.models.model import Query
-from perturbjax.models.sums import exact_matmul, same_combination
-from perturbjax.screens.screen import Compendium
-from perturbjax.screens.vocabulary import CONTROL_ID
+from perturbjax.models.elimination import solve_each
+from perturbjax.models.held_out_like import HeldOutLike
+from perturbjax.models.sums import exact_matmul
 
-# The most rows that are left out in turn, a random choice of those like the held-out ones.
-_TRIED = 256
+# The most rows that are left out in turn, a random choice of those like the held-out ones; fewer, but not below
+# the second number, where many repeats leave with each; and the most repeats.
+_TRIED, _FEWEST_TRIED, _REPEATS = 256, 64, 16
+_ROWS = 1024  # of all left-out groups together
+_SMALL = 256  # features; threads of LAPACK wait for each other longer than such a matrix takes
 # What a penalty is chosen from, and how often each is chosen anew while the others are kept.
 _GRID = tuple(10.0 ** np.arange(-2, 5))
 _SWEEPS = 2
 
 
 class Regression(NamedTuple):
-    """Ridge regressions of U readouts on the same features; a readout leaves out the rows where it is not measured.
+    """Ridge regressions of U readouts on the same F features; a readout leaves out the rows where it is not measured.
 
     Attributes:
-      features: of all N profiles of a compendium, screen after screen.
+      features: the numbers of the features that are 1 in each of all N profiles, screen after screen; one that
+        is there twice is 2, and -1 fills up.
       change: what is regressed; NaN where not measured.
       is_training: which rows are fitted.
+      num_features: F.
     """
 
-    features: Float[jax.Array, 'N F']
+    features: Int[jax.Array, 'N J']
     change: Float[jax.Array, 'N U']
     is_training: Bool[jax.Array, ' N']
+    num_features: int
 
 
 class LeftOut(NamedTuple):
@@ -48,7 +54,7 @@ class LeftOut(NamedTuple):
     Attributes:
       row: the numbers of the rows.
       counts: whether a row counts; the others only fill up.
-      repeats: the rows that leave with it, which it is among: at most one for each screen and context.
+      repeats: the rows that leave with it, itself the first.
       is_repeat: which of them exist.
     """
 
@@ -58,100 +64,129 @@ class LeftOut(NamedTuple):
     is_repeat: Bool[jax.Array, 'T G']
 
 
-def like_held_out(compendium: Compendium, profiles: Query, is_training: Bool[jax.Array, ' Q']) -> LeftOut:
-    """Training rows that stand for the held-out ones: of their contexts, and single or combined as they are.
-
-    Only which profiles are held out is used, never their values.
+def left_out_in_turn(like: HeldOutLike, num_slots: int) -> LeftOut:
+    """The rows to leave out in turn: a random choice of 64 to 256, each with at most 16 of its group.
 
     Args:
-      compendium: the screens.
-      profiles: all their profiles, screen after screen.
-      is_training: which train; control does not count.
+      like: what stands for the held-out profiles.
+      num_slots: the most profiles that a group can have: the number of contexts in all screens.
     """
-    screens, context, perturbation = compendium.screens, profiles.context, profiles.perturbation
-    order = (perturbation > CONTROL_ID).sum(axis=1)
-    is_held_out = (order > 0) & ~is_training
-    is_combined = (order > 1).astype(int)
-    in_tested_context = jnp.zeros(len(compendium.vocabulary.contexts), bool).at[context].max(is_held_out)[context]
-    of_tested_order = jnp.zeros(2, bool).at[is_combined].max(is_held_out)[is_combined]
-    leaves = is_training & in_tested_context
-    is_like = leaves & of_tested_order
-    shuffled = (mix(jnp.arange(len(is_like), dtype=jnp.uint32)) >> 1).astype(jnp.int32)
-    _, row = jax.lax.top_k(jnp.where(is_like, shuffled, -1), min(len(is_like), _TRIED))
-    match = same_combination(perturbation[row], perturbation) & leaves[None, :]
-
-    def in_slot(slot: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        found = match & ((screen_of_row == slot[0]) & (context == slot[1]))[None, :]
-        return found.argmax(axis=1), found.any(axis=1)
-
-    screen_of_row = jnp.asarray(np.repeat(np.arange(len(screens)), [len(screen.context) for screen in screens]))
-    slots = [(number, each) for number, screen in enumerate(screens) for each in screen.present_contexts]
-    repeats, is_repeat = jax.lax.map(in_slot, tuple(jnp.array(slots).T))
-    return LeftOut(row, is_like[row], repeats.T, is_repeat.T)
+    size, repeats = len(like.group), min(num_slots, _REPEATS)
+    tried = min(_TRIED, max(_FEWEST_TRIED, _ROWS // repeats))
+    shuffled = (mix(jnp.arange(size, dtype=jnp.uint32)) >> 1).astype(jnp.int32)
+    _, row = jax.lax.top_k(jnp.where(like.is_like, shuffled, -1), min(size, tried))
+    group = jnp.where(like.leaves, like.group, size)
+    order = jnp.argsort(group)
+    first = jnp.searchsorted(group[order], group[row])
+    place = first[:, None] + jnp.arange(repeats)[None, :]
+    member = order.at[place].get(mode='fill', fill_value=0)
+    is_member = (place < size) & (group[member] == group[row][:, None]) & (member != row[:, None])
+    members = jnp.concatenate([row[:, None], jnp.where(is_member, member, 0)], axis=1)
+    is_repeat = jnp.concatenate([like.is_like[row][:, None], is_member], axis=1)
+    return LeftOut(row, like.is_like[row], members, is_repeat)
 
 
-def _fit_readout(
-    regression: Regression, penalty: Float[jax.Array, ' F'], change: Float[jax.Array, ' N']
-) -> tuple[Float[jax.Array, 'F F'], Float[jax.Array, ' F'], Bool[jax.Array, ' N']]:
-    """Of one readout: the Cholesky factor of `X'DX + L`, the effects, and which rows are fitted."""
-    fitted = regression.is_training & ~jnp.isnan(change)
-    x = regression.features * fitted[:, None]
-    factor = jnp.linalg.cholesky(exact_matmul(x.T, x) + jnp.diag(penalty))
-    right = exact_matmul(x.T, jnp.where(fitted, change, 0))
-    return factor, jax.scipy.linalg.cho_solve((factor, True), right), fitted
+def times(features: Int[jax.Array, '*n J'], effects: Float[jax.Array, 'F U']) -> Float[jax.Array, '*n U']:
+    """`X @ effects`: the sum of the effects of each row's features."""
+    rows = effects.at[features].get(mode='fill', fill_value=0, wrap_negative_indices=False)
+    return rows.sum(axis=-2)
+
+
+class Normal(NamedTuple):
+    """The normal equations of B blocks of u readouts; the readouts of a block are measured in the same rows."""
+
+    gram: Float[jax.Array, 'B F F']
+    right: Float[jax.Array, 'B F u']
+    change: Float[jax.Array, 'B N u']
+
+
+def _by_block(regression: Regression, function: Callable[[Normal], Any]) -> Any:
+    """The function of the normal equations: of one block if all readouts are measured in the same rows, else of U."""
+    change = regression.change
+    measured = ~jnp.isnan(change) & regression.is_training[:, None]
+
+    def normal(change: Float[jax.Array, 'N u']) -> Normal:
+        num_features, fitted = regression.num_features, _fitted(regression, change)
+        ids = jnp.where((regression.features < 0) | ~fitted[:, None], num_features, regression.features)
+        gram = jnp.zeros((num_features, num_features), change.dtype)
+        gram = gram.at[ids[:, :, None], ids[:, None, :]].add(1, mode='drop')
+        right = jnp.zeros((num_features, change.shape[1]), change.dtype)
+        right = right.at[ids].add(jnp.where(fitted[:, None], change, 0)[:, None, :], mode='drop')
+        return Normal(gram, right, change)
+
+    def of_blocks(blocks: Float[jax.Array, 'B N u']) -> Any:
+        return function(jax.lax.map(normal, blocks))
+
+    is_shared = (measured == measured[:, :1]).all()
+    return jax.lax.cond(is_shared, lambda: of_blocks(change[None]), lambda: of_blocks(change.T[:, :, None]))
+
+
+def _fitted(regression: Regression, change: Float[jax.Array, 'N u']) -> Bool[jax.Array, ' N']:
+    return regression.is_training & ~jnp.isnan(change[:, 0])
 
 
 def solve(regression: Regression, penalty: Float[jax.Array, ' F']) -> Float[jax.Array, 'F U']:
     """The effects, with the penalty of each feature."""
-    return jax.lax.map(lambda change: _fit_readout(regression, penalty, change)[1], regression.change.T).T
+
+    def of_blocks(normal: Normal) -> Float[jax.Array, 'F U']:
+        def of_block(each: Normal) -> Float[jax.Array, 'F u']:
+            return jax.scipy.linalg.solve(each.gram + jnp.diag(penalty), each.right, assume_a='pos')
+
+        effects = jax.lax.map(of_block, normal)
+        return jnp.moveaxis(effects, 1, 0).reshape(effects.shape[1], -1)
+
+    return _by_block(regression, of_blocks)
 
 
 def leave_out_error(regression: Regression, left_out: LeftOut, penalty: Float[jax.Array, ' F']) -> Float[jax.Array, '']:
     """The mean L2 error over the rows that are left out in turn; NaN where there is none."""
+    return _by_block(regression, lambda normal: _error(regression, left_out, normal, penalty))
 
-    def of_readout(change: Float[jax.Array, ' N']) -> Float[jax.Array, ' T']:
-        factor, effects, fitted = _fit_readout(regression, penalty, change)
-        x = regression.features
-        residual = jnp.where(fitted, change - exact_matmul(x, effects), 0)
-        half = jax.scipy.linalg.solve_triangular(factor, (x * fitted[:, None]).T, lower=True).T
-        is_in = left_out.is_repeat & fitted[left_out.repeats]
-        block = half[left_out.repeats] * is_in[:, :, None]
-        hat = jnp.einsum('tgf,thf->tgh', block, block, precision='highest')
-        left = jnp.eye(is_in.shape[1], dtype=x.dtype)[None] - hat
-        without = _solve_each(left, jnp.where(is_in, residual[left_out.repeats], 0))
-        is_own = is_in & (left_out.repeats == left_out.row[:, None])
-        return jnp.where(is_own & left_out.counts[:, None], without, 0).sum(axis=1) ** 2
 
-    squares = jax.lax.map(of_readout, regression.change.T).sum(axis=0)
+def _error(
+    regression: Regression, left_out: LeftOut, normal: Normal, penalty: Float[jax.Array, ' F']
+) -> Float[jax.Array, '']:
+    ids = regression.features[left_out.repeats]
+    dtype, size = regression.change.dtype, left_out.repeats.shape[1]
+
+    def squares(each: Normal) -> Float[jax.Array, ' T']:
+        inverse = _inverse(each.gram + jnp.diag(penalty))
+        effects = exact_matmul(inverse, each.right)
+        is_in = left_out.is_repeat & _fitted(regression, each.change)[left_out.repeats]
+        # X (X'DX + L)^-1 X' of the rows g, by picking: X is a few ones in each row.
+        hat = jax.vmap(lambda some: times(some, times(some, inverse).T))(ids).mT
+        hat = jnp.where(is_in[:, :, None] & is_in[:, None, :], hat, 0)
+        residual = each.change[left_out.repeats] - times(ids, effects)
+        left = jnp.eye(size, dtype=dtype)[None] - hat
+        without = solve_each(left, jnp.where(is_in[:, :, None], residual, 0))[:, 0]
+        return jnp.where(is_in[:, :1], without**2, 0).sum(axis=1)
+
     counts = left_out.counts & regression.is_training[left_out.row]
-    return jnp.where(counts, jnp.sqrt(squares), 0).sum() / counts.sum()
+    total = jnp.sqrt(jax.lax.map(squares, normal).sum(axis=0))
+    return jnp.where(counts, total, 0).sum() / counts.sum()
 
 
-def _solve_each(systems: Float[jax.Array, 'T G G'], right: Float[jax.Array, 'T G']) -> Float[jax.Array, 'T G']:
-    """The solutions of many small positive definite systems, by elimination of all at once.
-
-    LAPACK would take them one by one, which is slow.
-    """
-    joined = jnp.concatenate([systems, right[:, :, None]], axis=2)
-
-    def eliminate(i: jax.Array, joined: jax.Array) -> jax.Array:
-        pivot = joined[:, i] / joined[:, i, i][:, None]
-        others = joined - joined[:, :, i][:, :, None] * pivot[:, None, :]
-        return others.at[:, i].set(pivot)
-
-    return jax.lax.fori_loop(0, systems.shape[1], eliminate, joined)[:, :, -1]
+def _inverse(gram: Float[jax.Array, 'F F']) -> Float[jax.Array, 'F F']:
+    """The inverse of a positive definite matrix; a small one is not worth a call of LAPACK."""
+    eye = jnp.eye(len(gram), dtype=gram.dtype)
+    if len(gram) <= _SMALL:
+        return solve_each(gram[None], eye[None])[0]
+    return jax.scipy.linalg.solve(gram, eye, assume_a='pos')
 
 
 def choose_penalties(
     regression: Regression, left_out: LeftOut, group: Int[np.ndarray, ' F'], num_groups: int
 ) -> Float[jax.Array, ' groups']:
     """The penalty of each group of features with the lowest leave-out error, by coordinate descent from 1."""
-    grid = jnp.asarray(_GRID, regression.features.dtype)
+    grid = jnp.asarray(_GRID, regression.change.dtype)
 
-    def better(penalties: jax.Array, coordinate: jax.Array) -> tuple[jax.Array, None]:
-        tried = jnp.where((jnp.arange(num_groups) == coordinate)[None, :], grid[:, None], penalties[None, :])
-        errors = jax.lax.map(lambda each: leave_out_error(regression, left_out, each[group]), tried)
-        return tried[jnp.where(jnp.isfinite(errors), errors, jnp.inf).argmin()], None
+    def descend(normal: Normal) -> Float[jax.Array, ' groups']:
+        def better(penalties: jax.Array, coordinate: jax.Array) -> tuple[jax.Array, None]:
+            tried = jnp.where((jnp.arange(num_groups) == coordinate)[None, :], grid[:, None], penalties[None, :])
+            errors = jax.lax.map(lambda each: _error(regression, left_out, normal, each[group]), tried)
+            return tried[jnp.where(jnp.isfinite(errors), errors, jnp.inf).argmin()], None
 
-    coordinates = jnp.tile(jnp.arange(num_groups), _SWEEPS)
-    return jax.lax.scan(better, jnp.ones(num_groups, grid.dtype), coordinates)[0]
+        coordinates = jnp.tile(jnp.arange(num_groups), _SWEEPS)
+        return jax.lax.scan(better, jnp.ones(num_groups, grid.dtype), coordinates)[0]
+
+    return _by_block(regression, descend)

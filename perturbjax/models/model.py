@@ -127,6 +127,8 @@ class Model(NamedTuple):
       learner: what fits a learned model, whose params are then `Fitted`.
       spread: `(params, query) -> spread`, the standard deviation over the members; None without members.
       num_members: `params -> S`.
+      refit: `(params, compendium, training) -> params`: fits again on other training profiles, and keeps what was
+        chosen, such as penalties. None where `fit` chooses nothing.
       tile_values: how many values to predict at once, on a CPU and on an accelerator. Smaller where the
         model holds many activations for each value.
     """
@@ -137,3 +139,4 @@ class Model(NamedTuple):
     spread: Callable[[Params, Query], Float[jax.Array, 'Q M']] | None = None
     num_members: Callable[[Params], int] = _one_member
     tile_values: tuple[int, int] = _LARGE_TILES
+    refit: Callable[[Params, Compendium, Masks], Params] | None = None

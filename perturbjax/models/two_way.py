@@ -22,12 +22,13 @@ from jaxtyping import Bool, Float, Int
 from perturbjax.errors import InputError, check_positive, check_range
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import Deltas, fit_deltas, in_context
-from perturbjax.models.leave_out import Regression, choose_penalties, leave_out_error, like_held_out, solve
+from perturbjax.models.held_out_like import all_profiles, held_out_like
+from perturbjax.models.leave_out import Regression, choose_penalties, leave_out_error, left_out_in_turn, solve, times
 from perturbjax.models.model import Masks, Model, Query
-from perturbjax.models.sums import columns, exact_matmul
+from perturbjax.models.sums import columns
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.vocabulary import CONTROL_ID
+from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 
 GROUPS = ('perturbed', 'context', 'combination', 'part')
 
@@ -79,45 +80,67 @@ def two_way(penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Model
     check_range('models.two_way', 1, tuning_readouts=tuning_readouts)
 
     def fit(compendium: Compendium, training: Masks) -> Params:
-        deltas, names, profiles = fit_deltas(compendium, training), compendium.vocabulary, _all_profiles(compendium)
-        is_training = jnp.concatenate(deltas.training)
-        left_out = like_held_out(compendium, profiles, is_training)
-        group = np.repeat(np.arange(len(GROUPS)), (1, len(names.contexts), 1, len(names.perturbations)))
-        step = max(1, len(names.readouts) // tuning_readouts)
+        left_out = left_out_in_turn(held_out_like(compendium, training), _num_slots(compendium))
+        group = np.repeat(np.arange(len(GROUPS)), _sizes(compendium.vocabulary))
 
         def form(regression: Regression) -> Form:
             if penalties:
-                chosen = jnp.asarray(penalties, regression.features.dtype)
+                chosen = jnp.asarray(penalties, regression.change.dtype)
             else:
+                step = max(1, regression.change.shape[1] // tuning_readouts)
                 tuned = regression._replace(change=regression.change[:, ::step][:, :tuning_readouts])
                 chosen = choose_penalties(tuned, left_out, group, len(GROUPS))
             error = leave_out_error(regression, left_out, chosen[group])
             return Form(solve(regression, chosen[group]), error, chosen)
 
-        x = features(profiles.context, profiles.perturbation, len(names.contexts), len(names.perturbations))
-        whole = Regression(x, _change(deltas, len(names.readouts)), is_training)
-        if profiles.perturbation.shape[1] == 1:
-            return Params(deltas, form(whole), None)
-        additive_change = additive().predict(deltas, profiles) - in_context(deltas.control, profiles)
-        left_over = whole._replace(
-            change=whole.change - additive_change, is_training=whole.is_training & is_combination(profiles.perturbation)
-        )
-        return Params(deltas, form(whole), form(left_over))
+        deltas, whole, left_over = _regressions(compendium, training)
+        return Params(deltas, form(whole), None if left_over is None else form(left_over))
 
-    return Model(fit, predict)
+    return Model(fit, predict, refit=refit)
+
+
+def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
+    """The rule with the same penalties, and the same form of it, on other training profiles."""
+    group = np.repeat(np.arange(len(GROUPS)), _sizes(compendium.vocabulary))
+
+    def again(form: Form, regression: Regression) -> Form:
+        return form._replace(effects=solve(regression, form.penalties[group]))
+
+    deltas, whole, left_over = _regressions(compendium, training)
+    if params.left_over is None or left_over is None:
+        return Params(deltas, again(params.whole, whole), None)
+    return Params(deltas, again(params.whole, whole), again(params.left_over, left_over))
+
+
+def _sizes(names: Vocabulary) -> tuple[int, int, int, int]:
+    """How many features each of `GROUPS` has."""
+    return 1, len(names.contexts), 1, len(names.perturbations)
+
+
+def _num_slots(compendium: Compendium) -> int:
+    return sum(len(screen.present_contexts) for screen in compendium.screens)
+
+
+def _regressions(compendium: Compendium, training: Masks) -> tuple[Deltas, Regression, Regression | None]:
+    """The training changes, and what both forms regress; None without combinations."""
+    deltas, names, profiles = fit_deltas(compendium, training), compendium.vocabulary, all_profiles(compendium)
+    is_training = jnp.concatenate(deltas.training)
+    ids = features(profiles.context, profiles.perturbation, len(names.contexts))
+    whole = Regression(ids, flat_change(deltas, len(names.readouts)), is_training, sum(_sizes(names)))
+    if profiles.perturbation.shape[1] == 1:
+        return deltas, whole, None
+    additive_change = additive().predict(deltas, profiles) - in_context(deltas.control, profiles)
+    is_fitted = whole.is_training & is_combination(profiles.perturbation)
+    return deltas, whole, whole._replace(change=whole.change - additive_change, is_training=is_fitted)
 
 
 def predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
     """Predictions; NaN where the control of a context, or a readout, is not known."""
-    num_contexts = params.deltas.control[0].total.shape[0]
-    num_perturbations = params.whole.effects.shape[0] - num_contexts - 2
-    x = features(query.context, query.perturbation, num_contexts, num_perturbations)
+    ids = features(query.context, query.perturbation, params.deltas.control[0].total.shape[0])
     control = in_context(params.deltas.control, query)
-    answer = control + exact_matmul(x, params.whole.effects[:, query.readout])
+    answer = control + times(ids, params.whole.effects[:, query.readout])
     if params.left_over is not None:
-        left_over = additive().predict(params.deltas, query) + exact_matmul(
-            x, params.left_over.effects[:, query.readout]
-        )
+        left_over = additive().predict(params.deltas, query) + times(ids, params.left_over.effects[:, query.readout])
         is_better = is_combination(query.perturbation)[:, None] & (params.left_over.error < params.whole.error)
         answer = jnp.where(is_better & jnp.isfinite(left_over), left_over, answer)
     is_control = (query.perturbation[:, 0] == CONTROL_ID)[:, None]
@@ -129,29 +152,17 @@ def is_combination(perturbation: Int[Array, 'Q K']) -> Bool[jax.Array, ' Q']:
     return jnp.asarray(perturbation > CONTROL_ID).sum(axis=1) > 1
 
 
-def features(
-    context: Int[Array, ' Q'], perturbation: Int[Array, 'Q K'], num_contexts: int, num_perturbations: int
-) -> Float[jax.Array, 'Q F']:
-    """Indicators: perturbed, each context, combination, the number of times of each part; F = 2 + C + P."""
+def features(context: Int[Array, ' Q'], perturbation: Int[Array, 'Q K'], num_contexts: int) -> Int[jax.Array, 'Q 3+K']:
+    """The numbers of each profile's features: perturbed, its context, combination, each part; -1 is none."""
     context, perturbation = jnp.asarray(context), jnp.asarray(perturbation)
     is_part = perturbation > CONTROL_ID
-    matches = perturbation[:, :, None] == jnp.arange(num_perturbations)[None, None, :]
-    parts = (matches & is_part[:, :, None]).sum(axis=1)
-    is_perturbed, here = is_part.any(axis=1)[:, None], context[:, None] == jnp.arange(num_contexts)[None, :]
-    groups = is_perturbed, here & is_perturbed, is_combination(perturbation)[:, None], parts
-    return jnp.concatenate(groups, axis=1).astype(jnp.float32)
+    is_perturbed, parts = is_part.any(axis=1), jnp.where(is_part, 2 + num_contexts + perturbation, -1)
+    one = jnp.where(is_perturbed, 0, -1), jnp.where(is_perturbed, 1 + context, -1)
+    both = jnp.where(is_combination(perturbation), 1 + num_contexts, -1)
+    return jnp.concatenate([jnp.stack([*one, both], axis=1), parts], axis=1).astype(jnp.int32)
 
 
-def _all_profiles(compendium: Compendium) -> Query:
-    """The profiles of all screens over all readouts of the vocabulary."""
-    context, perturbation = (
-        jnp.concatenate([jnp.asarray(getattr(screen, name)) for screen in compendium.screens])
-        for name in ('context', 'perturbation')
-    )
-    return Query(context, perturbation, jnp.arange(len(compendium.vocabulary.readouts)))
-
-
-def _change(deltas: Deltas, num_readouts: int) -> Float[jax.Array, 'N U']:
+def flat_change(deltas: Deltas, num_readouts: int) -> Float[jax.Array, 'N U']:
     """The measured change of all profiles, over all readouts of the vocabulary."""
     changes = []
     for delta in deltas.delta:

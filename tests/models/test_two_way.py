@@ -11,8 +11,9 @@ from screens_for_tests import measurements, query_of
 from perturbjax.errors import InputError
 from perturbjax.models import Query, additive, two_way
 from perturbjax.models.baselines import fit_deltas
-from perturbjax.models.leave_out import Regression, leave_out_error, like_held_out
-from perturbjax.models.two_way import _all_profiles, _change, features
+from perturbjax.models.held_out_like import all_profiles, held_out_like
+from perturbjax.models.leave_out import Regression, leave_out_error, left_out_in_turn
+from perturbjax.models.two_way import features, flat_change
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TRAIN, make_split
 
@@ -103,11 +104,12 @@ def test_the_leave_out_error_is_that_of_fitting_again_without_the_rows(compendiu
         x = indicators(compendium, row[0], row[1])
         errors.append(np.sqrt(sum((x @ ridge(compendium, others, r) - value) ** 2 for r, value in row[4].items())))
     deltas, names = fit_deltas(compendium, training), compendium.vocabulary
-    profiles, is_training = _all_profiles(compendium), jnp.concatenate(deltas.training)
-    x = features(profiles.context, profiles.perturbation, len(names.contexts), len(names.perturbations))
-    left_out = like_held_out(compendium, profiles, is_training)
-    regression = Regression(x, _change(deltas, len(names.readouts)), is_training)
-    penalty = np.repeat(PENALTIES, (1, len(names.contexts), 1, len(names.perturbations))).astype(np.float32)
+    profiles, is_training = all_profiles(compendium), jnp.concatenate(deltas.training)
+    sizes = 1, len(names.contexts), 1, len(names.perturbations)
+    x = features(profiles.context, profiles.perturbation, len(names.contexts))
+    left_out = left_out_in_turn(held_out_like(compendium, training), num_slots=4)
+    regression = Regression(x, flat_change(deltas, len(names.readouts)), is_training, sum(sizes))
+    penalty = np.repeat(PENALTIES, sizes).astype(np.float32)
     assert int(left_out.counts.sum()) == len(errors) > 2
     found = leave_out_error(regression, left_out, jnp.asarray(penalty))
     np.testing.assert_allclose(found, np.mean(errors), rtol=2e-4)

@@ -1,0 +1,137 @@
+"""Training profiles that stand for the held-out ones, and folds of them that copy what the split did.
+
+A penalty, a weight or a residual that is chosen on other profiles than those that are asked about misleads. So
+this module looks at which profiles are held out, never at their values, and finds three things: the training
+profiles of the same contexts and the same order, which ones have to leave together, and K folds of them.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from perturbjax.models.dropout import mix
+from perturbjax.models.model import Masks, Query
+from perturbjax.models.sums import columns
+from perturbjax.screens.arrays import Array
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.vocabulary import CONTROL_ID
+
+
+class HeldOutLike(NamedTuple):
+    """What stands for the held-out profiles, over all N profiles, screen after screen.
+
+    Attributes:
+      is_like: training profiles of a context and an order that profiles are held out of.
+      leaves: training profiles of such a context; only they are ever left out.
+      group: profiles with the same number leave together: those of one perturbation in all contexts that
+        profiles are held out of, or, where the split holds out single (context, perturbation) pairs, of one pair.
+      parts: the parts of each perturbation if a split that holds out a perturbation also holds out all
+        combinations with it, else all -1: then these combinations leave with it.
+    """
+
+    is_like: Bool[jax.Array, ' N']
+    leaves: Bool[jax.Array, ' N']
+    group: Int[jax.Array, ' N']
+    parts: Int[jax.Array, 'N K']
+
+
+class Folds(NamedTuple):
+    """K folds of the training profiles that stand for the held-out ones.
+
+    Attributes:
+      number: the fold that predicts a profile; -1 for a profile that stands for none.
+      leaves: which profiles each fold leaves out of training.
+    """
+
+    number: Int[jax.Array, ' N']
+    leaves: Bool[jax.Array, 'K N']
+
+
+def all_profiles(compendium: Compendium) -> Query:
+    """The profiles of all screens over all readouts of the vocabulary."""
+    context, perturbation = (
+        jnp.concatenate([jnp.asarray(getattr(screen, name)) for screen in compendium.screens])
+        for name in ('context', 'perturbation')
+    )
+    return Query(context, perturbation, jnp.arange(len(compendium.vocabulary.readouts)))
+
+
+def flat_values(compendium: Compendium, readout: Int[Array, ' U']) -> Float[jax.Array, 'N U']:
+    """The values of all profiles on one panel; NaN where a screen does not measure a readout."""
+    parts = []
+    for screen in compendium.screens:
+        column, there = columns(jnp.asarray(screen.readout), readout)
+        parts.append(jnp.where(there, jnp.asarray(screen.values)[:, column], jnp.nan))
+    return jnp.concatenate(parts)
+
+
+def held_out_like(compendium: Compendium, training: Masks) -> HeldOutLike:
+    """Finds what stands for the profiles that do not train."""
+    context, perturbation, _ = all_profiles(compendium)
+    order = (perturbation > CONTROL_ID).sum(axis=1)
+    is_training = jnp.concatenate([jnp.asarray(mask) for mask in training]) & (order > 0)
+    is_held_out = (order > 0) & ~is_training
+    tested_context = jnp.zeros(len(compendium.vocabulary.contexts), bool).at[context].max(is_held_out)
+    is_combined = (order > 1).astype(int)
+    of_tested_order = jnp.zeros(2, bool).at[is_combined].max(is_held_out)[is_combined]
+    leaves = is_training & tested_context[context]
+    name = equal_rows(perturbation)
+    trains_here = jnp.zeros(len(name), bool).at[name].max(leaves)[name]
+    by_pair = (is_held_out & trains_here).any()
+    group = jnp.where(by_pair, equal_rows(jnp.column_stack([context, perturbation])), name)
+    part_trains = _has_part(perturbation, leaves, len(compendium.vocabulary.perturbations))
+    single = is_held_out & (order == 1)
+    parts_leave = single.any() & ~(single & part_trains[perturbation[:, 0]]).any() & ~by_pair
+    return HeldOutLike(leaves & of_tested_order, leaves, group, jnp.where(parts_leave, perturbation, -1))
+
+
+def _has_part(
+    perturbation: Int[jax.Array, 'N K'], chosen: Bool[jax.Array, ' N'], num_perturbations: int
+) -> Bool[jax.Array, ' P']:
+    """Which parts the chosen profiles have; -1 is none."""
+    ids = jnp.where(perturbation < 0, num_perturbations, perturbation)
+    there = jnp.broadcast_to(chosen[:, None], ids.shape)
+    return jnp.zeros(num_perturbations, bool).at[ids].max(there, mode='drop')
+
+
+def equal_rows(rows: Int[Array, 'N K']) -> Int[jax.Array, ' N']:
+    """A number from 0 on for each row: the same for equal rows, and in lexicographic order."""
+    order = jnp.lexsort(jnp.asarray(rows).T[::-1])
+    ordered = jnp.asarray(rows)[order]
+    is_new = (ordered[1:] != ordered[:-1]).any(axis=1)
+    number = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(is_new, dtype=jnp.int32)])
+    return jnp.zeros(len(rows), jnp.int32).at[order].set(number)
+
+
+def make_folds(like: HeldOutLike, num_folds: int) -> Folds:
+    """K folds of equal numbers of groups, in an order that only the groups' numbers decide.
+
+    Every profile of a group that may leave does so with it. Fewer than K groups make empty folds.
+    """
+    by_parts = (like.parts >= 0).any()
+    size = len(like.group)
+    of_group = _dealt(jnp.zeros(size, bool).at[like.group].max(like.is_like), num_folds)
+    part = jnp.where(like.parts > CONTROL_ID, like.parts, size)
+    is_like = jnp.broadcast_to(like.is_like[:, None], part.shape)
+    of_part = _dealt(jnp.zeros(size, bool).at[part].max(is_like, mode='drop'), num_folds)
+    parts_fold = of_part.at[part].get(mode='fill', fill_value=-1)
+    fold = jnp.where(by_parts, parts_fold, of_group[like.group][:, None])
+    leaves = (fold[None] == jnp.arange(num_folds)[:, None, None]).any(axis=2) & like.leaves[None]
+    number = jnp.where(like.is_like & leaves.any(axis=0), leaves.argmax(axis=0), -1)
+    return Folds(number.astype(jnp.int32), leaves)
+
+
+def _dealt(there: Bool[jax.Array, ' n'], num_folds: int) -> Int[jax.Array, ' n']:
+    """Deals what is there to the folds, evenly and in a random order; -1 for the rest."""
+    shuffled = mix(jnp.arange(len(there), dtype=jnp.uint32)) >> 1
+    rank = jnp.where(there, shuffled, jnp.uint32(2**31)).argsort().argsort()
+    return jnp.where(there, rank % num_folds, -1)
+
+
+def by_screen(compendium: Compendium, rows: Shaped[Array, '*K N']) -> tuple[Shaped[Array, '*K _N'], ...]:
+    """An array over all profiles, its last axis cut into one array for each screen."""
+    ends = np.cumsum([len(screen.context) for screen in compendium.screens])[:-1]
+    return tuple(jnp.split(rows, ends, axis=-1))
