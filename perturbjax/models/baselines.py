@@ -7,7 +7,18 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.model import Masks, Model, Query
-from perturbjax.models.sums import Sums, add_up, mean_over, one_hot, same_combination
+from perturbjax.models.sums import (
+    LARGE_TABLE,
+    Sums,
+    add_up,
+    add_up_groups,
+    equal_rows,
+    mean_of,
+    mean_over,
+    one_hot,
+    pad_parts,
+    same_combination,
+)
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, Screen
@@ -33,15 +44,16 @@ def _control(screen: Screen, mask: Bool[Array, ' N'], num_contexts: int) -> Sums
 
 def by_context(screen: Screen, mask: Bool[Array, ' N'], num_contexts: int) -> Sums:
     """Sums of the profiles of a screen that the mask chooses, in each context, `[C, M]`."""
-    values = jnp.asarray(screen.values)
-    members = one_hot(jnp.asarray(screen.context), num_contexts, values.dtype).T * mask[None, :]
+    values, context = jnp.asarray(screen.values), jnp.asarray(screen.context)
+    if num_contexts * len(context) > LARGE_TABLE:
+        return add_up_groups(values, jnp.where(mask, context, num_contexts), num_contexts, jnp.asarray(screen.readout))
+    members = one_hot(context, num_contexts, values.dtype).T * mask[None, :]
     return add_up(values, members, jnp.asarray(screen.readout))
 
 
 def in_context(sums: tuple[Sums, ...], query: Query) -> Float[jax.Array, 'Q M']:
     """The mean in each query's own context, from sums by context."""
-    weights = one_hot(query.context, sums[0].total.shape[0], sums[0].total.dtype)
-    return mean_over(sums, (weights,) * len(sums), query.readout)
+    return mean_of(sums, (jnp.asarray(query.context),) * len(sums), query.readout)
 
 
 def no_change() -> Model:
@@ -121,6 +133,8 @@ def _as_sums(values: Float[jax.Array, 'N M'], screen: Screen) -> Sums:
 
 def mean_delta(params: Deltas, query: Query, same_context: bool) -> Float[jax.Array, 'Q M']:
     """The mean training delta of each query's perturbation, in its own or in the other contexts."""
+    if len(query.context) * max(map(len, params.context)) > LARGE_TABLE:
+        return _mean_delta_of_groups(params, query, same_context)
 
     def weights(context, perturbation, training):
         here = query.context[:, None] == context[None, :]
@@ -129,6 +143,33 @@ def mean_delta(params: Deltas, query: Query, same_context: bool) -> Float[jax.Ar
 
     chosen = tuple(map(weights, params.context, params.perturbation, params.training))
     return mean_over(params.delta, chosen, query.readout)
+
+
+def _mean_delta_of_groups(params: Deltas, query: Query, same_context: bool) -> Float[jax.Array, 'Q M']:
+    """The same without a table of queries x profiles: by sorting, and sums over equal rows."""
+    groups = list[Sums]()
+    for delta, context, perturbation, training in zip(
+        params.delta, params.context, params.perturbation, params.training
+    ):
+        asked = jnp.asarray(query.perturbation)
+        width = max(perturbation.shape[1], asked.shape[1])
+        names = jnp.concatenate([pad_parts(each, width) for each in (perturbation, asked)])
+        pairs = jnp.column_stack([jnp.concatenate([context, jnp.asarray(query.context)]), names])
+        own, every = (_sums_of_equal(delta, training, rows) for rows in (pairs, names))
+        other = every._replace(total=every.total - own.total, number=every.number - own.number)
+        groups.append(own if same_context else other)
+    return mean_of(tuple(groups), (jnp.arange(len(query.context)),) * len(groups), query.readout)
+
+
+def _sums_of_equal(delta: Sums, training: Bool[Array, ' N'], rows: Int[jax.Array, 'NQ K']) -> Sums:
+    """For each row after the first N, the sums of those training profiles, the first N rows, that equal it."""
+    number, size = equal_rows(rows), len(training)
+    group = jnp.where(training, number[:size], len(rows))
+    total, count = (
+        jnp.zeros((len(rows), each.shape[1]), each.dtype).at[group].add(each, mode='drop')[number[size:]]
+        for each in (delta.total, delta.number)
+    )
+    return Sums(total, count, delta.readout)
 
 
 def perturbation_mean() -> Model:

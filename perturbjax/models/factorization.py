@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.elimination import solve_each
-from perturbjax.models.held_out_like import equal_rows
+from perturbjax.models.sums import equal_rows, pad_parts
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import CONTROL_ID
 
@@ -118,7 +118,7 @@ def find_rows(
 ) -> tuple[Int[jax.Array, ' Q'], Bool[jax.Array, ' Q']]:
     """Where each asked row stands among rows in lexicographic order, and whether it is there, by halving."""
     width = max(ordered.shape[1], asked.shape[1])
-    ordered, asked = (jnp.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=-1) for ids in (ordered, asked))
+    ordered, asked = pad_parts(ordered, width), pad_parts(asked, width)
 
     def is_less(a: Int[jax.Array, 'Q K'], b: Int[jax.Array, 'Q K']) -> Bool[jax.Array, ' Q']:
         less = jnp.zeros(len(a), bool)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from perturbjax.models.dropout import mix
 from perturbjax.models.model import Masks, Query
-from perturbjax.models.sums import columns
+from perturbjax.models.sums import columns, equal_rows
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL_ID
@@ -95,15 +95,6 @@ def _has_part(
     ids = jnp.where(perturbation < 0, num_perturbations, perturbation)
     there = jnp.broadcast_to(chosen[:, None], ids.shape)
     return jnp.zeros(num_perturbations, bool).at[ids].max(there, mode='drop')
-
-
-def equal_rows(rows: Int[Array, 'N K']) -> Int[jax.Array, ' N']:
-    """A number from 0 on for each row: the same for equal rows, and in lexicographic order."""
-    order = jnp.lexsort(jnp.asarray(rows).T[::-1])
-    ordered = jnp.asarray(rows)[order]
-    is_new = (ordered[1:] != ordered[:-1]).any(axis=1)
-    number = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(is_new, dtype=jnp.int32)])
-    return jnp.zeros(len(rows), jnp.int32).at[order].set(number)
 
 
 def make_folds(like: HeldOutLike, num_folds: int) -> Folds:

@@ -9,6 +9,9 @@ from jaxtyping import Bool, Float, Int, Real, Shaped
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import PADDING
 
+# A table of so many entries, groups x profiles, is not made: sorting and adding up by group take less.
+LARGE_TABLE = 2**24
+
 
 class Sums(NamedTuple):
     """Sums over groups of profiles of one screen, from which means over any union of groups follow.
@@ -29,6 +32,31 @@ def add_up(values: Float[jax.Array, 'N M'], members: Real[jax.Array, 'G N'], rea
     measured = ~jnp.isnan(values)
     weights = members.astype(values.dtype)
     return Sums(exact_matmul(weights, jnp.where(measured, values, 0)), exact_matmul(weights, measured), readout)
+
+
+def add_up_groups(
+    values: Float[jax.Array, 'N M'], group: Int[jax.Array, ' N'], num_groups: int, readout: Int[jax.Array, ' M']
+) -> Sums:
+    """The same where each profile is in one group; a number of a group that is too large is none."""
+    measured = ~jnp.isnan(values)
+    zero = jnp.zeros((num_groups, values.shape[1]), values.dtype)
+    total, number = (
+        zero.at[group].add(each, mode='drop')
+        for each in (jnp.where(measured, values, 0), measured.astype(values.dtype))
+    )
+    return Sums(total, number, readout)
+
+
+def mean_of(
+    sums: tuple[Sums, ...], group: tuple[Int[Array, ' Q'], ...], readout: Int[Array, ' M']
+) -> Float[jax.Array, 'Q M']:
+    """As `mean_over`, where one group of each screen counts for each query."""
+    total = count = jnp.zeros((), sums[0].total.dtype)
+    for each, number in zip(sums, group, strict=True):
+        column, there = columns(each.readout, readout)
+        total = total + jnp.where(there, each.total[number][:, column], 0)
+        count = count + jnp.where(there, each.number[number][:, column], 0)
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), jnp.nan)
 
 
 def mean_over(
@@ -61,10 +89,22 @@ def columns(
 def same_combination(asked: Int[Array, 'Q K'], known: Int[Array, 'N K2']) -> Bool[jax.Array, 'Q N']:
     """Which asked perturbations are which known ones."""
     width = max(asked.shape[1], known.shape[1])
-    asked, known = (
-        jnp.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=PADDING) for ids in (asked, known)
-    )
+    asked, known = pad_parts(asked, width), pad_parts(known, width)
     return (asked[:, None, :] == known[None, :, :]).all(axis=-1)
+
+
+def pad_parts(perturbation: Int[Array, 'Q K'], width: int) -> Int[jax.Array, 'Q {width}']:
+    """Perturbations with room for more parts."""
+    return jnp.pad(perturbation, ((0, 0), (0, width - perturbation.shape[1])), constant_values=PADDING)
+
+
+def equal_rows(rows: Int[Array, 'N K']) -> Int[jax.Array, ' N']:
+    """A number from 0 on for each row: the same for equal rows, and in lexicographic order."""
+    order = jnp.lexsort(jnp.asarray(rows).T[::-1])
+    ordered = jnp.asarray(rows)[order]
+    is_new = (ordered[1:] != ordered[:-1]).any(axis=1)
+    number = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(is_new, dtype=jnp.int32)])
+    return jnp.zeros(len(rows), jnp.int32).at[order].set(number)
 
 
 def one_hot(ids: Int[Array, ' Q'], size: int, dtype: Any) -> Float[jax.Array, 'Q {size}']:
