@@ -29,13 +29,20 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
     config.models = {
         'additive': {},
         'linear': {'rank': 10, 'ridge': 0.1, 'perturbation_embedding': 'identity'},
-        'lpm': {'embedding_dim': 32, 'hidden_dims': (128, 128), 'dropout': 0.1},
-    }
-    config.training = {
-        'learning_rate': 0.002,
-        'lr_decay': 0.98,
-        'batch_size': 250,
-        'epochs': 100,
-        'checkpoint_every': 100,
+        'two_way': {},
+        'low_rank': {},
+        'lpm': {},
+        'lpm_released': {
+            'embedding_dim': 32,
+            'hidden_dims': (128, 128),
+            'dropout': 0.1,
+            'training': {
+                'learning_rate': 0.002,
+                'lr_decay': 0.98,
+                'batch_size': 250,
+                'epochs': 100,
+                'checkpoint_every': 100,
+            },
+        },
     }
     return config

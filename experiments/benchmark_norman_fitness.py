@@ -32,13 +32,20 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
     config.models = {
         'additive': {},
         'linear': {'ridge': 0.1, 'readout_embedding': 'identity', 'perturbation_embedding': 'identity'},
-        'lpm': {'embedding_dim': 32, 'hidden_dims': (128, 128), 'dropout': 0.1},
-    }
-    config.training = {
-        'learning_rate': 0.002,
-        'lr_decay': 0.98,
-        'batch_size': 160,
-        'epochs': 100,
-        'checkpoint_every': 100,
+        'two_way': {},
+        'low_rank': {},
+        'lpm': {},
+        'lpm_released': {
+            'embedding_dim': 32,
+            'hidden_dims': (128, 128),
+            'dropout': 0.1,
+            'training': {
+                'learning_rate': 0.002,
+                'lr_decay': 0.98,
+                'batch_size': 160,
+                'epochs': 100,
+                'checkpoint_every': 100,
+            },
+        },
     }
     return config

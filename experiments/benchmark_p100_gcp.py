@@ -39,16 +39,23 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
     config.models = {
         'context_mean': {},
         'perturbation_mean': {},
-        'lpm': {'embedding_dim': 32, 'hidden_dims': (128, 128), 'dropout': 0.1},
+        'two_way': {},
+        'low_rank': {},
+        'lpm': {},
+        'lpm_released': {
+            'embedding_dim': 32,
+            'hidden_dims': (128, 128),
+            'dropout': 0.1,
+            'training': {
+                'learning_rate': 0.002,
+                'lr_decay': 0.98,
+                'weight_decay': 0.01,
+                'batch_size': 1000,
+                'epochs': 100,
+                'patience': 20,
+                'checkpoint_every': 1,
+            },
+        },
     }
     config.analysis = {'mechanisms': str(pathlib.Path(__file__).with_name('p100_gcp_mechanisms.csv'))}
-    config.training = {
-        'learning_rate': 0.002,
-        'lr_decay': 0.98,
-        'weight_decay': 0.01,
-        'batch_size': 1000,
-        'epochs': 100,
-        'patience': 20,
-        'checkpoint_every': 1,
-    }
     return config

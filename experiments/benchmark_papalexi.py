@@ -30,6 +30,9 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
     config.split = {'name': 'unseen_single', 'test': 0.2, 'seeds': (0, 1, 2, 3, 4)}
     linear = {'model': 'linear', 'rank': 10, 'ridge': 0.1}
     config.models = {
+        'own_readout': {},
+        'two_way': {},
+        'lpm': {},
         'linear': linear,
         'linear_random_readouts': {**linear, 'readout_embedding': 'random'},
         'linear_random': {**linear, 'perturbation_embedding': 'random'},

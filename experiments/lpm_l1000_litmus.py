@@ -34,7 +34,7 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         },
     }
     config.split = {'name': 'unseen_single', 'test': 0.01, 'seeds': (13, 14, 15)}
-    config.models = {'lpm': {'embedding_dim': 32, 'hidden_dims': (128, 128)}}
+    config.models = {'lpm': {'model': 'lpm_released', 'embedding_dim': 32, 'hidden_dims': (128, 128)}}
     config.training = {
         'learning_rate': 0.002,
         'lr_decay': 0.97,

@@ -46,7 +46,7 @@ def get_config(target: str = 'a549_crispr') -> ml_collections.ConfigDict:
     config.models = {
         'context_mean': {},
         'perturbation_mean': {},
-        'lpm': {'embedding_dim': 128, 'hidden_dims': (256, 256), 'dropout': 0.1},
+        'lpm_released': {'embedding_dim': 128, 'hidden_dims': (256, 256), 'dropout': 0.1},
     }
     config.training = {'learning_rate': 0.002, 'lr_decay': 0.97, 'batch_size': 1000, 'block': (10, 10), 'epochs': 50}
     return config

@@ -28,7 +28,7 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         'context_mean': {},
         'perturbation_mean': {},
         'linear_transfer': {'reference': 'RPE1'},
-        'lpm': {'embedding_dim': 32, 'hidden_dims': (512, 512), 'dropout': 0.0},
+        'lpm_released': {'embedding_dim': 32, 'hidden_dims': (512, 512), 'dropout': 0.0},
     }
     config.training = {'learning_rate': 0.002, 'lr_decay': 0.99, 'batch_size': 5000, 'epochs': 50}
     return config

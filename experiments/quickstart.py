@@ -21,16 +21,22 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         'additive': {},
         'linear': {'rank': 10, 'ridge': 0.1},
         'linear_transfer': {'reference': 'context02'},
-        'lpm': {'embedding_dim': 16, 'hidden_dims': (128, 128)},
-    }
-    config.training = {
-        'learning_rate': 0.005,
-        'lr_decay': 0.96,
-        'weight_decay': 0.1,
-        'batch_size': 500,
-        'epochs': 100,
-        'patience': 20,
-        'checkpoint_every': 5,
+        'two_way': {},
+        'low_rank': {},
+        'lpm': {},
+        'lpm_released': {
+            'embedding_dim': 16,
+            'hidden_dims': (128, 128),
+            'training': {
+                'learning_rate': 0.005,
+                'lr_decay': 0.96,
+                'weight_decay': 0.1,
+                'batch_size': 500,
+                'epochs': 100,
+                'patience': 20,
+                'checkpoint_every': 5,
+            },
+        },
     }
     config.evaluation = {'bootstrap_samples': 2000}
     return config

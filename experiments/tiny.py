@@ -30,7 +30,7 @@ def get_config(_: str = '') -> ml_collections.ConfigDict:
         'perturbation_mean': {},
         'additive': {},
         'linear': {'rank': 3, 'ridge': 0.1},
-        'lpm': {'embedding_dim': 4, 'hidden_dims': (8, 8), 'dropout': 0.1},
+        'lpm': {'model': 'lpm_released', 'embedding_dim': 4, 'hidden_dims': (8, 8), 'dropout': 0.1},
     }
     config.training = {'batch_size': 200, 'epochs': 3}
     config.evaluation = {'bootstrap_samples': 100}

@@ -13,8 +13,11 @@ from perturbjax.models.baselines import context_mean, mean, no_change, perturbat
 from perturbjax.models.flax_model import flax_model
 from perturbjax.models.linear import linear
 from perturbjax.models.low_rank import low_rank
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm, lpm_released
 from perturbjax.models.model import Learner, Model, Query
+from perturbjax.models.nearest import nearest
+from perturbjax.models.own_readout import own_readout
+from perturbjax.models.stack import stack
 from perturbjax.models.transfer import linear_transfer
 from perturbjax.models.two_way import two_way
 from perturbjax.screens.replicates import Replicates
@@ -27,9 +30,13 @@ MODELS: dict[str, Callable[..., Model]] = {
     'additive': additive,
     'linear': linear,
     'linear_transfer': linear_transfer,
+    'nearest': nearest,
+    'own_readout': own_readout,
     'two_way': two_way,
     'low_rank': low_rank,
+    'stack': stack,
     'lpm': lpm,
+    'lpm_released': lpm_released,
 }
 
 # Layers of predictions that are not models.
@@ -88,7 +95,7 @@ def _make(label: str, settings: Any) -> Model:
         )
     factory = MODELS[name]
     if isinstance(settings, Mapping):
-        settings = {name: value for name, value in settings.items() if name != 'model'}
+        settings = {name: value for name, value in settings.items() if name not in ('model', 'training')}
     check_settings(factory, settings, f'models.{label}')
     try:
         return factory(**settings)
@@ -110,10 +117,14 @@ __all__ = [
     'linear_transfer',
     'low_rank',
     'lpm',
+    'lpm_released',
     'make_models',
     'mean',
+    'nearest',
     'no_change',
+    'own_readout',
     'perturbation_mean',
     'register_model',
+    'stack',
     'two_way',
 ]

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.elimination import solve_each
-from perturbjax.models.sums import equal_rows, pad_parts
+from perturbjax.models.sums import equal_rows, exact_matmul, pad_parts
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import CONTROL_ID
 
@@ -70,8 +70,8 @@ def _ridge(
     """The best factor of the rows for that of the columns; entries count as often as `weight` says."""
     rank = fixed.shape[1]
     products = (fixed[:, :, None] * fixed[:, None, :]).reshape(len(fixed), -1)
-    gram = (weight @ products).reshape(-1, rank, rank) + penalty * jnp.eye(rank, dtype=fixed.dtype)
-    return solve_each(gram, (total @ fixed)[:, :, None])[:, :, 0]
+    gram = exact_matmul(weight, products).reshape(-1, rank, rank) + penalty * jnp.eye(rank, dtype=fixed.dtype)[None]
+    return solve_each(gram, exact_matmul(total, fixed)[:, :, None])[:, :, 0]
 
 
 def entries(factors: Factors, cells: Cells) -> Float[jax.Array, 'N U']:
@@ -101,7 +101,7 @@ def context_cells(known: Int[Array, 'I K'], context: Int[Array, ' N'], perturbat
 def most_combinations(num_perturbations: int, order: int, num_profiles: int) -> int:
     """The most distinct perturbations that so many profiles can have, the control among them."""
     # A part may be there twice.
-    possible = sum(math.comb(num_perturbations + k - 2, k) for k in range(order + 1))
+    possible = sum(math.comb(max(num_perturbations + k - 2, 0), k) for k in range(order + 1))
     return min(num_profiles, possible)
 
 

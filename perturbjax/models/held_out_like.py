@@ -89,7 +89,7 @@ def held_out_like(compendium: Compendium, training: Masks) -> HeldOutLike:
 
 
 def _has_part(
-    perturbation: Int[jax.Array, 'N K'], chosen: Bool[jax.Array, ' N'], num_perturbations: int
+    perturbation: Int[Array, 'N K'], chosen: Bool[jax.Array, ' N'], num_perturbations: int
 ) -> Bool[jax.Array, ' P']:
     """Which parts the chosen profiles have; -1 is none."""
     ids = jnp.where(perturbation < 0, num_perturbations, perturbation)

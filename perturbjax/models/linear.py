@@ -26,7 +26,7 @@ from perturbjax.models.per_context import ContextFits, fit_contexts, predict_con
 from perturbjax.models.sums import Sums, columns, exact_matmul
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium, Screen
-from perturbjax.screens.vocabulary import CONTROL_ID, PADDING, Vocabulary, target_gene
+from perturbjax.screens.vocabulary import CONTROL_ID, PADDING, Vocabulary
 
 # G of all readouts and P of all perturbations; None: from training.
 Tables = tuple[Float[jax.Array, 'M R'] | None, Float[jax.Array, 'P R2'] | None]
@@ -180,9 +180,7 @@ def perturbed_rows(
     scores: Float[jax.Array, 'M R'], panel: Int[Array, ' M'], vocabulary: Vocabulary
 ) -> Float[jax.Array, 'P R']:
     """For each perturbation, the row of the scores of the gene it targets; NaN where not measured."""
-    ids = {name: i for i, name in enumerate(vocabulary.readouts)}
-    genes = jnp.array([ids.get(target_gene(name), PADDING) for name in vocabulary.perturbations])
-    column, there = columns(panel, genes)
+    column, there = columns(panel, vocabulary.target_readouts())
     return jnp.where(there.T, scores[column], jnp.nan)
 
 

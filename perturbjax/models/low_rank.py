@@ -27,7 +27,9 @@ from perturbjax.models.factorization import (
 from perturbjax.models.held_out_like import all_profiles, by_screen, flat_values, held_out_like, make_folds
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.two_way import Params as TwoWay
-from perturbjax.models.two_way import two_way
+from perturbjax.models.two_way import fit as fit_base
+from perturbjax.models.two_way import predict as predict_base
+from perturbjax.models.two_way import refit as refit_base
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL_ID
@@ -83,10 +85,10 @@ def low_rank(rank: int = 16, penalty: float = 0.0, num_folds: int = 5, tuning_re
     check_range('models.low_rank', 2, num_folds=num_folds)
     if penalty < 0:
         raise InputError(f'models.low_rank.penalty: {penalty} must be at least 0; 0 chooses it.')
-    rule, tried = two_way(), (penalty,) if penalty else PENALTIES
+    tried = (penalty,) if penalty else PENALTIES
 
     def fit(compendium: Compendium, training: Masks) -> Params:
-        base = rule.fit(compendium, training)
+        base = fit_base(compendium, training)
         kinds = _kinds(compendium)
         if not kinds:
             return Params(base, (), jnp.array(jnp.inf), jnp.array(0))
@@ -97,7 +99,7 @@ def low_rank(rank: int = 16, penalty: float = 0.0, num_folds: int = 5, tuning_re
         return refit(Params(base, (), chosen, best[0]), compendium, training)
 
     def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
-        base = rule.refit(params.base, compendium, training)
+        base = refit_base(params.base, compendium, training)
         is_training = jnp.concatenate([jnp.asarray(mask) for mask in training])
         residual = _residual(compendium, base, jnp.arange(len(compendium.vocabulary.readouts)), is_training)
         matrices = tuple(
@@ -115,7 +117,7 @@ def low_rank(rank: int = 16, penalty: float = 0.0, num_folds: int = 5, tuning_re
         def of_fold(fold: tuple[jax.Array, jax.Array]) -> Float[jax.Array, 'kinds penalties']:
             number, leaves = fold
             left = tuple(mask & ~out for mask, out in zip(training, by_screen(compendium, leaves)))
-            again = rule.refit(base, compendium, left)
+            again = refit_base(base, compendium, left)
             everything = _residual(compendium, again, tuned)
             is_left = jnp.concatenate([jnp.asarray(mask) for mask in left])
             residual = jnp.where(is_left[:, None], everything, jnp.nan)
@@ -141,7 +143,7 @@ def low_rank(rank: int = 16, penalty: float = 0.0, num_folds: int = 5, tuning_re
 
 def predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
     """The ridge rule plus the entry of the chosen matrix; 0 is added where a profile has no entry."""
-    answer = two_way().predict(params.base, query)
+    answer = predict_base(params.base, query)
     for matrix in params.matrices:
         factors = jax.tree.map(lambda each: each[query.readout], matrix.factors)
         answer += _interaction(matrix._replace(factors=factors, scale=matrix.scale[query.readout]), query)
@@ -160,7 +162,7 @@ def _residual(
 ) -> Float[jax.Array, 'N U']:
     """The values of all profiles minus the ridge rule's; NaN outside the rows."""
     query = all_profiles(compendium)._replace(readout=readout)
-    left_over = flat_values(compendium, readout) - two_way().predict(base, query)
+    left_over = flat_values(compendium, readout) - predict_base(base, query)
     return left_over if rows is None else jnp.where(rows[:, None], left_over, jnp.nan)
 
 
@@ -170,7 +172,7 @@ def _matrix(
     residual: Float[jax.Array, 'N U'],
     rank: int,
     penalty: Float[jax.Array, ''],
-    is_chosen: Array,
+    is_chosen: Bool[jax.Array, ''] | bool,
 ) -> Matrix:
     """The completed matrix of a kind; its scale is 0 unless it is chosen and the penalty finite."""
     names, profiles = compendium.vocabulary, all_profiles(compendium)
@@ -187,7 +189,7 @@ def _matrix(
     used = is_chosen & jnp.isfinite(penalty)
     cells = _cells(known, profiles)
     factors = complete(
-        cells, residual / units, (rows, columns), min(rank, rows, columns), jnp.where(used, penalty, 1e6)
+        cells, residual / units[None, :], (rows, columns), min(rank, rows, columns), jnp.where(used, penalty, 1e6)
     )
     return Matrix(known, factors, jnp.where(used, jnp.nan_to_num(scale), 0))
 
@@ -201,4 +203,4 @@ def _cells(known: Int[Array, 'I K'] | None, query: Query) -> Cells:
 def _interaction(matrix: Matrix, query: Query) -> Float[jax.Array, 'Q U']:
     """What a matrix adds to the change of each profile; a pair is the mean of its two entries."""
     share = 0.5 if matrix.known is None else 1.0
-    return share * entries(matrix.factors, _cells(matrix.known, query)) * matrix.scale
+    return share * entries(matrix.factors, _cells(matrix.known, query)) * matrix.scale[None, :]

@@ -1,6 +1,7 @@
 """LPM (Miladinovic et al. 2025): y = f(perturbation, readout, context) through three lookup tables."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -9,9 +10,12 @@ from jax.nn import initializers
 from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_range, did_you_mean
+from perturbjax.models.baselines import mean
 from perturbjax.models.dropout import Noise, relu_dropout
 from perturbjax.models.flax_model import Sizes, flax_model
-from perturbjax.models.model import Model
+from perturbjax.models.model import Learner, Model
+from perturbjax.models.residual import on_residuals
+from perturbjax.models.stack import RULES, stack
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import PADDING
 
@@ -19,6 +23,23 @@ AGGREGATIONS = ('mean', 'sum', 'max')
 
 # Precision of the factors of a matrix product; every sum is float32.
 PRECISIONS = ('float32', 'tensorfloat32', 'bfloat16')
+
+HEADS = ('mlp', 'bilinear')
+
+# Folds are bits of a 32-bit number.
+_MOST_FOLDS = 30
+
+# How LPM on residuals is trained, on every screen.
+_RECIPE = (
+    ('learning_rate', 0.003),
+    ('lr_decay', 1.0),
+    ('weight_decay', 0.01),
+    ('batch_profiles', 256),
+    ('epoch_steps', 100),
+    ('epochs', 12),
+    ('seeds', 2),
+    ('checkpoint_every', 4),
+)
 
 # Xavier-uniform with torch's ReLU gain of sqrt(2), as released.
 _KERNEL = initializers.variance_scaling(2.0, 'fan_avg', 'uniform')
@@ -33,6 +54,11 @@ class LPM(nn.Module):
       hidden_dims: the width of each hidden layer.
       aggregation: how the embedding of a combination follows from those of its parts: mean, sum or max.
       matmul_precision: one of `PRECISIONS`; tensorfloat32 is float32 on a device that does not have it.
+      head: `mlp` takes all three embeddings, as published. `bilinear` takes those of context and perturbation,
+        and its last layer is multiplied by that of the readout: one pass for all readouts of a profile.
+      interaction: whether the sum of the products of all pairs of parts joins a combination's embedding.
+      embedding_scale: the standard deviation of the tables at the start.
+      starts_at_zero: whether the last layer is 0 at the start, and with it every prediction.
     """
 
     sizes: Sizes
@@ -40,6 +66,10 @@ class LPM(nn.Module):
     hidden_dims: tuple[int, ...]
     aggregation: str = 'mean'
     matmul_precision: str = 'float32'
+    head: str = 'mlp'
+    interaction: bool = False
+    embedding_scale: float = 1.0
+    starts_at_zero: bool = False
 
     @nn.compact
     def __call__(
@@ -55,38 +85,52 @@ class LPM(nn.Module):
         `[1, M]` and gives `[N, M]`. With `noise` (in training) dropout is on; its positions are those of
         the predictions, in order.
         """
-        normal = initializers.normal(1.0)
+        normal = initializers.normal(self.embedding_scale)
         contexts, perturbations, readouts = (
             self.param(name, normal, (rows, dim))
             for name, rows, dim in zip(('context', 'perturbation', 'readout'), self.sizes, self.embedding_dims)
         )
-        combined = combine(perturbations, perturbation, self.aggregation)
-        x = self._first_layer(jnp.concatenate([contexts[context], combined], axis=-1), readouts[readout])
+        embedded = [contexts[context], combine(perturbations, perturbation, self.aggregation)]
+        if self.interaction:
+            embedded.append(pair_products(perturbations, perturbation))
+        profile = jnp.concatenate(embedded, axis=-1)
+        if self.head == 'bilinear':
+            return _products(self._layers(profile, None, noise), readouts[readout])
+        return self._layers(profile, readouts[readout], noise)[..., 0]
+
+    def _layers(
+        self,
+        profile: Float[jax.Array, '*#batch D'],
+        readout: Float[jax.Array, '*#batch D2'] | None,
+        noise: Noise | None,
+    ) -> Float[jax.Array, '*batch O']:
+        """The MLP over [profile; readout], or over the profile alone.
+
+        Its first layer is two projections, summed: equal to concatenating first, but a grid of n profiles by m
+        readouts costs n + m projections instead of n * m.
+        """
+        width, last = profile.shape[-1], self.embedding_dims[2] if readout is None else 1
+        dims = (width + (0 if readout is None else readout.shape[-1]), *self.hidden_dims, last)
+        kernel, bias = self._dense(0, dims)
+        x = _plus(self._times(profile, kernel[:width]), bias)
+        if readout is not None:
+            x = x + self._times(readout, kernel[width:])
         shape = x.shape[:-1]
         x = x.reshape(-1, x.shape[-1])
+        if noise is not None:
+            # Positions are those of predictions; a row here may stand for several.
+            noise = noise._replace(position=noise.position.reshape(len(x), -1)[:, 0])
         for layer in range(1, len(self.hidden_dims) + 1):
             x = nn.relu(x) if noise is None else relu_dropout(x, noise, layer)
-            kernel, bias = self._dense(layer)
+            kernel, bias = self._dense(layer, dims)
             x = _plus(self._times(x, kernel), bias)
-        return x.reshape(shape)
+        return x.reshape(*shape, last)
 
-    def _dense(self, layer: int) -> tuple[Float[jax.Array, 'I O'], Float[jax.Array, ' O']]:
-        dims = (sum(self.embedding_dims), *self.hidden_dims, 1)
-        kernel = self.param(f'kernel_{layer}', _KERNEL, (dims[layer], dims[layer + 1]))
-        bias = self.param(f'bias_{layer}', _torch_bias(dims[layer]), (dims[layer + 1],))
-        return kernel, bias
-
-    def _first_layer(
-        self, profile: Float[jax.Array, '*#batch D'], readout: Float[jax.Array, '*#batch D2']
-    ) -> Float[jax.Array, '*#batch O']:
-        """The dense layer over [context; perturbation; readout] as two projections, summed.
-
-        Equal to concatenating first, but a grid of n profiles by m readouts costs n + m
-        projections instead of n * m.
-        """
-        kernel, bias = self._dense(0)
-        above, below = jnp.split(kernel, [profile.shape[-1]], axis=0)
-        return _plus(self._times(profile, above), bias) + self._times(readout, below)
+    def _dense(self, layer: int, dims: tuple[int, ...]) -> tuple[Float[jax.Array, 'I O'], Float[jax.Array, ' O']]:
+        is_zero = self.starts_at_zero and layer == len(self.hidden_dims)
+        of_kernel, of_bias = (initializers.zeros,) * 2 if is_zero else (_KERNEL, _torch_bias(dims[layer]))
+        kernel = self.param(f'kernel_{layer}', of_kernel, (dims[layer], dims[layer + 1]))
+        return kernel, self.param(f'bias_{layer}', of_bias, (dims[layer + 1],))
 
     def _times(self, x: Float[jax.Array, '*batch I'], kernel: Float[jax.Array, 'I O']) -> Float[jax.Array, '*batch O']:
         """`x @ kernel` in the precision asked for. The default of a device may be a lower one."""
@@ -98,6 +142,22 @@ class LPM(nn.Module):
 
 def _plus(x: Float[jax.Array, '*batch O'], bias: Float[jax.Array, ' O']) -> Float[jax.Array, '*batch O']:
     return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def _products(
+    profile: Float[jax.Array, '*#batch D'], readout: Float[jax.Array, '*#batch D']
+) -> Float[jax.Array, '*batch']:
+    """The inner product of each profile with each readout; of grids as a matrix product."""
+    if profile.ndim < 3 or profile.shape[-2] != 1 or readout.shape[-3] != 1:
+        return (profile * readout).sum(axis=-1)
+    return jnp.matmul(profile[..., 0, :], jnp.swapaxes(readout[..., 0, :, :], -1, -2), precision='highest')
+
+
+def pair_products(table: Float[jax.Array, 'P D'], perturbation: Int[Array, '*batch K']) -> Float[jax.Array, '*batch D']:
+    """The sum over all pairs of parts of the product of their embeddings; 0 for a single perturbation."""
+    there = (perturbation != PADDING)[..., None]
+    rows = jnp.where(there, table[jnp.maximum(perturbation, 0)], 0)
+    return (rows.sum(axis=-2) ** 2 - (rows**2).sum(axis=-2)) / 2
 
 
 def combine(
@@ -122,13 +182,68 @@ def _torch_bias(fan_in: int) -> Callable:
 
 
 def lpm(
+    embedding_dim: int | Sequence[int] = 16,
+    hidden_dims: Sequence[int] = (64, 64),
+    dropout: float = 0.0,
+    aggregation: str = 'sum',
+    matmul_precision: str = 'float32',
+    base: str = 'auto',
+    standardise: bool = True,
+    folds: int = 5,
+    shrink: bool = True,
+    head: str = 'bilinear',
+    interaction: bool = False,
+    table_decay: float = 100.0,
+    embedding_scale: float = 0.3,
+) -> Model:
+    """LPM on what the simple rules leave over: networks for every fold, shrunken by their out-of-fold error.
+
+    The settings from `base` on turn its parts off one by one; with all of them off it is `lpm_released`.
+
+    Args:
+      embedding_dim: D of all three embeddings, or one each for context, perturbation and readout.
+      hidden_dims: the width of each hidden layer.
+      dropout: the rate after each hidden layer, in training.
+      aggregation: how the embedding of a combination follows from those of its parts: mean, sum or max.
+      matmul_precision: of the factors of matrix products: float32, tensorfloat32 or bfloat16.
+      base: the rule whose residuals are learnt: one of `stack.RULES`, `auto` for the stack of the strongest
+        ones, or `none` for the values themselves.
+      standardise: whether residuals are divided by their root mean square, readout by readout.
+      folds: each seed is trained once for every fold; 0 for once on everything.
+      shrink: whether the folds choose how much of the networks' prediction is kept.
+      head: `mlp`, as published, or `bilinear`: one pass for all readouts of a profile.
+      interaction: whether the products of all pairs of parts join a combination's embedding.
+      table_decay: how many times the weight decay applies to the embeddings.
+      embedding_scale: standard deviation of the embeddings at the start.
+
+    Raises:
+      InputError: a setting that is out of its range.
+    """
+    _check(embedding_dim, hidden_dims, dropout, aggregation, matmul_precision, head)
+    rule = _base(base, standardise, folds, shrink)
+    context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
+    dims = (context, perturbation, readout), tuple(hidden_dims)
+    forms = head, interaction, embedding_scale, rule is not None
+
+    def module(sizes: Sizes) -> LPM:
+        return LPM(sizes, *dims, aggregation, matmul_precision, *forms)
+
+    model = flax_model(module, dropout, row_tables=('perturbation', 'readout'))
+    if rule is None:
+        return model
+    learner = cast(Learner, model.learner)._replace(table_decay=table_decay, recipe=_RECIPE)
+    model = model._replace(learner=learner)
+    return on_residuals(model, rule, standardise, folds, shrink, needs_training=base == 'none')
+
+
+def lpm_released(
     embedding_dim: int | Sequence[int] = 32,
     hidden_dims: Sequence[int] = (512, 512),
     dropout: float = 0.0,
     aggregation: str = 'mean',
     matmul_precision: str = 'float32',
 ) -> Model:
-    """LPM as a learned model.
+    """LPM as published (Miladinovic et al. 2025), trained on the values by the settings of the config alone.
 
     Args:
       embedding_dim: D of all three embeddings, or one each for context, perturbation and readout.
@@ -140,23 +255,47 @@ def lpm(
     Raises:
       InputError: a setting that is out of its range.
     """
-    _check(embedding_dim, hidden_dims, dropout, aggregation, matmul_precision)
-    context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
-    dims = (context, perturbation, readout), tuple(hidden_dims)
+    sizes = embedding_dim, hidden_dims, dropout, aggregation, matmul_precision
+    off: dict[str, Any] = {
+        'base': 'none',
+        'standardise': False,
+        'folds': 0,
+        'shrink': False,
+        'head': 'mlp',
+        'embedding_scale': 1.0,
+    }
+    return lpm(*sizes, **off)
 
-    def module(sizes: Sizes) -> LPM:
-        return LPM(sizes, *dims, aggregation, matmul_precision)
 
-    return flax_model(module, dropout, row_tables=('perturbation', 'readout'))
+def _base(base: str, standardise: bool, folds: int, shrink: bool) -> Model | None:
+    """The rule to start from; None where the values themselves are learnt as they are."""
+    check_range('models.lpm', 0, folds=folds)
+    if folds == 1 or folds > _MOST_FOLDS:
+        raise InputError(f'models.lpm.folds: {folds} must be 0 or from 2 to {_MOST_FOLDS}.')
+    if shrink and not folds:
+        raise InputError('models.lpm.shrink: it is chosen by folds; give 2 folds or more, or shrink = False.')
+    if base == 'auto':
+        return stack()
+    if base != 'none':
+        if base not in RULES:
+            raise InputError(f'models.lpm.base: no such {base!r}; {did_you_mean(base, ["auto", "none", *RULES])}')
+        return RULES[base]()
+    return mean() if standardise or folds else None
 
 
 def _check(
-    embedding_dim: int | Sequence[int], hidden_dims: Sequence[int], dropout: float, aggregation: str, precision: str
+    embedding_dim: int | Sequence[int],
+    hidden_dims: Sequence[int],
+    dropout: float,
+    aggregation: str,
+    precision: str,
+    head: str,
 ) -> None:
     """Raises InputError on a setting that is out of its range."""
     for name, value, known in (
         ('aggregation', aggregation, AGGREGATIONS),
         ('matmul_precision', precision, PRECISIONS),
+        ('head', head, HEADS),
     ):
         if value not in known:
             raise InputError(f'models.lpm.{name}: no such {value!r}; {did_you_mean(value, known)}')

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 from jaxtyping import Bool, Float, Int, Key, UInt
 
@@ -64,6 +65,28 @@ class Batch(NamedTuple):
     position: UInt[Array, ' n']
 
 
+class Target(NamedTuple):
+    """What a learner is trained on instead of the values themselves.
+
+    Attributes:
+      compendium: the screens with other values, such as what a rule leaves over.
+      left_out: for each screen a bit mask of the folds that leave a profile out of training; None without folds.
+      kept: what `finish` needs.
+    """
+
+    compendium: Compendium
+    left_out: tuple[Int[np.ndarray, ' _N'], ...] | None
+    kept: Any
+
+
+def _as_they_are(compendium: Compendium, training: Masks) -> Target:
+    return Target(compendium, None, None)
+
+
+def _as_trained(fitted: 'Fitted', target: Target) -> 'Fitted':
+    return fitted
+
+
 class Learner(NamedTuple):
     """What the trainer needs of a model that is fitted by gradient descent.
 
@@ -83,6 +106,12 @@ class Learner(NamedTuple):
       row_tables: names of tables in the weights, each also the name of the `Batch` field whose ids are its rows:
         `perturbation`, `readout`. Where a step touches few rows of such a table, only those are given to `loss`,
         with ids that count among them. Only with `optimizer=None`.
+      target: `(compendium, training) -> Target`: what is learnt, if not the values. Runs once per split.
+      finish: `(fitted, target) -> fitted`: adds to the constants what follows from the trained weights.
+      added: `compendium -> constants`: the structure of what `finish` adds, traced and not run; None for nothing.
+      num_folds: each seed is trained once for each fold, without the profiles that the fold leaves out.
+      table_decay: how many times the weight decay applies to the tables of embeddings.
+      recipe: names and values of training settings of the model's own, which a config may replace.
     """
 
     prepare: Callable[[Compendium, Masks], Constants]
@@ -92,10 +121,16 @@ class Learner(NamedTuple):
     optimizer: optax.GradientTransformation | None = None
     dropout: float = 0.0
     row_tables: tuple[str, ...] = ()
+    target: Callable[[Compendium, Masks], Target] = _as_they_are
+    finish: Callable[['Fitted', Target], 'Fitted'] = _as_trained
+    added: Callable[[Compendium], Constants] | None = None
+    num_folds: int = 0
+    table_decay: float = 1.0
+    recipe: tuple[tuple[str, Any], ...] = ()
 
 
 class Fitted(NamedTuple):
-    """The params of a learned model: S members, which differ in their seed.
+    """The params of a learned model: S members, which differ in their seed and in the fold that they left out.
 
     Attributes:
       weights, statistics: each leaf `[S, ...]`.

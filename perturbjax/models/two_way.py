@@ -11,6 +11,7 @@ With combinations there is a second form, of what the additive model leaves over
 alone. The form with the lower leave-out error predicts; where a part was not measured alone, the first one does.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -79,24 +80,26 @@ def two_way(penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Model
     check_positive('models.two_way', penalties=min(penalties, default=1))
     check_range('models.two_way', 1, tuning_readouts=tuning_readouts)
 
-    def fit(compendium: Compendium, training: Masks) -> Params:
-        left_out = left_out_in_turn(held_out_like(compendium, training), _num_slots(compendium))
-        group = np.repeat(np.arange(len(GROUPS)), _sizes(compendium.vocabulary))
+    return Model(functools.partial(fit, penalties=penalties, tuning_readouts=tuning_readouts), predict, refit=refit)
 
-        def form(regression: Regression) -> Form:
-            if penalties:
-                chosen = jnp.asarray(penalties, regression.change.dtype)
-            else:
-                step = max(1, regression.change.shape[1] // tuning_readouts)
-                tuned = regression._replace(change=regression.change[:, ::step][:, :tuning_readouts])
-                chosen = choose_penalties(tuned, left_out, group, len(GROUPS))
-            error = leave_out_error(regression, left_out, chosen[group])
-            return Form(solve(regression, chosen[group]), error, chosen)
 
-        deltas, whole, left_over = _regressions(compendium, training)
-        return Params(deltas, form(whole), None if left_over is None else form(left_over))
+def fit(compendium: Compendium, training: Masks, penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Params:
+    """The rule with the penalties that have the lowest leave-out error, or with those given; see `two_way`."""
+    left_out = left_out_in_turn(held_out_like(compendium, training), _num_slots(compendium))
+    group = np.repeat(np.arange(len(GROUPS)), _sizes(compendium.vocabulary))
 
-    return Model(fit, predict, refit=refit)
+    def form(regression: Regression) -> Form:
+        if penalties:
+            chosen = jnp.asarray(penalties, regression.change.dtype)
+        else:
+            step = max(1, regression.change.shape[1] // tuning_readouts)
+            tuned = regression._replace(change=regression.change[:, ::step][:, :tuning_readouts])
+            chosen = choose_penalties(tuned, left_out, group, len(GROUPS))
+        error = leave_out_error(regression, left_out, chosen[group])
+        return Form(solve(regression, chosen[group]), error, chosen)
+
+    deltas, whole, left_over = _regressions(compendium, training)
+    return Params(deltas, form(whole), None if left_over is None else form(left_over))
 
 
 def refit(params: Params, compendium: Compendium, training: Masks) -> Params:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from perturbjax.errors import InputError
-from perturbjax.models.model import Constants, Learner
+from perturbjax.models.model import Constants, Learner, Target
 from perturbjax.models.training_counts import measured_counts
 from perturbjax.progress import tell_first_step
 from perturbjax.screens.arrays import Array
@@ -39,6 +39,7 @@ class Trainer(NamedTuple):
       settings: as configured.
       members: what each member is trained with.
       constants: what the model takes from the training data as it is.
+      target: what is learnt, and what the model needs of it to be finished.
       training: the data to learn from.
       validation: the data to validate on; None without any.
       devices: all devices, of all hosts.
@@ -48,23 +49,37 @@ class Trainer(NamedTuple):
     settings: TrainingSettings
     members: Member
     constants: Constants
+    target: Target
     training: InputPipeline
     validation: InputPipeline | None
     devices: Devices
     device_index: Int[jax.Array, ' L']
+
+    @property
+    def members_each(self) -> int:
+        """How many members each combination of swept settings has: its seeds, each with every fold."""
+        return self.settings.seeds * max(1, self.training.config.learner.num_folds)
+
+    @property
+    def epoch_size(self) -> int:
+        """How many observations an epoch goes through."""
+        steps = self.settings.epoch_steps
+        return self.training.size * steps // sum(self.training.steps) if steps else self.training.size
 
 
 def make_trainer(
     learner: Learner, compendium: Compendium, split: Split, settings: TrainingSettings, seed: int, devices: Devices
 ) -> Trainer:
     """Puts the data on the devices; raises InputError where the settings do not fit them."""
-    every = members(settings, seed, learner.dropout)
+    every = members(settings, seed, learner.dropout, learner.num_folds)
+    target = learner.target(compendium, split.mask(TRAIN))
     has_dropout = bool(every.dropout.max() > 0)
 
     def pipeline(role: int, batch_size: int) -> InputPipeline:
         chosen, sized = split.mask(role), settings._replace(batch_size=batch_size)
-        config = make_step_config(learner, compendium, chosen, sized, len(devices), has_dropout)
-        return InputPipeline(compendium, chosen, settings.data_chunks, config, devices)
+        config = make_step_config(learner, target.compendium, chosen, sized, len(devices), has_dropout)
+        left_out = target.left_out if role == TRAIN else None
+        return InputPipeline(target.compendium, chosen, settings.data_chunks, config, devices, left_out)
 
     screens = zip(compendium.screens, split.mask(VALIDATION), strict=True)
     validates = any(measured_counts(screen, mask).any() for screen, mask in screens)
@@ -74,7 +89,9 @@ def make_trainer(
     training = pipeline(TRAIN, settings.batch_size)
     constants = learner.prepare(compendium, split.mask(TRAIN))
     placed_members, placed_constants = replicate((every, constants), devices)
-    return Trainer(settings, placed_members, placed_constants, training, validation, devices, device_indices(devices))
+    return Trainer(
+        settings, placed_members, placed_constants, target, training, validation, devices, device_indices(devices)
+    )
 
 
 def train_epoch(
@@ -83,22 +100,27 @@ def train_epoch(
     """One epoch, and its RMSE; the devices are a call ahead of the host, which looks at every call once."""
     pipeline, devices = trainer.training, trainer.devices
     run, is_active = pmap_train_steps(pipeline.config, devices), replicate(active, devices)
-    step, metrics = epoch * sum(pipeline.steps), list[Metrics]()
+    epoch_steps = trainer.settings.epoch_steps
+    step, metrics = epoch * (epoch_steps or sum(pipeline.steps)), list[Metrics]()
     for chunk in pipeline.epoch(epoch):
         ahead: list[tuple[Metrics, int]] = []
-        for first, steps in _calls(chunk.steps):
-            index = StepIndex(*map(np.int32, (epoch, step + first, first)))
+        chunk_steps, pass_steps = (epoch_steps, chunk.steps) if epoch_steps else (chunk.steps, 0)
+        size = chunk.size * chunk_steps // chunk.steps
+        for first, steps in _calls(chunk_steps):
+            index = StepIndex(*map(np.int32, (epoch, step + first, first, pass_steps)))
             state, found = run(
                 state, chunk.data, trainer.constants, trainer.members, is_active, index,
                 trainer.device_index, np.int32(steps),
             )  # fmt: skip
             metrics += [_fetch(trainer, *each, progress_bar) for each in ahead]
-            seen = chunk.size * first // chunk.steps
-            ahead = [(found, chunk.size * (first + steps) // chunk.steps - seen)]
+            seen = size * first // chunk_steps
+            ahead = [(found, size * (first + steps) // chunk_steps - seen)]
         metrics += [_fetch(trainer, *each, progress_bar) for each in ahead]  # before the next chunk takes its room
-        step += chunk.steps
+        step += chunk_steps
     if pipeline.config.row_tables:
-        state = pmap_flush(devices)(state, np.int32(epoch), trainer.members, trainer.device_index)
+        state = pmap_flush(devices, pipeline.config.learner.table_decay)(
+            state, np.int32(epoch), trainer.members, trainer.device_index
+        )
     return state, _rmse(metrics)
 
 

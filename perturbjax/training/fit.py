@@ -2,16 +2,17 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 
 from perturbjax.models.model import Fitted, Masks, Model, Params
+from perturbjax.screens.outline import from_outline
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.training import checkpoints
+from perturbjax.training.checkpoints import in_structure_of
 from perturbjax.training.metric_writer import MetricWriter
 from perturbjax.training.settings import TrainingSettings
 from perturbjax.training.train import train
@@ -55,18 +56,23 @@ def read_params(model: Model, folder: epath.Path, compendium: Compendium | None 
     Args:
       model: of the checkpoint.
       folder: of the checkpoint.
-      compendium, training: what a closed-form model was fitted on, which tells the structure of its params;
-        a learned model needs neither.
+      compendium, training: what a closed-form model was fitted on, which tells the structure of its params.
+        A learned model takes it from the checkpoint.
 
     Raises:
       InputError: there is no checkpoint, or it cannot be read.
     """
     if model.fit is None:
-        return learned_params(checkpoints.read(folder).params)
+        return learned_params(model, checkpoints.read(folder))
     shapes = jax.eval_shape(model.fit, compendium, training)
     return checkpoints.read(folder, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)).params
 
 
-def learned_params(saved: Any) -> Fitted:
+def learned_params(model: Model, saved: checkpoints.Checkpoint) -> Fitted:
     """The params of a learned model, from the nested dicts that its checkpoint holds."""
-    return Fitted(**saved)
+    fitted = Fitted(**saved.params)
+    if model.learner is None or model.learner.added is None:
+        return fitted
+    compendium = from_outline(saved.about.vocabulary, saved.about.screens)
+    added = in_structure_of(jax.eval_shape(model.learner.added, compendium), fitted.constants)
+    return fitted._replace(constants=fitted.constants | added)

@@ -45,11 +45,14 @@ class History(NamedTuple):
         """Whether a checkpoint is due: every `checkpoint_every` epochs, and at the end."""
         return self.epoch % settings.checkpoint_every == 0 or not self.active(settings).any()
 
-    def chosen(self, settings: TrainingSettings) -> slice:
-        """The members to predict with: the seeds of the swept settings whose mean validation error is lowest."""
-        means = np.reshape(self.best, (-1, settings.seeds)).mean(axis=1)
-        first = int(np.argmin(means)) * settings.seeds
-        return slice(first, first + settings.seeds)
+    def chosen(self, members_each: int) -> slice:
+        """The members to predict with: those of the swept settings whose mean validation error is lowest.
+
+        `members_each` is how many members each combination of swept settings has.
+        """
+        means = np.reshape(self.best, (-1, members_each)).mean(axis=1)
+        first = int(np.argmin(means)) * members_each
+        return slice(first, first + members_each)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, which has no infinity: None stands for it."""

@@ -54,11 +54,15 @@ class InputPipeline:
         chunks: int,
         config: StepConfig,
         devices: Devices,
+        left_out: Sequence[Int[np.ndarray, ' _N']] | None = None,
     ):
         rows = [np.flatnonzero(mask) for mask in chosen]
         self.config = config
         self._layouts = _of_one_shape(
-            [make_layout(compendium, [each[i::chunks] for each in rows], config.num_shards) for i in range(chunks)]
+            [
+                make_layout(compendium, [each[i::chunks] for each in rows], config.num_shards, left_out)
+                for i in range(chunks)
+            ]
         )
         self.steps = [-(-num_positions(each.pieces, config.block) // config.num_blocks) for each in self._layouts]
         self.size = sum(each.size for each in self._layouts)
@@ -93,7 +97,12 @@ def _of_one_shape(layouts: list[ShardLayout]) -> list[ShardLayout]:
         return np.pad(ids, [(0, rows - len(ids))] + [(0, 0)] * (ids.ndim - 1))
 
     return [
-        each._replace(longest=longest, context=stretched(each.context), perturbation=stretched(each.perturbation))
+        each._replace(
+            longest=longest,
+            context=stretched(each.context),
+            perturbation=stretched(each.perturbation),
+            left_out=None if each.left_out is None else stretched(each.left_out),
+        )
         for each in layouts
     ]
 
@@ -113,9 +122,10 @@ def distribute(compendium: Compendium, layout: ShardLayout, devices: Devices) ->
         return pack(compendium, layout, own[index[0].start or 0].tolist())[None]
 
     values = jax.make_array_from_callback(shape, sharding, packed)
-    context, perturbation, readout = replicate((layout.context, layout.perturbation, layout.readout), devices)
+    tables = layout.context, layout.perturbation, layout.readout, layout.left_out
+    context, perturbation, readout, left_out = replicate(tables, devices)
     pieces = jax.device_put(Pieces(*(np.stack([each[mine] for mine in own]) for each in layout.pieces)), sharding)
-    return Observations(values, context, perturbation, readout, pieces)
+    return Observations(values, context, perturbation, readout, pieces, left_out)
 
 
 def replicate(tree: Any, devices: Devices) -> Any:

@@ -23,6 +23,9 @@ B1, B2, EPSILON = 0.9, 0.999, 1e-8  # torch's
 
 ADAM = optax.scale_by_adam(B1, B2, EPSILON)
 
+# The names of the tables of embeddings.
+TABLES = ('context', 'perturbation', 'readout')
+
 # A learning rate or a weight decay.
 Rate = Float[Array, ''] | np.floating | float
 
@@ -45,21 +48,36 @@ def descend(
     state: TrainState,
     gradient: Weights,
     learning_rate: Rate,
-    weight_decay: Rate,
+    weight_decay: Rate | Mapping[str, Rate],
     optimizer: optax.GradientTransformation = ADAM,
 ) -> TrainState:
-    """The state after a step down the gradient; with Adam's direction it is torch's AdamW."""
+    """The state after a step down the gradient; with Adam's direction it is torch's AdamW.
+
+    `weight_decay` is one number, or one for each weight, as `decay_of` gives them.
+    """
     direction, opt_state = optimizer.update(gradient, state.opt_state, state.weights)
-    weights = jax.tree.map(lambda w, d: w - learning_rate * (d + weight_decay * w), state.weights, direction)
+    decay = weight_decay if isinstance(weight_decay, Mapping) else jax.tree.map(lambda _: weight_decay, direction)
+    weights = jax.tree.map(lambda w, d, each: w - learning_rate * (d + each * w), state.weights, direction, decay)
     return state._replace(weights=weights, opt_state=opt_state)
 
 
-def row_wise(step: Step, tables: tuple[str, ...]) -> Step:
+def decay_of(weights: Weights, weight_decay: Rate, table_decay: float) -> Any:
+    """The decay of each weight: that of the tables of embeddings is `table_decay` times as large."""
+    if table_decay == 1:
+        return weight_decay
+    return {
+        name: jax.tree.map(lambda _, name=name: weight_decay * (table_decay if name in TABLES else 1), each)
+        for name, each in weights.items()
+    }
+
+
+def row_wise(step: Step, tables: tuple[str, ...], table_decay: float = 1.0) -> Step:
     """The same step, with those tables cut down to the rows that the batch touches on any device.
 
     Args:
       step: sees the gathered rows as whole tables, and a batch whose ids count among them.
       tables: names in `state.weights`, each also the name of the batch's field of ids.
+      table_decay: how many times the weight decay applies to them.
 
     Returns:
       The step on whole tables. It must run on the mapped axis of devices. `catch_up_rows` ends an epoch.
@@ -73,7 +91,7 @@ def row_wise(step: Step, tables: tuple[str, ...]) -> Step:
             everywhere = jax.lax.all_gather(getattr(batch, name), DEVICE_AXIS)
             touched[name] = distinct(everywhere, len(state.row_steps[name]))
             batch = batch._replace(**{name: renumber(getattr(batch, name), touched[name])})
-        gathered = gather_rows(state, touched, learning_rate, weight_decay)
+        gathered = gather_rows(state, touched, learning_rate, weight_decay * table_decay)
         gathered, metrics = step(gathered, batch, learning_rate, weight_decay)
         return scatter_rows(state, touched, gathered), metrics
 

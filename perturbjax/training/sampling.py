@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, UInt
 
 from perturbjax.models.dropout import mix
@@ -13,6 +14,8 @@ from perturbjax.training.sharding import Pieces
 
 # Profiles and readouts of a block; (1, 1) is one observation.
 Block = tuple[int, int]
+
+_NO_FOLD = np.int32(-1)
 
 
 class Observations(NamedTuple):
@@ -24,6 +27,7 @@ class Observations(NamedTuple):
       perturbation: ids by row.
       readout: ids by column.
       pieces: where the values lie.
+      left_out: by row, a bit mask of the folds that leave it out; None without folds.
     """
 
     values: Float[Array, 'V longest']
@@ -31,6 +35,7 @@ class Observations(NamedTuple):
     perturbation: Int[Array, 'N K']
     readout: Int[Array, ' columns']
     pieces: Pieces
+    left_out: Int[Array, ' N'] | None = None
 
 
 def tiles(pieces: Pieces, block: Block) -> Int[Array, 'V G']:
@@ -51,6 +56,7 @@ def draw(
     is_wanted: Bool[jax.Array, ' n'],
     num_shards: int,
     num_devices: int,
+    fold: Int[Array, ''] | np.int32 = _NO_FOLD,
 ) -> Batch:
     """The blocks at some positions of an epoch's order, each from the shard `position % num_shards`.
 
@@ -64,6 +70,7 @@ def draw(
       position: all in shards that the device owns.
       is_wanted: which blocks are asked for; the weight of other blocks is 0.
       num_shards, num_devices: V and L.
+      fold: what this fold leaves out has weight 0.
     """
     shard, turn = position % num_shards, position // num_shards
     own = (shard // num_devices).astype(jnp.int32)
@@ -78,6 +85,8 @@ def draw(
     value = data.values[own[:, None, None], row_start[:, :, None] + column[:, None, :]]
     weight = (is_wanted & exists)[:, None, None] & is_row[:, :, None] & is_column[:, None, :] & ~jnp.isnan(value)
     row, column = row + piece.row_start[:, None], column + piece.column_start[:, None]
+    if data.left_out is not None:
+        weight &= ~_leaves(data.left_out[row], fold)[:, :, None]
     return Batch(
         data.context[row][:, :, None],
         data.perturbation[row][:, :, None],
@@ -86,6 +95,11 @@ def draw(
         weight.astype(value.dtype),
         position,
     )
+
+
+def _leaves(left_out: Int[jax.Array, 'n p'], fold: Int[Array, ''] | np.int32) -> Bool[jax.Array, 'n p']:
+    """Which rows the fold leaves out; none where it is -1."""
+    return (fold >= 0) & ((left_out >> jnp.maximum(fold, 0)) & 1).astype(bool)
 
 
 def _tile(

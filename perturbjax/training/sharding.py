@@ -39,6 +39,7 @@ class ShardLayout(NamedTuple):
       perturbation: ids by row.
       readout: ids by column, panel after panel.
       pieces: where everything lies.
+      left_out: by row, a bit mask of the folds that leave it out; None without folds.
     """
 
     size: int
@@ -48,12 +49,14 @@ class ShardLayout(NamedTuple):
     perturbation: Int[np.ndarray, 'N K']
     readout: Int[np.ndarray, ' columns']
     pieces: Pieces
+    left_out: Int[np.ndarray, ' N'] | None = None
 
 
 def make_layout(
     compendium: Compendium,
     chosen: Sequence[Int[np.ndarray, ' _rows'] | Bool[np.ndarray, ' _N']],
     num_shards: int,
+    left_out: Sequence[Int[np.ndarray, ' _N']] | None = None,
 ) -> ShardLayout:
     """Cuts the chosen rows (indices or a mask per screen) into shards of nearly the same number of values.
 
@@ -80,6 +83,7 @@ def make_layout(
         _padded([screen.perturbation[each] for screen, each in zip(compendium.screens, rows)]),
         np.concatenate([screen.readout for screen in compendium.screens]),
         pieces,
+        None if left_out is None else _padded([bits[each] for bits, each in zip(left_out, rows, strict=True)]),
     )
 
 

@@ -17,7 +17,7 @@ from perturbjax.models.dropout import Noise, mix
 from perturbjax.models.model import DEVICE_AXIS, Batch, Constants, Learner, Statistics, Weights
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
-from perturbjax.training.optimizer import ADAM, Rate, catch_up_rows, descend, row_wise
+from perturbjax.training.optimizer import ADAM, Rate, catch_up_rows, decay_of, descend, row_wise
 from perturbjax.training.sampling import Block, Observations, draw
 from perturbjax.training.settings import Member, TrainingSettings
 from perturbjax.training.sharding import Pieces
@@ -28,16 +28,36 @@ Devices = tuple[jax.Device, ...]
 # A table is updated row by row where it has at least so many rows for each row that a step may touch.
 ROW_WISE_FROM = 64
 
+# The profiles of a block of whole profiles.
+_PROFILES = 8
+
 # Which arrays of the data are divided over the devices (0) and which are whole on each (None).
-_DATA_AXES = Observations(0, None, None, None, Pieces(0, 0, 0, 0, 0))  # type: ignore[arg-type]
+_DATA_AXES = Observations(0, None, None, None, Pieces(0, 0, 0, 0, 0), None)  # type: ignore[arg-type]
 
 
 class StepIndex(NamedTuple):
-    """Where in training a step is: the epoch, the step since the start, the step within the chunk of data."""
+    """Where in training a step is.
+
+    Attributes:
+      epoch: counted from 0.
+      step: since the start of training.
+      step_in_chunk: within the chunk of data.
+      pass_steps: how many steps go through the data once, where an epoch has a number of steps of its own; else 0.
+    """
 
     epoch: Int[Array, ''] | np.int32
     step: Int[Array, ''] | np.int32
     step_in_chunk: Int[Array, ''] | np.int32
+    pass_steps: Int[Array, ''] | np.int32 = np.int32(0)
+
+    def place(self) -> tuple[Int[Array, ''], Int[Array, '']]:
+        """The pass through the data, which decides their order, and the step within it."""
+        steps = jnp.maximum(self.pass_steps, 1)
+        is_counted = self.pass_steps > 0
+        return (
+            jnp.where(is_counted, self.step // steps, self.epoch),
+            jnp.where(is_counted, self.step % steps, self.step_in_chunk),
+        )
 
 
 class StepConfig(NamedTuple):
@@ -81,9 +101,13 @@ def make_step_config(
             f'training.shards: {settings.shards} is not a multiple of the {num_devices} devices; '
             f'make it {-(-settings.shards // num_devices) * num_devices}, or use another number of devices.'
         )
-    p, r = settings.block
     values = sum(int(mask.sum()) * len(screen.readout) for screen, mask in zip(compendium.screens, chosen, strict=True))
-    blocks = min(settings.batch_size, values) // (p * r) or 1
+    if settings.batch_profiles:
+        p, r = min(_PROFILES, settings.batch_profiles), max(len(screen.readout) for screen in compendium.screens)
+        blocks = min(settings.batch_profiles // p, max(settings.shards, values // (p * r)))
+    else:
+        p, r = settings.block
+        blocks = min(settings.batch_size, values) // (p * r) or 1
     order, names = compendium.screens[0].perturbation.shape[1], compendium.vocabulary
     rows = {
         'perturbation': (len(names.perturbations), blocks * p * order),
@@ -131,7 +155,7 @@ def pmap_train_steps(config: StepConfig, devices: Devices) -> Callable[..., tupl
     ) -> tuple[TrainState, Metrics]:
         def of_member(state: TrainState, member: Member, steps: Int[jax.Array, '']) -> tuple[TrainState, Metrics]:
             def body(i: Int[jax.Array, ''], carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-                now = StepIndex(index.epoch, index.step + i, index.step_in_chunk + i)
+                now = index._replace(step=index.step + i, step_in_chunk=index.step_in_chunk + i)
                 state, metrics = _train_step(config, data, constants, member, now, device_index, carry[0])
                 return state, add_metrics(carry[1], metrics)
 
@@ -165,12 +189,14 @@ def _train_step(
             statistics = jax.lax.pmean(statistics, DEVICE_AXIS)
         count, total, gradient = sums
         gradient = jax.tree.map(lambda each: each / jnp.maximum(count, 1), gradient)
-        state = descend(state, gradient, learning_rate, weight_decay, config.learner.optimizer or ADAM)
+        decay = decay_of(state.weights, weight_decay, config.learner.table_decay)
+        state = descend(state, gradient, learning_rate, decay, config.learner.optimizer or ADAM)
         bad_step = jnp.where(jnp.isfinite(total), -1, index.step)
         return state._replace(statistics=statistics), Metrics(total, count, bad_step)
 
     batch = _batch(config, data, member, index, device_index)
-    return row_wise(step, config.row_tables)(state, batch, member.rate(index.epoch), member.weight_decay)
+    rates = member.rate(index.epoch), member.weight_decay
+    return row_wise(step, config.row_tables, config.learner.table_decay)(state, batch, *rates)
 
 
 def _gradient(
@@ -201,13 +227,14 @@ def _batch(
     """This device's blocks: the positions p of the epoch's order with p % num_devices == device_index."""
     blocks = -(-config.num_blocks // config.num_devices)
     blocks += -blocks % config.accum_steps
-    first = index.step_in_chunk.astype(jnp.uint32) * config.num_blocks
+    turn, step = index.place()
+    first = step.astype(jnp.uint32) * config.num_blocks
     devices = config.num_devices
     nearest = (device_index.astype(jnp.uint32) + devices - first % devices) % devices
     block = nearest + devices * jnp.arange(blocks, dtype=jnp.uint32)
-    epoch_seed = mix(member.seed ^ mix(index.epoch.astype(jnp.uint32)))
+    epoch_seed = mix(member.seed ^ mix(turn.astype(jnp.uint32)))
     is_wanted = block < config.num_blocks
-    return draw(data, config.block, epoch_seed, first + block, is_wanted, config.num_shards, devices)
+    return draw(data, config.block, epoch_seed, first + block, is_wanted, config.num_shards, devices, member.fold)
 
 
 def _noise(config: StepConfig, member: Member, step: Int[Array, ''] | np.int32, batch: Batch) -> Noise | None:
@@ -253,14 +280,14 @@ def pmap_evaluate(config: StepConfig, devices: Devices) -> Callable[..., Metrics
 
 
 @functools.lru_cache
-def pmap_flush(devices: Devices) -> Callable[..., TrainState]:
+def pmap_flush(devices: Devices, table_decay: float = 1.0) -> Callable[..., TrainState]:
     """`(state, epoch, members, device_index) -> state` with every row of every table caught up; donates the state."""
 
     def run(
         state: TrainState, epoch: Int[jax.Array, ''], members: Member, device_index: Int[jax.Array, '']
     ) -> TrainState:
         def of_member(state: TrainState, member: Member) -> TrainState:
-            return catch_up_rows(state, member.rate(epoch), member.weight_decay)
+            return catch_up_rows(state, member.rate(epoch), member.weight_decay * table_decay)
 
         return _over_members(of_member, devices)(state, members)
 

@@ -1,10 +1,12 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from screens_for_tests import everything, measurements, query, two_contexts
 
-from perturbjax.models import additive, context_mean, mean, no_change, perturbation_mean
+from perturbjax.models import additive, baselines, context_mean, mean, no_change, perturbation_mean
 from perturbjax.screens.screen import assemble
 
 NAN = np.nan
@@ -84,3 +86,34 @@ def test_combinations_of_three_add_up():
     compendium = assemble([measurements(rows, ['x'])], ['log1p'])
     asked = query(compendium, [('a', 'f+g+h'), ('a', 'f+g')], ['x'])
     np.testing.assert_array_equal(predict(additive(), compendium, everything(compendium), asked), [[12], [5]])
+
+
+@pytest.fixture
+def two_screens():
+    """Screens with other panels that share the context b, and a mask that leaves two profiles out."""
+    first = [('a', 'control', (1, 2)), ('a', 'g', (2, 4)), ('a', 'g+h', (5, NAN)), ('b', 'control', (3, 1))]
+    second = [('b', 'control', (7, 1)), ('b', 'g', (9, 9)), ('b', 'h', (NAN, 4)), ('c', 'control', (0, 1))]
+    more = [('b', 'g', (6, 5)), ('b', 'h', (8, 8))], [('b', 'g+h', (2, 3)), ('c', 'g', (4, 4)), ('c', 'h', (1, 6))]
+    rows = zip((first, second), more, (['x', 'y'], ['y', 'z']), ('first', 'second'))
+    compendium = assemble([measurements(a + b, readouts, name) for a, b, readouts, name in rows], ['log1p'] * 2)
+    return compendium, tuple(jnp.arange(len(screen.context)) != 5 for screen in compendium.screens)
+
+
+def test_large_tables_are_summed_by_group_and_give_the_same(monkeypatch, two_screens):
+    pairs = [*itertools.product('abc', ['g', 'h', 'g+h', 'control']), ('a', 'g')]
+    asked = query(two_screens[0], pairs, ['z', 'x', 'y'])
+
+    def sums_and_deltas():
+        # A function of its own for each limit, because `jit` keeps what it compiled for a function.
+        def compute(compendium, training):
+            contexts = [baselines.by_context(*each, 3) for each in zip(compendium.screens, training)]
+            deltas = baselines.fit_deltas(compendium, training)
+            return contexts, [baselines.mean_delta(deltas, asked, same_context) for same_context in (True, False)]
+
+        return jax.jit(compute)(*two_screens)
+
+    by_table = sums_and_deltas()
+    monkeypatch.setattr(baselines, 'LARGE_TABLE', 0)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), sums_and_deltas(), by_table)
+    for deltas in by_table[1]:
+        assert 0 < np.isnan(deltas).sum() < deltas.size

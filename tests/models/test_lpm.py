@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from perturbjax.errors import InputError
 from perturbjax.models.dropout import Noise, relu_dropout
 from perturbjax.models.flax_model import Sizes
-from perturbjax.models.lpm import LPM, combine, lpm
+from perturbjax.models.lpm import LPM, combine, lpm_released
 from perturbjax.models.model import Batch, Fitted, Query
 from perturbjax.models.training_counts import AXES
 from perturbjax.training.optimizer import ADAM, descend
@@ -49,7 +49,7 @@ def test_forward_gradient_and_optimiser_equal_torch(golden, number):
     reference = json.loads((golden / 'lpm_torch.json').read_text())[number]
     sizes, weights = reference['hyper'], from_torch(reference['state'])
     hidden_dims = (sizes['hidden_dim'],) * sizes['num_layers']
-    model = lpm(sizes['embedding_dim'], hidden_dims, aggregation=sizes['agg'])
+    model = lpm_released(sizes['embedding_dim'], hidden_dims, aggregation=sizes['agg'])
     module = LPM(Sizes(2, 6, 4), (sizes['embedding_dim'],) * 3, hidden_dims, sizes['agg'])
     constants = {f'{axis}_counts': np.ones(rows, int) for axis, rows in zip(AXES, (2, 6, 4))}
     batch = batch_of(reference['codes'], reference['value'])
@@ -96,7 +96,7 @@ def fitted(model, trained_on=6, key=1):
 
 
 def test_a_grid_equals_its_triples():
-    model = lpm(4, (8, 8))
+    model = lpm_released(4, (8, 8))
     params = fitted(model, trained_on=7)
     grid = Query(jnp.array([0, 1, 2]), jnp.array([[0, -1], [1, 5], [6, -1]]), jnp.array([3, 0]))
     answer = jax.jit(model.predict)(params, grid)
@@ -107,7 +107,7 @@ def test_a_grid_equals_its_triples():
 
 
 def test_an_ensemble_predicts_its_mean_and_spread():
-    model = lpm(4, (8, 8))
+    model = lpm_released(4, (8, 8))
     members = [fitted(model, key=key) for key in (1, 2, 3)]
     query = Query(jnp.array([0, 1]), jnp.array([[1, 5], [6, -1]]), jnp.array([0, 1]))
     each = jnp.stack([model.predict(member, query) for member in members])
@@ -121,7 +121,7 @@ def test_an_ensemble_predicts_its_mean_and_spread():
 
 
 def test_names_that_no_training_profile_had_get_no_prediction():
-    model = lpm(4, (8,))
+    model = lpm_released(4, (8,))
     query = Query(jnp.array([0, 0, 0]), jnp.array([[6, -1], [1, 6], [1, 5]]), jnp.array([0, 1]))
     answer = model.predict(fitted(model, trained_on=6), query)
     np.testing.assert_array_equal(np.isnan(answer).all(axis=1), [True, True, False])
@@ -179,4 +179,4 @@ def test_the_gradient_of_dropout_passes_where_it_let_through():
 )
 def test_bad_settings_are_told(settings, message):
     with pytest.raises(InputError, match=message):
-        lpm(**settings)
+        lpm_released(**settings)

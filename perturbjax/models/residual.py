@@ -1,0 +1,225 @@
+"""A learned model of what a rule leaves over: base prediction + scale x amplitude x mean of the networks.
+
+Each part keeps the model from being worse than the rule:
+
+- The network learns residuals of the rule. Those of profiles like the held-out ones are taken out of fold, for a
+  rule knows the profiles that it was fitted on too well.
+- A readout's residuals are divided by their root mean square, so that no scale is too large or too small to learn.
+- Each seed is trained once for every fold and does not see it. All networks predict together.
+- The amplitude shrinks their prediction by how well they predicted the folds that they did not see; see `amplitude`.
+- The spread adds the residuals' variance, out of fold, to that of the networks.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from perturbjax.models.held_out_like import Folds, all_profiles, by_screen, flat_values, held_out_like, make_folds
+from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target
+from perturbjax.models.out_of_fold import out_of_fold
+from perturbjax.models.training_counts import is_trained
+from perturbjax.screens.screen import Compendium
+
+# Profiles of a fold that are predicted at once.
+_AT_ONCE = 256
+
+
+class Prepared(NamedTuple):
+    """What is known before training, of N profiles and U readouts.
+
+    Attributes:
+      base: params of the rule.
+      residual: what it leaves over, in units of `scale`; NaN where not measured.
+      scale: the root mean square of each readout's residuals; 1 where that is 0.
+      folds: of the N profiles.
+    """
+
+    base: Params
+    residual: Float[np.ndarray, 'N U']
+    scale: Float[np.ndarray, ' U']
+    folds: Folds
+
+
+def on_residuals(
+    model: Model, base: Model, standardise: bool, num_folds: int, shrink: bool, needs_training: bool = False
+) -> Model:
+    """The model trained on what a rule leaves over.
+
+    Args:
+      model: a learned model of squared errors, such as `flax_model` makes.
+      base: a closed-form model.
+      standardise: whether residuals are divided by their root mean square.
+      num_folds: how many folds; 0 trains each seed once, on everything.
+      shrink: whether the amplitude is chosen by the folds; else it is 1.
+      needs_training: whether a name without training profiles gets no prediction. Otherwise it gets the rule's.
+    """
+    learner, spread_of = model.learner, model.spread
+    if learner is None or spread_of is None:
+        raise TypeError('only a learned model with members, such as flax_model makes, can learn residuals')
+    prepare = jax.jit(_preparation(base, standardise, max(num_folds, 2)))
+
+    def target(compendium: Compendium, training: Masks) -> Target:
+        prepared = jax.device_get(prepare(compendium, training))
+        bits = (prepared.folds.leaves * (1 << np.arange(len(prepared.folds.leaves)))[:, None]).sum(axis=0)
+        residuals = tuple(
+            np.ascontiguousarray(part[:, screen.readout])
+            for part, screen in zip(by_screen(compendium, prepared.residual), compendium.screens, strict=True)
+        )
+        left_out = by_screen(compendium, bits.astype(np.int32)) if num_folds else None
+        return Target(
+            with_values(compendium, residuals), left_out and tuple(map(np.asarray, left_out)), (compendium, prepared)
+        )
+
+    def finish(fitted: Fitted, target: Target) -> Fitted:
+        compendium, prepared = target.kept
+        share, noise = 1.0, 1.0
+        if num_folds:
+            found = _out_of_fold_products(model, fitted, compendium, prepared, num_folds)
+            share = amplitude(found, fitted.num_members) if shrink else 1.0
+            noise = left_over(found, share, fitted.num_members)
+        constants = {'base': prepared.base, 'scale': prepared.scale}
+        constants |= {'amplitude': np.float32(share), 'noise': np.float32(noise)}
+        return fitted._replace(constants=dict(fitted.constants) | constants)
+
+    def added(compendium: Compendium) -> Mapping[str, Any]:
+        training = tuple(jax.ShapeDtypeStruct(screen.context.shape, bool) for screen in compendium.screens)
+        return {'base': jax.eval_shape(base.fit, compendium, training)}
+
+    def predict(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
+        constants = fitted.constants
+        learnt = jnp.nan_to_num(model.predict(fitted, query)) * constants['scale'][query.readout][None, :]
+        answer = base.predict(constants['base'], query) + constants['amplitude'] * learnt
+        return jnp.where(is_trained(constants, query), answer, jnp.nan) if needs_training else answer
+
+    def spread(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
+        constants = fitted.constants
+        of_networks = constants['amplitude'] * jnp.nan_to_num(spread_of(fitted, query))
+        known = jnp.isfinite(predict(fitted, query))
+        own = jnp.sqrt(of_networks**2 + constants['noise']) * constants['scale'][query.readout][None, :]
+        return jnp.where(known, own, jnp.nan)
+
+    learner = learner._replace(target=target, finish=finish, added=added, num_folds=num_folds)
+    return model._replace(learner=learner, predict=predict, spread=spread)
+
+
+def with_values(compendium: Compendium, values: tuple[Float[np.ndarray, '_N _M'], ...]) -> Compendium:
+    """The screens with other values."""
+    screens = zip(compendium.screens, values, strict=True)
+    return Compendium(
+        tuple(dataclasses.replace(screen, values=each) for screen, each in screens), compendium.vocabulary
+    )
+
+
+def _preparation(base: Model, standardise: bool, num_folds: int) -> Callable[[Compendium, Masks], Prepared]:
+    """What is known before training, as a pure function."""
+
+    def prepare(compendium: Compendium, training: Masks) -> Prepared:
+        params, profiles = base.fit(compendium, training), all_profiles(compendium)
+        like = held_out_like(compendium, training)
+        folds = make_folds(like, num_folds)
+        unseen = out_of_fold(base, params, compendium, training, folds)
+        predicted = jnp.where((folds.number >= 0)[:, None], unseen, base.predict(params, profiles))
+        residual = flat_values(compendium, profiles.readout) - predicted
+        is_training = jnp.concatenate([jnp.asarray(mask) for mask in training])
+        chosen = jnp.where(like.is_like.any(), like.is_like, is_training)
+        scale = _root_mean_square(residual, chosen, is_training) if standardise else jnp.ones(len(profiles.readout))
+        return Prepared(params, residual / scale[None, :], scale.astype(residual.dtype), folds)
+
+    return prepare
+
+
+def _root_mean_square(
+    residual: Float[jax.Array, 'N U'], chosen: Bool[jax.Array, ' N'], otherwise: Bool[jax.Array, ' N']
+) -> Float[jax.Array, ' U']:
+    """Of each readout over the chosen profiles, or over others where those do not measure it; 1 where it is 0."""
+
+    def over(rows: Bool[jax.Array, ' N']) -> Float[jax.Array, ' U']:
+        return jnp.sqrt(jnp.nanmean(jnp.where(rows[:, None], residual, jnp.nan) ** 2, axis=0))
+
+    first, second = over(chosen), over(otherwise)
+    scale = jnp.where(jnp.isfinite(first) & (first > 0), first, second)
+    return jnp.where(jnp.isfinite(scale) & (scale > 0), scale, 1)
+
+
+class Products(NamedTuple):
+    """Sums over the measured values of each profile of a fold, of residuals R and predictions g of S seeds.
+
+    Attributes:
+      count: of values.
+      residual: R R.
+      cross: R times the mean of g.
+      square: the mean over seeds of g g.
+      pairs: the mean over pairs of seeds of g1 g2; equal to `square` with one seed.
+    """
+
+    count: Float[np.ndarray, ' n']
+    residual: Float[np.ndarray, ' n']
+    cross: Float[np.ndarray, ' n']
+    square: Float[np.ndarray, ' n']
+    pairs: Float[np.ndarray, ' n']
+
+
+def _out_of_fold_products(
+    model: Model, fitted: Fitted, compendium: Compendium, prepared: Prepared, num_folds: int
+) -> Products:
+    """The products of every fold's profiles, by the members that have not seen them."""
+    profiles, found = jax.device_get(all_profiles(compendium)), list[Products]()
+    for fold in range(num_folds):
+        rows = np.flatnonzero(prepared.folds.number == fold)
+        own = _members_of(fitted, fold, num_folds)
+        for first in range(0, len(rows), _AT_ONCE):
+            some = rows[first : first + _AT_ONCE]
+            asked = np.resize(some, _AT_ONCE)
+            query = Query(profiles.context[asked], profiles.perturbation[asked], profiles.readout)
+            products = _compiled_products(model)(own, query, prepared.residual[asked])
+            found.append(Products(*(np.asarray(each, float)[: len(some)] for each in products)))
+    return Products(*map(np.concatenate, zip(*found))) if found else Products(*np.zeros((5, 0)))
+
+
+def _members_of(fitted: Fitted, fold: int, num_folds: int) -> Fitted:
+    """The members that left a fold out."""
+    seeds = fitted.num_members // num_folds
+    own = slice(fold * seeds, (fold + 1) * seeds)
+    weights, statistics = jax.tree.map(lambda each: each[own], (fitted.weights, fitted.statistics))
+    return fitted._replace(weights=weights, statistics=statistics)
+
+
+@functools.lru_cache
+def _compiled_products(model: Model) -> Callable[[Fitted, Query, Float[jax.Array, 'Q U']], Products]:
+    def products(fitted: Fitted, query: Query, residual: Float[jax.Array, 'Q U']) -> Products:
+        seeds = fitted.num_members
+        measured = ~jnp.isnan(residual)
+        truth = jnp.where(measured, residual, 0)
+        mean = jnp.where(measured, jnp.nan_to_num(model.predict(fitted, query)), 0)
+        variance = jnp.where(measured, jnp.nan_to_num(model.spread(fitted, query)), 0) ** 2
+        square = (mean**2 + variance).sum(axis=1)
+        pairs = square if seeds == 1 else ((seeds * mean**2).sum(axis=1) - square) / (seeds - 1)
+        return Products(measured.sum(axis=1), (truth**2).sum(axis=1), (truth * mean).sum(axis=1), square, pairs)
+
+    return jax.jit(products)
+
+
+def amplitude(found: Products, num_members: int) -> float:
+    """How much of the prediction to keep, from 0 to 1: the least squares factor for the mean of all members.
+
+    With g1, g2 of different seeds, the mean of n members has the square <g1 g2> + (<g g> - <g1 g2>) / n.
+    """
+    square = found.pairs.sum() + (found.square.sum() - found.pairs.sum()) / num_members
+    return float(np.clip(found.cross.sum() / square, 0, 1)) if square > 0 else 0.0
+
+
+def left_over(found: Products, share: float, num_members: int) -> float:
+    """The mean square of what the shrunken prediction leaves over, less the variance of the members; at least 0.
+
+    Together with that variance it is the squared error of the mean of n members. 1 where there is no fold.
+    """
+    variance = found.square - found.pairs
+    error = found.residual - 2 * share * found.cross + share**2 * (found.pairs + variance / num_members)
+    noise = (error - share**2 * variance).sum()
+    return float(max(noise, 0) / found.count.sum()) if found.count.sum() else 1.0

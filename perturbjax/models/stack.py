@@ -1,0 +1,125 @@
+"""A stack: the convex combination of simple rules with the lowest error out of fold.
+
+Which rule is the best one differs from screen to screen, and picking one by its error on few profiles is noisy.
+Weights w that are at least 0 and add up to 1, and minimise the mean L2 error over the profiles that stand for the
+held-out ones, are less so:
+
+    mean over i of | y_i - sum over c of w_c p_ci |,
+
+with p_ci the prediction of rule c without the fold of profile i.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from perturbjax.errors import InputError, check_range, did_you_mean
+from perturbjax.models.additive import additive
+from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
+from perturbjax.models.held_out_like import all_profiles, flat_values, held_out_like, make_folds
+from perturbjax.models.low_rank import low_rank
+from perturbjax.models.model import Masks, Model, Query
+from perturbjax.models.out_of_fold import out_of_fold, refitted
+from perturbjax.models.own_readout import own_readout
+from perturbjax.models.two_way import two_way
+from perturbjax.screens.screen import Compendium
+
+# The rules that a stack can hold.
+RULES: dict[str, Callable[[], Model]] = {
+    'no_change': no_change,
+    'mean': mean,
+    'context_mean': context_mean,
+    'perturbation_mean': perturbation_mean,
+    'additive': additive,
+    'own_readout': own_readout,
+    'two_way': two_way,
+    'low_rank': low_rank,
+}
+DEFAULT = ('two_way', 'low_rank', 'context_mean', 'own_readout')
+_STEPS = 2000
+
+
+class Params(NamedTuple):
+    """The params of C rules, and their weights."""
+
+    rules: tuple[Any, ...]
+    weight: Float[jax.Array, ' C']
+
+
+def stack(rules: Sequence[str] = DEFAULT, num_folds: int = 5) -> Model:
+    """The stack of some simple rules.
+
+    Where a rule has no answer, the first one's counts in its place; with no profile to choose by, all weight is
+    on the first.
+
+    Args:
+      rules: names of `RULES`; the first should answer for everything.
+      num_folds: how many folds the weights are chosen by; the folds copy the split, see `held_out_like`.
+
+    Raises:
+      InputError: no such rule, or fewer than 2 folds.
+    """
+    for name in rules:
+        if name not in RULES:
+            raise InputError(f'models.stack.rules: no such rule {name!r}; {did_you_mean(name, RULES)}')
+    check_range('models.stack', 1, rules=len(rules))
+    check_range('models.stack', 2, num_folds=num_folds)
+    each_rule = tuple(RULES[name]() for name in rules)
+
+    def fit(compendium: Compendium, training: Masks) -> Params:
+        folds = make_folds(held_out_like(compendium, training), num_folds)
+        fitted = tuple(rule.fit(compendium, training) for rule in each_rule)
+        if len(rules) == 1:
+            return Params(fitted, jnp.ones(1))
+        values = flat_values(compendium, all_profiles(compendium).readout)
+        predicted = [
+            out_of_fold(rule, params, compendium, training, folds)
+            for rule, params in zip(each_rule, fitted, strict=True)
+        ]
+        errors = jnp.stack([jnp.nan_to_num(values - each) for each in _filled(predicted)])
+        is_asked = folds.number >= 0
+        gram = jnp.einsum('cnu,dnu->ncd', errors, errors, precision='highest')
+        return Params(fitted, best_weights(jnp.where(is_asked[:, None, None], gram, 0)))
+
+    def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
+        pairs = zip(each_rule, params.rules, strict=True)
+        return params._replace(rules=tuple(refitted(rule, each, compendium, training) for rule, each in pairs))
+
+    def predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
+        pairs = zip(each_rule, params.rules, strict=True)
+        predicted = _filled([rule.predict(each, query) for rule, each in pairs])
+        return sum(weight * each for weight, each in zip(params.weight, predicted, strict=True))
+
+    return Model(fit, predict, refit=refit)
+
+
+def _filled(predicted: Sequence[Float[jax.Array, 'N U']]) -> list[Float[jax.Array, 'N U']]:
+    """The predictions of all rules, those of the first where a rule has none."""
+    return [jnp.where(jnp.isnan(each), predicted[0], each) for each in predicted]
+
+
+def best_weights(gram: Float[jax.Array, 'N C C']) -> Float[jax.Array, ' C']:
+    """The weights on the simplex that minimise the sum of `sqrt(w' G_n w)`, by exponentiated gradient descent.
+
+    Args:
+      gram: products of the errors of C predictions, for each profile; 0 for a profile that does not count.
+
+    Returns:
+      The weights; all on the first prediction where no profile counts.
+    """
+    count = gram.shape[1]
+    first = jnp.zeros(count, gram.dtype).at[0].set(1)
+
+    def step(_: jax.Array, weight: Float[jax.Array, ' C']) -> Float[jax.Array, ' C']:
+        towards = gram @ weight
+        square = towards @ weight
+        slope = jnp.where(square > 0, 1 / jnp.sqrt(jnp.where(square > 0, square, 1)), 0) @ towards
+        total = jnp.sqrt(jnp.maximum(square, 0)).sum()
+        moved = weight * jnp.exp(-0.5 * (slope - slope @ weight) / jnp.where(total > 0, total, 1))
+        return moved / moved.sum()
+
+    weight = jax.lax.fori_loop(0, _STEPS, step, jnp.full(count, 1 / count, gram.dtype))
+    return jnp.where(gram.any(), weight, first)
