@@ -1,7 +1,8 @@
 """The config of a run, parsed once into types; and that a workdir stays with its own."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -10,9 +11,13 @@ from etils import epath
 from perturbjax.analysis.study import Study, check_study
 from perturbjax.errors import InputError, check_range, check_settings
 from perturbjax.evaluation.linear_sweep import check_sweep, score_linear_sweep
+from perturbjax.plain import plain as as_plain
 from perturbjax.renames import with_new_names
 from perturbjax.screens.splits import SPLITS
-from perturbjax.training.settings import TrainingSettings, check_training
+from perturbjax.training.settings import TrainingSettings, check_training, training_settings
+
+# Settings of a flat config that may differ from launch to launch: how a run is judged, and where data lie.
+_MAY_CHANGE = re.compile(r'evaluation|analysis|data\.(screens\.[^.]+\.)?path$')
 
 
 class Evaluation(NamedTuple):
@@ -37,8 +42,9 @@ class Config(NamedTuple):
       data: see `readers.loading.load`.
       split: the rule's name and its settings; see `screens.splits`.
       split_seeds: one split for each.
-      models: settings by label; see `models.make_models`.
-      training, evaluation: with their defaults filled in.
+      models: settings by label; see `models.make_models`. Their `training` are settings of this model alone.
+      training: what holds for a model without a recipe of its own; see `training_of`.
+      evaluation: with its defaults filled in.
       analysis: None where the config asks for none.
       plain: the config as plain values, as it is saved and shown.
     """
@@ -53,10 +59,33 @@ class Config(NamedTuple):
     analysis: Study | None
     plain: Mapping[str, Any]
 
+    def training_of(self, label: str, recipe: Sequence[tuple[str, Any]] = ()) -> TrainingSettings:
+        """The training settings of a model: its recipe, replaced by `training` and then by `models.LABEL.training`."""
+        own = _of_model(self.models.get(label, {}))
+        settings = training_settings(recipe, self.plain['training'], own)
+        check_training(settings)
+        return settings
 
-def parse(config: ml_collections.ConfigDict) -> Config:
+
+def as_config(config: Any) -> ml_collections.ConfigDict:
+    """What `get_config` returned as a config; raises InputError where it is neither a config nor a mapping."""
+    if isinstance(config, ml_collections.ConfigDict):
+        return config.copy_and_resolve_references()
+    if not hasattr(config, 'items'):
+        given = 'nothing (is a return missing?)' if config is None else f'a {type(config).__name__}'
+        raise InputError(f'--config: get_config must return an ml_collections.ConfigDict or a dict, but gave {given}.')
+    return ml_collections.ConfigDict(dict(config))
+
+
+def _of_model(settings: Any) -> Mapping[str, Any]:
+    """The training settings among those of a model."""
+    return settings.get('training', {}) if isinstance(settings, Mapping) else {}
+
+
+def parse(config: Mapping[str, Any] | ml_collections.ConfigDict) -> Config:
     """The config in types; raises InputError on a part or setting that nothing reads, or that is out of range."""
-    plain = with_new_names(json.loads(config.to_json()))
+    # JSON has no tuples: a config that was read back equals the one that was saved.
+    plain = with_new_names(json.loads(json.dumps(as_plain(as_config(config), ''))))
 
     def parts(
         seed: Any,
@@ -77,6 +106,8 @@ def parse(config: ml_collections.ConfigDict) -> Config:
     _check_seeds([plain['seed']], 'seed')
     seeds = split.pop('seeds', [plain['seed']])
     _check_seeds(seeds, 'split.seeds')
+    for label, settings in plain['models'].items():
+        check_settings(TrainingSettings, _of_model(settings), f'models.{label}.training')
     return Config(
         seed=plain['seed'],
         data=plain['data'],
@@ -121,21 +152,32 @@ def _check_seeds(seeds: Any, field: str) -> None:
         raise InputError(f'{field}: {seeds!r} must be whole numbers from 0 to 2^31 - 1, each once.')
 
 
-def refuse_other_config(config: Config, folder: epath.Path) -> None:
-    """Raises InputError where the workdir was made with another config; how it is evaluated may change."""
+def refuse_other_config(config: Config, folder: epath.Path, trains: bool = False) -> None:
+    """Raises InputError where the workdir was made with another config.
+
+    How it is evaluated may change, and where the data lie: whether they are the same is seen when they are read.
+    A launch that trains may also ask for more epochs.
+    """
     saved = folder / 'config.json'
     if not saved.exists():
         return
     try:
         before, now = _flat(with_new_names(json.loads(saved.read_text()), quiet=True)), _flat(config.plain)
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, OSError) as error:
         raise InputError(f'{saved}: it is damaged ({error}); give another --workdir.') from error
+    if trains and config.training.epochs > before.get('training.epochs', TrainingSettings().epochs):
+        before['training.epochs'] = now['training.epochs']
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name) and not name.startswith(('evaluation', 'analysis')):
+        if before.get(name) != now.get(name) and not _MAY_CHANGE.match(name):
             raise InputError(
                 f'{folder}: this workdir was made with another config ({name} is {now.get(name, "not set")!r}, '
                 f'there {before.get(name, "not set")!r}); give another --workdir, or the same config to go on.'
             )
+
+
+def without_paths(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of data, flat and without where they lie."""
+    return {name: value for name, value in _flat(data, 'data').items() if not _MAY_CHANGE.match(name)}
 
 
 def _flat(settings: Any, name: str = '') -> dict[str, Any]:
@@ -148,8 +190,8 @@ def _flat(settings: Any, name: str = '') -> dict[str, Any]:
 
 def refuse_changed(path: epath.Path, text: str) -> None:
     """Raises InputError where the file is there and says something else: the data are no longer the same."""
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_bytes() != text.encode():
         raise InputError(
-            f'{path}: the data are not those this workdir was made with (names, values or held-out profiles differ); '
-            'give another --workdir, or the same data to go on.'
+            f'{path}: the data are not those this workdir was made with (names, values or held-out profiles differ, or '
+            'the file was changed); give another --workdir, or the same data to go on.'
         )

@@ -17,7 +17,9 @@ from perturbjax import experiment
 from perturbjax.config import parse
 from perturbjax.errors import InputError
 from perturbjax.models import make_models
+from perturbjax.readers.loading import load
 from perturbjax.renames import with_new_names
+from perturbjax.screens.splits import TEST, TRAIN, make_split
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'experiments'
 NAMES = sorted(path.stem for path in FOLDER.glob('[!_]*.py'))
@@ -49,6 +51,8 @@ def test_every_docstring_says_how_to_run_it_and_what_to_expect(name):
         ('benchmark_norman', ['doubles', 'simulation'], 'double'),
         ('benchmark_singles', ['adamson', 'replogle_k562', 'replogle_rpe1'], 'replogle'),
         ('benchmark_fly_mapk', ['log2_cell_number', 'nuclear_area'], 'area'),
+        ('drug_response', ['gdsc1', 'nci60', 'almanac'], 'gdsc'),
+        ('norman_expression', ['subset', 'geometry'], 'gears'),
     ],
 )
 def test_configs_of_an_argument(name, arguments, wrong):
@@ -61,8 +65,10 @@ def test_configs_of_an_argument(name, arguments, wrong):
 
 def predicted(config, folder):
     """Truth `[N, M]` and each model's predictions of the held-out profiles, by the shortest training."""
-    if config.get('training'):
-        config.training.update(epochs=2)
+    config.training = {'epochs': 2}
+    for settings in config.models.values():
+        if 'training' in settings:
+            settings.training.update(epochs=2)
     for mode in ('train', 'predict'):
         experiment.run(config, str(folder), mode)
     return anndata.read_h5ad(folder / 'predictions.h5ad')
@@ -96,11 +102,11 @@ def on_real(name, folder, data, *models, seeds=(0,), **split):
 
 def test_korkut_gives_the_known_errors_on_all_pairs(shared, tmp_path):
     data = {'path': shared / 'korkut_2015_skmel133.h5ad'}
-    pairs = on_real('benchmark_korkut', tmp_path, data, 'additive', 'linear', 'lpm', test=1.0)
+    pairs = on_real('benchmark_korkut', tmp_path, data, 'additive', 'linear', 'lpm_released', test=1.0)
     assert len(pairs) == 66
     assert l2(pairs, 'additive') == pytest.approx(2.01, abs=0.005)
     assert l2(pairs, 'no_change') == pytest.approx(4.36, abs=0.005)
-    assert coverage(pairs, 'linear') == coverage(pairs, 'lpm') == 1
+    assert coverage(pairs, 'linear') == coverage(pairs, 'lpm_released') == 1
 
 
 def test_papalexi_runs_from_raw_counts(shared, tmp_path):
@@ -113,8 +119,8 @@ def test_papalexi_runs_from_raw_counts(shared, tmp_path):
 
 def test_p100_and_gcp_train_over_both_panels(shared, tmp_path):
     data = {'path': shared / 'lincs_p100_gcp'}
-    unseen = on_real('benchmark_p100_gcp', tmp_path, data, 'context_mean', 'lpm', seeds=(13,))
-    assert coverage(unseen, 'lpm') == coverage(unseen, 'context_mean') == 1
+    unseen = on_real('benchmark_p100_gcp', tmp_path, data, 'context_mean', 'lpm_released', seeds=(13,))
+    assert coverage(unseen, 'lpm_released') == coverage(unseen, 'context_mean') == 1
     assert l2(unseen, 'context_mean') < l2(unseen, 'mean')
 
 
@@ -137,6 +143,65 @@ def test_pairs_with_one_readout_are_nearly_additive(shared, tmp_path, name, file
     unseen = on_real(name, tmp_path, {key: shared / file for key, file in files.items()}, 'additive')
     assert unseen.shape == (pairs, 1)
     assert np.corrcoef(unseen.layers['additive'][:, 0], unseen.layers['truth'][:, 0])[0, 1] > least
+
+
+def split_of(name, argument, path):
+    """The data of an experiment, and its first split."""
+    config = config_of(name, *argument)
+    config.data.path = str(path)
+    settings = config.split.to_dict()
+    rule, (seed, *_) = settings.pop('name'), settings.pop('seeds')
+    compendium = load(config.data)
+    return compendium, make_split(compendium, rule, seed, **settings)
+
+
+@pytest.mark.parametrize(
+    ('argument', 'file', 'contexts', 'profiles'),
+    [('nci60', 'nci60_zscore_1075x60', 60, 61_307), ('almanac', 'nci_almanac_comboscore_5355x60', 59, 300_010)],
+)
+def test_drug_response_holds_out_entries(shared, argument, file, contexts, profiles):
+    compendium, split = split_of('drug_response', [argument], shared / f'drug_response/{file}.h5ad')
+    (screen,), (roles,) = compendium.screens, split.roles
+    assert screen.values.shape == (profiles, 1)
+    assert len(compendium.vocabulary.contexts) == contexts
+    assert screen.order.max() == (2 if argument == 'almanac' else 1)
+    assert (roles == TEST).sum() == round(0.15 * (screen.order > 0).sum())
+    ids = np.unique(screen.perturbation, axis=0, return_inverse=True)[1].ravel()
+    assert set(ids) == set(ids[roles == TRAIN])  # each drug, or pair of drugs, trains
+
+
+def test_drug_mean_has_the_known_error_on_gdsc1(shared):
+    compendium, split = split_of('drug_response', ['gdsc1'], shared / 'drug_response/gdsc1_auc.h5ad')
+    (screen,), (roles,) = compendium.screens, split.roles
+    assert set(screen.values[screen.is_control, 0]) == {1}
+    drug, value = screen.perturbation[:, 0], screen.values[:, 0]
+    train = roles == TRAIN
+    mean = np.bincount(drug[train], value[train]) / np.bincount(drug[train])
+    error = (mean[drug] - value)[roles == TEST]
+    assert np.sqrt((error**2).mean()) == pytest.approx(0.129, abs=0.002)
+
+
+def test_stimuli_and_inhibitors_are_combined_by_a_template(shared):
+    compendium, split = split_of('hpn_dream', [], shared / 'hpn_dream_2013_4lines.h5ad')
+    (screen,), names = compendium.screens, compendium.vocabulary
+    assert len(names.contexts) == 24
+    assert set(names.perturbations) == {
+        *('control', 'EGF', 'FGF1', 'HGF', 'IGF1', 'Insulin', 'NRG1', 'Serum'),
+        *('GSK690693', 'GSK690693&GSK1120212', 'PD173074'),
+    }
+    assert len(np.unique(screen.perturbation[screen.order == 2], axis=0)) == 21
+    assert screen.is_control.sum() == 24
+    assert (screen.cells == 1).all()  # each profile is one well
+    doubles = compendium.table()[np.concatenate(split.roles) == TEST]
+    assert doubles['perturbation'].nunique() == 10
+
+
+@pytest.mark.parametrize(('screen', 'shape'), [('subset', (34, 500)), ('geometry', (237, 50))])
+def test_norman_expression(shared, screen, shape):
+    file = {'subset': 'norman19_subset_k562', 'geometry': 'norman_2019_geometry_237'}[screen]
+    compendium, _ = split_of('norman_expression', [screen], shared / f'norman_2019_expression/{file}.h5ad')
+    assert compendium.screens[0].values.shape == shape
+    assert compendium.screens[0].is_control.sum() == 1
 
 
 GENES = [f'G{i}' for i in range(16)]

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from perturbjax.models.held_out_like import Folds, all_profiles, by_screen, flat_values, held_out_like, make_folds
+from perturbjax.models.held_out_like import Folds, all_profiles, flat_values, held_out_like, make_folds
 from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target
 from perturbjax.models.out_of_fold import out_of_fold
 from perturbjax.models.training_counts import is_trained
@@ -67,14 +67,11 @@ def on_residuals(
     def target(compendium: Compendium, training: Masks) -> Target:
         prepared = jax.device_get(prepare(compendium, training))
         bits = (prepared.folds.leaves * (1 << np.arange(len(prepared.folds.leaves)))[:, None]).sum(axis=0)
-        residuals = tuple(
-            np.ascontiguousarray(part[:, screen.readout])
-            for part, screen in zip(by_screen(compendium, prepared.residual), compendium.screens, strict=True)
-        )
-        left_out = by_screen(compendium, bits.astype(np.int32)) if num_folds else None
-        return Target(
-            with_values(compendium, residuals), left_out and tuple(map(np.asarray, left_out)), (compendium, prepared)
-        )
+        ends = np.cumsum([len(screen.context) for screen in compendium.screens])[:-1]
+        parts = zip(np.split(prepared.residual, ends), compendium.screens, strict=True)
+        residuals = tuple(np.ascontiguousarray(part[:, screen.readout]) for part, screen in parts)
+        left_out = tuple(np.split(bits.astype(np.int32), ends)) if num_folds else None
+        return Target(with_values(compendium, residuals), left_out, (compendium, prepared))
 
     def finish(fitted: Fitted, target: Target) -> Fitted:
         compendium, prepared = target.kept

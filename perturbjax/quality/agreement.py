@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from perturbjax.quality.few_readouts import FEWEST, over_perturbations
 from perturbjax.screens.screen import Compendium
-
-_FEWEST = 3  # a correlation needs at least this many readouts
 
 
 class Effects(NamedTuple):
@@ -38,23 +37,28 @@ def agreement(compendium: Compendium) -> pd.DataFrame:
     An entry is the median, over the perturbations that both contexts have, of the Pearson correlation over
     the readouts that both have. On the diagonal is the correlation that a repeat of the experiment would
     reach, computed from two halves of its rows by the Spearman-Brown formula; contexts can hardly agree
-    better. NaN where nothing is shared, and on the diagonal where there are no replicates.
+    better. In screens of one or two readouts the correlation is over perturbations; see `few_readouts`.
+    NaN where too little is shared for a correlation, and on the diagonal where there are no replicates.
     """
     names = compendium.vocabulary.contexts
     effects = [list(_effects(compendium, context)) for context in range(len(names))]
     table = np.full((len(names), len(names)), np.nan)
     for i, here in enumerate(effects):
+        if not here:
+            continue
         table[i, i] = _of_whole(_median([_correlations(*each.halves) for each in here if each.halves is not None]))
         for j, there in enumerate(effects[:i]):
             pairs = itertools.product(here, there)
             table[i, j] = table[j, i] = _median([_correlations(*_aligned(one, other)) for one, other in pairs])
-    return pd.DataFrame(table, names, names)
+    between, halves = over_perturbations(compendium)
+    np.fill_diagonal(between, [_of_whole(r) for r in halves])
+    return pd.DataFrame(np.where(np.isnan(table), between, table), names, names)
 
 
 def _effects(compendium: Compendium, context: int) -> Iterator[Effects]:
     for screen in compendium.screens:
         rows = np.flatnonzero((screen.context == context) & ~screen.is_control)
-        if len(rows):
+        if len(rows) and len(screen.readout) >= FEWEST:
             yield Effects(
                 pd.Index(compendium.vocabulary.perturbation_names(screen.perturbation[rows])),
                 pd.Index(screen.readout),
@@ -89,7 +93,7 @@ def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     one, other = (np.where(known, each - mean, 0).astype(np.float64) for each, mean in zip((one, other), means))
     with np.errstate(divide='ignore', invalid='ignore'):
         r = (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
-    return np.where(n[:, 0] >= _FEWEST, r, np.nan)
+    return np.where(n[:, 0] >= FEWEST, r, np.nan)
 
 
 def _of_whole(r: float) -> float:

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.quality.agreement import agreement
+from perturbjax.quality.few_readouts import FEWEST
 from perturbjax.quality.overlap import shared_perturbations, shared_readouts, transferable
+from perturbjax.quality.shares import percent
 from perturbjax.quality.warnings import suspicions
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, Screen
@@ -48,14 +50,15 @@ def inspect(compendium: Compendium) -> Inspection:
     """Everything that is worth knowing about the compendium before training."""
     alike = agreement(compendium)
     contexts = _contexts(compendium, alike)
+    perturbations, readouts = shared_perturbations(compendium), shared_readouts(compendium)
     return Inspection(
         facts=_facts(compendium),
         screens=pd.DataFrame([_screen(screen) for screen in compendium.screens]),
         contexts=contexts,
-        perturbations=shared_perturbations(compendium),
-        readouts=shared_readouts(compendium),
+        perturbations=perturbations,
+        readouts=readouts,
         agreement=alike,
-        verdict=_verdict(contexts),
+        verdict=_verdict(contexts, perturbations.to_numpy(), readouts.to_numpy()),
         suspicions=suspicions(compendium),
     )
 
@@ -71,7 +74,7 @@ def _facts(compendium: Compendium) -> dict[str, str]:
         'Perturbations': _orders((perturbed >= 0).sum(axis=1)),
         'Readouts': f'{len(names.readouts):,}',
         'Profiles': f'{sum(len(each.context) for each in screens):,}',
-        'Values': f'{size - missing:,}; {missing / size:.1%} are missing',
+        'Values': f'{size - missing:,}; {percent(missing, size)} are missing',
         'Rows in a profile': _span(np.concatenate([_cells(each) for each in screens])),
         'Scale': ', '.join(f'{scale}: {find_scale(scale).unit}' for scale in dict.fromkeys(s.scale for s in screens)),
     }
@@ -141,8 +144,13 @@ def _median(values: pd.Series) -> float:
     return float(known.median()) if len(known) else np.nan
 
 
-def _verdict(contexts: pd.DataFrame) -> list[str]:
-    """Sentences that say whether one context can learn anything from another."""
+def _verdict(contexts: pd.DataFrame, perturbations: np.ndarray, readouts: np.ndarray) -> list[str]:
+    """Sentences that say whether one context can learn anything from another.
+
+    Args:
+      contexts: as in `Inspection`.
+      perturbations, readouts: how many two contexts share, `[C, C]`.
+    """
     if len(contexts) == 1:
         return ['There is one context, so nothing can be transferred between contexts; LPM needs several.']
     sentences = []
@@ -150,12 +158,12 @@ def _verdict(contexts: pd.DataFrame) -> list[str]:
         here, elsewhere = contexts[what].sum(), contexts[column].sum()
         much = 'nothing' if elsewhere == 0 else 'little' if 2 * elsewhere < here else 'enough'
         sentences.append(
-            f'Of {here:,} {what}, each counted in every context, {elsewhere:,} ({elsewhere / max(here, 1):.1%}) are '
-            f'measured in another context too: {much} to transfer.'
+            f'Of {here:,} pairs of a context and one of its {what}, {elsewhere:,} ({percent(elsewhere, here)}) are of '
+            f'{what} that another context has too: {much} to transfer.'
         )
     alike, repeat = _median(contexts['alike']), _median(contexts['repeat'])
     if np.isnan(alike):
-        return [*sentences, 'No two contexts share perturbations and readouts, so it is not known how alike they are.']
+        return [*sentences, _why_unknown(perturbations, readouts)]
     ceiling = '' if np.isnan(repeat) else f'; a repeat in the same context would reach {repeat:.2f}'
     much = 'says next to nothing' if alike < _ALIKE else 'says something'
     sentences.append(
@@ -163,3 +171,17 @@ def _verdict(contexts: pd.DataFrame) -> list[str]:
         f'one context {much} about another.'
     )
     return sentences
+
+
+def _why_unknown(perturbations: np.ndarray, readouts: np.ndarray) -> str:
+    """Why no correlation between contexts is known, from how many of each two contexts share, `[C, C]`."""
+    two = ~np.eye(len(perturbations), dtype=bool) & (perturbations > 0) & (readouts > 0)
+    if not two.any():
+        return 'No two contexts share perturbations and readouts, so it is not known how alike they are.'
+    most = perturbations[two].max(), readouts[two].max()
+    if max(most) < FEWEST:
+        return (
+            f'Two contexts share no more than {most[0]} perturbations and {most[1]} readouts; {FEWEST} of either are '
+            'needed for a correlation, so it is not known how alike they are.'
+        )
+    return 'What two contexts share is too little or does not vary, so it is not known how alike they are.'

@@ -30,7 +30,8 @@ def transferable(compendium: Compendium) -> pd.DataFrame:
     `unseen_in_context` can hold out; `readouts`; and `readouts_elsewhere`.
     """
     named, readouts = measured_perturbations(compendium), measured_readouts(compendium)
-    pieces = named.assign(name=named['name'].map(parts)).explode('name')
+    parts_of = {name: parts(name) for name in named['name'].unique()}
+    pieces = named.assign(name=named['name'].map(parts_of)).explode('name')
     pieces['name'] = _in_several(pieces)
     counts = {
         'perturbations': named.groupby('context').size(),
@@ -55,8 +56,10 @@ def measured_readouts(compendium: Compendium) -> pd.DataFrame:
     names = compendium.vocabulary
     found = []
     for screen in compendium.screens:
-        for context in screen.present_contexts:
-            measured = ~np.isnan(screen.values[screen.context == context]).all(axis=0)
+        rows = np.argsort(screen.context, kind='stable')
+        first = np.searchsorted(screen.context[rows], screen.present_contexts)
+        for context, chosen in zip(screen.present_contexts, np.split(rows, first[1:]), strict=True):
+            measured = ~np.isnan(screen.values[chosen]).all(axis=0)
             readouts = np.array(names.readouts, object)[screen.readout[measured]]
             found.append(pd.DataFrame({'context': names.contexts[context], 'name': readouts}))
     return pd.concat(found).drop_duplicates(ignore_index=True)

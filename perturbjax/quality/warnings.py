@@ -8,7 +8,9 @@ import pandas as pd
 
 from perturbjax.errors import listed
 from perturbjax.quality.overlap import measured_perturbations, transferable
+from perturbjax.quality.shares import percent
 from perturbjax.readers.naming.genes import ensembl_id
+from perturbjax.readers.naming.near_misses import vocabulary_sentences
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import Vocabulary
@@ -23,6 +25,9 @@ _LIMITS = {
     'log-fold-change': (-40, 40),
     'z-score': (-1000, 1000),
     'fitness': (-40, 40),
+    'inhibition': (-1000, 1000),
+    'viability': (0, 1000),
+    'auc': (-1000, 1000),
 }
 _CHANGES = ('log2-ratio', 'log-fold-change', 'z-score', 'fitness')
 # Profiles of few rows are reported only where the usual profile has many rows.
@@ -40,7 +45,18 @@ def suspicions(compendium: Compendium) -> list[str]:
         for check in checks
         for sentence in check(screen, names)
     ]
-    return [*found, *_alone(compendium), *_nearly_alike(compendium), *_named_otherwise(compendium)]
+    return [
+        *found,
+        *_alone(compendium),
+        *vocabulary_sentences(names),
+        *_nearly_alike(compendium),
+        *_named_otherwise(compendium),
+    ]
+
+
+def urgent(compendium: Compendium) -> list[str]:
+    """The warnings that every run gives, whether or not the data were prepared before."""
+    return [f'{screen.name}: {sentence}' for screen in compendium.screens for sentence in _not_zero(screen)]
 
 
 def _missing(screen: Screen, names: Vocabulary) -> Sentences:
@@ -51,7 +67,7 @@ def _missing(screen: Screen, names: Vocabulary) -> Sentences:
     if profiles.any():
         yield f'{_of(profiles, "profiles")} have no value at all: {_profiles(screen, profiles, names)}.'
     if unknown.mean() > 0.5:
-        yield f'{unknown.mean():.0%} of the values are missing.'
+        yield f'{percent(unknown.sum(), unknown.size)} of the values are missing.'
 
 
 def _constant(screen: Screen, names: Vocabulary) -> Sentences:
@@ -93,6 +109,11 @@ def _control(screen: Screen, names: Vocabulary) -> Sentences:
         named = listed([names.contexts[i] for i in without], most=3)
         present = len(screen.present_contexts)
         yield f'{len(without)} of {present} contexts have no control, so 0 is taken for it: {named}.'
+    yield from _not_zero(screen)
+
+
+def _not_zero(screen: Screen) -> Sentences:
+    """Whether control was measured far from 0 although its scale says that it is 0."""
     known = ~np.isnan(screen.values)
     size = np.sqrt((np.nan_to_num(screen.values) ** 2).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
     control, perturbed = (

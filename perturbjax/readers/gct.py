@@ -3,9 +3,7 @@
 The format: https://clue.io/connectopedia/gct_format.
 """
 
-import gzip
 import itertools
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
@@ -13,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.errors import InputError, listed
+from perturbjax.readers.compressed import BROKEN, open_text
 from perturbjax.readers.naming.columns import texts
 from perturbjax.readers.naming.fields import Fields, label_rows, readout_names, select
 from perturbjax.readers.table import finite, screen_name
@@ -27,17 +26,16 @@ Line = tuple[int, list[str]]  # the number of the line in the file, and its cell
 
 
 def read_gct(path: str, fields: Fields) -> Measurements:
-    """The profiles of a .gct or .gct.gz file that `fields` choose.
+    """The profiles of a GCT file that `fields` choose; it may be compressed (.gct.gz and the like).
 
     Raises InputError where the file is not GCT, or a line does not fit the shape that line 2 declares.
     """
-    opener = gzip.open if str(path).endswith('.gz') else open
     try:
-        with opener(path, 'rt', encoding='utf-8', errors='replace') as file:
+        with open_text(path) as file:
             block, readouts, profiles = _parse(file, path)
     except FileNotFoundError as error:
         raise InputError(f'{path}: there is no such file.') from error
-    except (OSError, EOFError, zlib.error) as error:
+    except BROKEN as error:
         raise InputError(f'{path}: cannot be read as GCT, because it is damaged ({error}).') from error
     rows = select(profiles, fields.where, path, 'data.fields.where')
     columns = select(readouts, fields.readout_where, path, 'data.fields.readout_where')

@@ -1,10 +1,12 @@
-"""Values in HDF5 files, dense or compressed sparse; only what is chosen is read, block by block."""
+"""Values in HDF5 files and zarr folders, dense or compressed sparse; only what is chosen is read, block by block."""
 
 import contextlib
 import functools
+import importlib
 import itertools
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,8 +14,11 @@ import scipy.sparse
 from absl import logging
 
 from perturbjax.errors import InputError
+from perturbjax.paths import absolute
+from perturbjax.readers.compressed import unpacked
 from perturbjax.readers.naming.columns import text
 from perturbjax.readers.table import finite, screen_name
+from perturbjax.readers.zarr_folder import is_zarr, open_zarr
 from perturbjax.screens.blocks import ENTRIES, Block, Stored, Values, edges, whole
 
 # Values that need less memory than this, in bytes, are read at once; others stay in their file.
@@ -25,22 +30,44 @@ _BY_ROWS, _BY_COLUMNS = 'csr', 'csc'
 
 @contextlib.contextmanager
 def open_hdf5(path: str, kind: str) -> Iterator[h5py.File]:
-    """Opens an HDF5 file; an error of h5py, on opening or later, becomes an InputError that names the format `kind`."""
+    """Opens an HDF5 file; an error of h5py, on opening or later, becomes an InputError that names the format `kind`.
+
+    A file that is compressed as a whole (.h5ad.gz) is unpacked into a temporary one first. Filters that
+    h5py lacks are those of hdf5plugin, where it is installed.
+    """
+    path = absolute(path)
     if not pathlib.Path(path).is_file():
         raise InputError(f'{path}: there is no such file.')
+    with contextlib.suppress(ImportError):
+        importlib.import_module('hdf5plugin')
     try:
-        with h5py.File(path) as file:
+        with unpacked(path) as plain, h5py.File(plain) as file:
             yield file
     except (OSError, KeyError, RuntimeError) as error:
-        reason = str(error).partition('\n')[0]
-        raise InputError(f'{path}: cannot be read as {kind}, it is of another format or damaged ({reason}).') from error
+        raise unreadable(path, f'cannot be read as {kind}, it is of another format or damaged', error) from error
+
+
+def unreadable(path: str, what: str, error: Exception) -> InputError:
+    """The error in a sentence; where only a filter of HDF5 is missing, the sentence says so."""
+    reason = str(error).partition('\n')[0]
+    if any(word in reason.lower() for word in ('filter', 'plugin')):
+        return InputError(
+            f'{path}: it is compressed by a filter that h5py lacks ({reason}); '
+            "pip install 'perturbjax[formats]' adds hdf5plugin, which has the usual filters."
+        )
+    return InputError(f'{path}: {what} ({reason}).')
+
+
+def open_store(path: str, kind: str) -> contextlib.AbstractContextManager[Any]:
+    """Opens an HDF5 file or a zarr folder, see `open_hdf5` and `open_zarr`."""
+    return open_zarr(path, kind) if is_zarr(path) else open_hdf5(path, kind)
 
 
 def compression(values: h5py.Dataset | h5py.Group) -> str:
     """`csr` or `csc` where the values are sparse, as anndata has written them since 0.5; `''` for anything else."""
     encoding = values.attrs.get('h5sparse_format', values.attrs.get('encoding-type', ''))
     form = text(encoding).removesuffix('_matrix')
-    return form if isinstance(values, h5py.Group) and form in (_BY_ROWS, _BY_COLUMNS) else ''
+    return form if not hasattr(values, 'dtype') and form in (_BY_ROWS, _BY_COLUMNS) else ''
 
 
 def shape(values: h5py.Dataset | h5py.Group) -> tuple[int, ...]:
@@ -76,7 +103,7 @@ def _size(values: h5py.Dataset | h5py.Group, rows: np.ndarray, columns: np.ndarr
 
 def _read(path: str, kind: str, key: str, rows: np.ndarray, columns: np.ndarray) -> Iterator[Block]:
     infinite = 0
-    with open_hdf5(path, kind) as file:
+    with open_store(path, kind) as file:
         for block in _sparse(file[key], rows, columns) if compression(file[key]) else _dense(file[key], rows, columns):
             with np.errstate(over='ignore'):
                 values = block.values.astype(np.float32)
@@ -109,7 +136,7 @@ def _sparse(group: h5py.Group, rows: np.ndarray, columns: np.ndarray) -> Iterato
     """Blocks of rows of CSR, or of columns of CSC, which is CSR of the transposed matrix."""
     by_columns, indptr = compression(group) == _BY_COLUMNS, group['indptr'][:]
     rises = len(indptr) and indptr[0] == 0 and (np.diff(indptr) >= 0).all()
-    if not rises or not indptr[-1] == len(group['data']) == len(group['indices']):
+    if not rises or not indptr[-1] == group['data'].shape[0] == group['indices'].shape[0]:
         raise OSError(f'{group.name}: the parts of the sparse block do not fit')
     major, minor = (columns, rows) if by_columns else (rows, columns)
     width = shape(group)[0 if by_columns else 1]

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from absl import logging
 
 from perturbjax.errors import InputError, check_settings
+from perturbjax.plain import plain
 from perturbjax.readers.naming.harmonisation import harmonise
+from perturbjax.readers.naming.near_misses import tell_across, vocabulary_sentences
 from perturbjax.readers.sources import resolve
 from perturbjax.renames import with_new_names
 from perturbjax.screens import store
@@ -35,20 +38,22 @@ def load(data: Mapping[str, Any]) -> Compendium:
     profiles = [each for each, _ in screens]
     if harmonised:
         profiles = harmonise(profiles, [file for each in sources for file in each.gene_files], **harmonised)
+    tell_across(profiles)
     return assemble(profiles, [scale for _, scale in screens])
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as a dict, under the names that they have now."""
-    if isinstance(data, ml_collections.ConfigDict):
-        data = data.to_dict()
-    if not isinstance(data, Mapping):
+    """The settings as a dict of plain values, under the names that they have now."""
+    if not isinstance(data, Mapping | ml_collections.ConfigDict):
         raise InputError(f'data: expected a mapping of setting names to values, got {data!r}.')
-    return with_new_names(data, 'data')
+    return with_new_names(plain(data, 'data'), 'data')
 
 
 def _read_prepared(source: str, path: str) -> Compendium:
-    return store.read(path)
+    compendium = store.read(path)
+    for sentence in vocabulary_sentences(compendium.vocabulary):
+        logging.warning('%s: %s', path, sentence)
+    return compendium
 
 
 def _each_source(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -7,7 +7,8 @@ import numpy as np
 
 from perturbjax.errors import InputError, listed
 from perturbjax.readers.hdf5 import open_hdf5
-from perturbjax.readers.naming.columns import filled, texts
+from perturbjax.readers.naming.columns import texts
+from perturbjax.readers.naming.templates import filled
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.vocabulary import combine, parts

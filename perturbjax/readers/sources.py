@@ -1,11 +1,11 @@
 """The sources of a config's `data`: each is resolved once, into how to read it and which files may name its genes."""
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from perturbjax.errors import InputError, check_positive, check_range, check_settings, pick
+from perturbjax.readers.declared import log2_of, with_control
 from perturbjax.readers.files import find_files
 from perturbjax.readers.gct import read_gct
 from perturbjax.readers.gctx import read_gctx
@@ -15,6 +15,7 @@ from perturbjax.readers.matrix import read_pair_matrix
 from perturbjax.readers.naming.fields import Fields
 from perturbjax.readers.naming.presets import with_preset
 from perturbjax.readers.perturblib import read_perturblib
+from perturbjax.readers.response import fields_of_rows, one_row_per_value
 from perturbjax.readers.saved import read_saved
 from perturbjax.readers.wide import read_wide
 from perturbjax.screens.aggregation import average
@@ -25,6 +26,8 @@ from perturbjax.screens.simulation import simulate
 # Each takes a path, `Fields`, and settings of its own.
 READERS: dict[str, Callable[..., Measurements]] = {
     'h5ad': read_h5ad_screen,
+    'zarr': read_h5ad_screen,
+    'h5mu': read_h5ad_screen,
     'gct': read_gct,
     'gctx': read_gctx,
     'long': read_long,
@@ -33,7 +36,7 @@ READERS: dict[str, Callable[..., Measurements]] = {
     'perturblib': read_perturblib,
 }
 # These readers take a folder as one table in several shards.
-_SHARDED = (read_long, read_perturblib)
+SHARDED_READERS = (read_long, read_perturblib)
 
 Screens = list[tuple[Measurements, str]]
 
@@ -104,6 +107,10 @@ def file_source(
     target_sum: float = 1e4,
     missing_values: Sequence[float] = (),
     duplicate_seed: int = 0,
+    readouts_are: str = '',
+    response: str = 'response',
+    log2: bool = False,
+    control_value: float | None = None,
 ) -> Source:
     """A source of files; the rows of each file are averaged to the profiles of one screen.
 
@@ -114,6 +121,12 @@ def file_source(
       scale: what the values mean once they are averaged, a name in `SCALES`.
       fields: settings of `Fields`.
       counts, target_sum, missing_values, duplicate_seed: see `aggregation.average`.
+      readouts_are: `'contexts'` or `'perturbations'`, where one thing was measured and the readouts of the
+        file are that instead, as in tables of drugs x cell lines; see `readers.response`.
+      response: the name of what was measured, with `readouts_are`.
+      log2: the values are levels; log2 of them is taken before rows are averaged.
+      control_value: the value of every readout of control, known by definition, for contexts where the
+        file has no control: 1 where the values are viabilities relative to untreated cells.
     """
     find_scale(scale)
     check_positive('data', target_sum=target_sum)
@@ -122,12 +135,21 @@ def file_source(
     wrong = [value for value in missing_values if isinstance(value, bool) or not isinstance(value, int | float)]
     if wrong:
         raise InputError(f'data.missing_values: {wrong[0]!r} is not a number.')
-    columns, files = Fields(**fields), tuple(find_files(path, folders=reader in _SHARDED))
-    averaged = functools.partial(average, counts=counts, target_sum=target_sum, duplicate_seed=duplicate_seed)
+    if counts and log2:
+        raise InputError('data.log2: with data.counts the logarithm is taken already; leave one of them out.')
+    columns = Fields(**(fields_of_rows(fields, readouts_are) if readouts_are else fields))
+    files, missing = tuple(find_files(path, folders=reader in SHARDED_READERS)), tuple(missing_values)
+
+    def profiles(file: str) -> Measurements:
+        rows = reader(file, columns, **options)
+        rows = log2_of(rows, file, missing) if log2 else rows
+        coded = () if log2 else missing
+        rows = one_row_per_value(rows, readouts_are, response, fields, coded) if readouts_are else rows
+        found = average(rows, counts, target_sum, coded, duplicate_seed, scale)
+        return found if control_value is None else with_control(found, control_value)
 
     def read() -> Screens:
-        rows = (reader(file, columns, **options) for file in files)
-        return [(averaged(each, missing_values=tuple(missing_values)), scale) for each in rows]
+        return [(profiles(file), scale) for file in files]
 
     return Source(read, files if reader is read_h5ad_screen else ())
 

@@ -1,6 +1,7 @@
 """Tables in text or parquet files, which several readers share, and embedding files."""
 
 import contextlib
+import itertools
 import pathlib
 import re
 import warnings
@@ -13,10 +14,14 @@ import scipy.sparse
 from absl import logging
 
 from perturbjax.errors import InputError, listed
+from perturbjax.paths import absolute, refuse_endless
+from perturbjax.readers.compressed import is_compressed, open_binary, open_text, plain_name
+from perturbjax.readers.excel import check_columns, check_header, excel_header, read_excel
 
 _SEPARATORS = {'.csv': ',', '.tsv': '\t', '.txt': '\t'}
-TABLES = (*_SEPARATORS, '.parquet')
-_ENDINGS = re.compile(r'(\.(h5ad|gctx?|csv|tsv|txt|parquet))?(\.gz)?$', re.IGNORECASE)
+_EXCEL = '.xlsx'
+TABLES = (*_SEPARATORS, '.parquet', _EXCEL)
+_ENDINGS = re.compile(r'(\.(h5ad|h5mu|zarr|gctx?|csv|tsv|txt|parquet|xlsx))?(\.(gz|bz2|xz|zst|zip))?$', re.IGNORECASE)
 
 # From 3.1 on pandas reads every digit of a number without being asked to.
 _OLD_PANDAS = tuple(map(int, pd.__version__.split('.')[:2])) < (3, 1)
@@ -38,16 +43,20 @@ def read_embedding(path: str) -> tuple[list[str], np.ndarray]:
 
 
 def read_matrix(path: str, columns: Collection[str] = ()) -> pd.DataFrame:
-    """The table in a file: .csv, or .tsv and .txt with tabs, each also as .gz, or .parquet.
+    """The table in a file: .csv, or .tsv and .txt with tabs, each also compressed; .parquet; or .xlsx, its first sheet.
 
-    A first column without a name becomes the index. If `columns` are given, only they are read.
+    A first column without a name becomes the index. If `columns` are given, only they are read. Lines of
+    comment at the top of a text file (a `#`, and no separator) are skipped, with a warning.
     Raises InputError where the file cannot be read, has no lines, or has two columns with one name.
     """
+    path = absolute(path)
     with _reading(path) as ending:
         if ending == '.parquet':
             table = pd.read_parquet(path, columns=list(columns) or None)
             # Text that is not UTF-8 raises only when it becomes Python strings.
             table = table.astype(dict.fromkeys(table.select_dtypes('string').columns, object))
+        elif ending == _EXCEL:
+            table = read_excel(path, columns)
         else:
             table = _read_text(path, _SEPARATORS[ending], columns)
     if table.empty:
@@ -59,10 +68,11 @@ def read_matrix(path: str, columns: Collection[str] = ()) -> pd.DataFrame:
 
 def column_names(path: str) -> list[str]:
     """The names of a table's columns, read from the head of the file. Raises InputError as `read_matrix` does."""
+    path = absolute(path)
     with _reading(path) as ending:
         if ending == '.parquet':
             return list(pd.read_parquet(path).columns)
-        return _header(path, _SEPARATORS[ending])
+        return excel_header(path) if ending == _EXCEL else _header(path, _SEPARATORS[ending])[0]
 
 
 @contextlib.contextmanager
@@ -72,13 +82,15 @@ def _reading(path: str) -> Iterator[str]:
     if ending not in TABLES:
         raise InputError(f'{path}: this is not a table by its name, which should end in {listed(TABLES)}.')
     try:
+        refuse_endless(path)
         yield ending
     except InputError:
         raise
     except FileNotFoundError as error:
         raise InputError(f'{path}: there is no such file.') from error
     except ImportError as error:
-        raise InputError(f"{path}: parquet files need pyarrow; pip install 'perturbjax[parquet]'.") from error
+        needed, extra = ('openpyxl', 'formats') if ending == _EXCEL else ('pyarrow', 'parquet')
+        raise InputError(f"{path}: {ending} files need {needed}; pip install 'perturbjax[{extra}]'.") from error
     except Exception as error:  # the errors of pandas, pyarrow and zlib have no other base class
         reason = str(error).strip().partition('\n')[0]
         hint = '; save it as UTF-8' if isinstance(error, UnicodeError) else ''
@@ -110,27 +122,43 @@ def screen_name(path: str) -> str:
 
 
 def _ending(path: str) -> str:
-    return pathlib.Path(str(path).lower().removesuffix('.gz')).suffix
+    return pathlib.Path(plain_name(path)).suffix
 
 
-def _header(path: str, separator: str) -> list[str]:
+def _header(path: str, separator: str) -> tuple[list[str], int]:
+    """The names of the columns, and how many lines of comment stand above them."""
+    comments = _comments(path, separator)
     # pandas renames repeated columns silently, so the header is read separately.
-    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
-    if header.duplicated().any():
-        raise InputError(f'{path}: columns are named twice: {listed(header[header.duplicated()])}; rename one of them.')
-    return list(header)
+    with open_binary(path) as file:
+        first = pd.read_csv(
+            file, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False, skiprows=comments
+        ).iloc[0]
+    check_header(list(first), path)
+    if len(first) == 1 and ';' in first[0]:
+        raise InputError(
+            f'{path}: its columns are separated by semicolons; save it with commas between columns and points in '
+            'numbers, or as .xlsx.'
+        )
+    return list(first), comments
+
+
+def _comments(path: str, separator: str) -> int:
+    """How many lines at the top are comments: they begin with `#` and have one column only."""
+    with open_text(path) as file:
+        return sum(1 for _ in itertools.takewhile(lambda line: line.startswith('#') and separator not in line, file))
 
 
 def _read_text(path: str, separator: str, columns: Collection[str]) -> pd.DataFrame:
-    header = _header(path, separator)
-    missing = [name for name in columns if name not in set(header)]
-    if missing:
-        raise InputError(f'{path}: there is no column {listed(missing)}; there are {listed(header, most=40)}.')
-    with warnings.catch_warnings():
+    header, comments = _header(path, separator)
+    if comments:
+        logging.warning('%s: %d lines of comment at the top are skipped.', path, comments)
+    check_columns(header, columns, path)
+    with open_binary(path) as file, warnings.catch_warnings():
         warnings.simplefilter('error', pd.errors.ParserWarning)  # raised where lines are longer than the header
         usecols = list(columns) or None
-        table = pd.read_csv(path, sep=separator, usecols=usecols, index_col=False, low_memory=False, **_EXACT)
-    if not str(path).lower().endswith('.gz') and not _ends_in_newline(path):
+        options: dict[str, Any] = {'index_col': False, 'low_memory': False, **_EXACT}
+        table = pd.read_csv(file, sep=separator, usecols=usecols, skiprows=comments, **options)
+    if not is_compressed(path) and not _ends_in_newline(path):
         logging.warning('%s: the last line has no line end; if the file was cut short, its last value is wrong.', path)
     return table if header[0] else table.set_index(table.columns[0]).rename_axis(None)
 

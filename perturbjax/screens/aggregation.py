@@ -4,6 +4,7 @@ Sums run over blocks of rows, so the memory needed grows with the profiles and n
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from absl import logging
 from perturbjax.errors import InputError
 from perturbjax.screens.blocks import ENTRIES, Block, Stored, blocks
 from perturbjax.screens.measurements import Measurements
+from perturbjax.screens.row_checks import watched
+from perturbjax.screens.shared_control import share_control
 
 
 class Entries(NamedTuple):
@@ -47,6 +50,7 @@ def average(
     target_sum: float = 1e4,
     missing_values: tuple[float, ...] = (),
     duplicate_seed: int = 0,
+    scale: str = '',
 ) -> Measurements:
     """One profile per (context, perturbation): the mean over its rows, and its error.
 
@@ -56,6 +60,7 @@ def average(
       target_sum: see `counts`.
       missing_values: values that stand for "not measured", such as a floor.
       duplicate_seed: of the random choice of the rows that make each half.
+      scale: what the means are declared to be; rows that do not look like it are told in a warning.
 
     Returns:
       Measurements with `cells`, and with `standard_error` and `halves` unless every profile has only
@@ -68,13 +73,13 @@ def average(
     groups = rows.groupby(['context', 'perturbation'], sort=True, observed=True)
     profile, names = groups.ngroup().to_numpy(), groups.size()
     cells = names.to_numpy()
-    entries = _entries(measurements, missing_values)
+    entries = _entries(measurements, missing_values, '' if counts else scale)
     if counts:
         entries = _log_normalised(entries, measurements, target_sum)
     sums = _sum(entries, profile, _second_half(profile, duplicate_seed), (len(cells), len(measurements.readout)))
     mean, error, halves = _means(sums)
     replicated = bool((cells > 1).any())
-    return dataclasses.replace(
+    profiles = dataclasses.replace(
         measurements,
         values=mean,
         context=names.index.get_level_values('context').to_numpy(object),
@@ -83,20 +88,25 @@ def average(
         standard_error=error if replicated else None,
         halves=halves if replicated else None,
     )
+    return share_control(profiles)
 
 
-def _entries(measurements: Measurements, missing_values: tuple[float, ...] = ()) -> Iterator[Entries]:
-    """All values, block by block; the `missing_values` become NaN.
-
-    They are compared to 5 digits, because files and users round them.
-    """
-    for block in blocks(measurements.values, measurements.name):
+def _entries(measurements: Measurements, missing_values: tuple[float, ...] = (), scale: str = '') -> Iterator[Entries]:
+    """All values, block by block; the `missing_values` become NaN. A warning says if rows do not fit the scale."""
+    say = functools.partial(logging.warning, '%s: %s', measurements.name)
+    stored = blocks(measurements.values, measurements.name)
+    for block in watched(stored, len(measurements.readout), scale, say):
         row, column, value = _listed(block)
         if missing_values and scipy.sparse.issparse(block.values):
             raise InputError('data.missing_values: a sparse block cannot have missing values; leave the setting empty.')
         if missing_values:
-            value[np.isclose(value[:, None], np.array(missing_values), rtol=1e-5).any(axis=1)] = np.nan
+            value[is_missing(value, missing_values)] = np.nan
         yield Entries(row, column, value)
+
+
+def is_missing(values: np.ndarray, missing_values: tuple[float, ...]) -> np.ndarray:
+    """Which values stand for "not measured", bool; compared to 5 digits, because files and users round them."""
+    return np.isclose(values[..., None], np.array(missing_values, float), rtol=1e-5).any(axis=-1)
 
 
 def _listed(block: Block) -> Entries:

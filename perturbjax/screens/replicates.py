@@ -14,7 +14,8 @@ from perturbjax.screens.screen import Screen
 class Replicates(NamedTuple):
     """What is known from the rows behind N profiles by M readouts; NaN where something cannot be known.
 
-    The rest of a profile is all other rows of its context, including control.
+    The rest of a profile is all other perturbed rows of its context: control is left out, as in the code of Mejia et
+    al. 2025.
 
     Attributes:
       cells: the number of rows behind the profile, measured in a readout or not, `[N]`.
@@ -52,7 +53,8 @@ def _of_context(screen: Screen, context: int, rows: np.ndarray) -> tuple[np.ndar
     here = np.flatnonzero(screen.context == context)
     position = np.searchsorted(here, rows)
     cells, variance = _cells(screen)[here], _variance(screen, here)
-    rest = _rest(screen.values[here].astype(float), variance, cells[:, None])
+    perturbed = ~screen.is_control[here][:, None]
+    rest = _rest(screen.values[here].astype(float), variance, cells[:, None], perturbed)
     # A context has one control profile, or none where control is 0 by definition.
     control = np.flatnonzero(screen.is_control[here])
     control_variance = variance[control[0]] if len(control) else np.full(variance.shape[1], np.nan)
@@ -71,15 +73,18 @@ def _variance(screen: Screen, rows: np.ndarray) -> np.ndarray:
     return screen.standard_error[rows].astype(float) ** 2 * _cells(screen)[rows, None]
 
 
-def _rest(values: np.ndarray, variance: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The number, mean and variance of the rows of all other profiles, each `[N, M]`.
+def _rest(
+    values: np.ndarray, variance: np.ndarray, cells: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The number, mean and variance of the rows of all other profiles that count, each `[N, M]`.
 
     Args:
       values: the means of the profiles of one context, `[N, M]`.
       variance: between the rows of each profile, `[N, M]`.
       cells: the number of rows of each profile, `[N, 1]`.
+      counts: which profiles count, bool `[N, 1]`.
     """
-    measured = ~np.isnan(values)
+    measured = ~np.isnan(values) & counts
     number = measured * cells
     # Sums of squares of values far from 0 lose digits.
     centre = np.sum(values, axis=0, where=measured) / np.maximum(measured.sum(axis=0), 1)

@@ -26,6 +26,9 @@ SCALES = {
     'log-fold-change': Scale('log fold change against control', True, False),
     'z-score': Scale('standard deviations from control', True, False),
     'fitness': Scale('log growth against control', True, False),
+    'inhibition': Scale('growth inhibition, 0 in control', True, False),
+    'viability': Scale('growth relative to control, which is 1 or 100%', False, False),
+    'auc': Scale('area under the dose-response curve', False, False),
     'as-measured': Scale('as measured', False, False),
 }
 
@@ -35,3 +38,8 @@ def find_scale(name: str) -> Scale:
     if name not in SCALES:
         raise InputError(f'data.scale: no such scale {name!r}; {did_you_mean(name, SCALES)}')
     return SCALES[name]
+
+
+def scales_of_zero() -> list[str]:
+    """The scales on which control is 0, so that no control has to be measured."""
+    return [name for name, scale in SCALES.items() if scale.control_is_zero]

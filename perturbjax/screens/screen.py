@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Real
 
 from perturbjax.errors import InputError, listed
 from perturbjax.screens.measurements import Measurements
-from perturbjax.screens.scales import find_scale
+from perturbjax.screens.scales import find_scale, scales_of_zero
 from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
 
 ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'halves')
@@ -140,7 +140,8 @@ def _check_profiles(measurements: Measurements, scale: str) -> None:
         raise InputError(
             f'{measurements.name}: no control in the context {listed(without)}; name it in data.fields.control '
             f'(perturbations there are {listed(sorted(set(profiles.perturbation)))}), '
-            'or declare a scale on which control is 0.'
+            f'give its known value in data.control_value, or declare a scale on which control is 0: '
+            f'{listed(scales_of_zero())}.'
         )
 
 

@@ -5,13 +5,16 @@ order) and a seed, and gives a role for every row.
 """
 
 import fnmatch
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from absl import logging
 
-from perturbjax.errors import InputError, listed
+from perturbjax.errors import InputError, did_you_mean, listed
+from perturbjax.screens.entry_split import hold_out_pairs
 from perturbjax.screens.vocabulary import CONTROL, combine, parts, target_gene
 
 TRAIN, VALIDATION, TEST, UNUSED = range(4)
@@ -44,6 +47,15 @@ def unseen_in_context(
     seen_elsewhere = {part for name in table['perturbation'][~here] for part in parts(name)}
     transferable = table['perturbation'].map(lambda name: seen_elsewhere.issuperset(parts(name)))
     return _hold_out(table, here & transferable & (table['order'] > 0), seed, test, validation, 'perturbations')
+
+
+def unseen_pairs(table: pd.DataFrame, seed: int, test: float = 0.15, validation: float = 0.0) -> np.ndarray:
+    """Shares of all (context, perturbation) pairs, at random; each perturbation and each context keeps one to train.
+
+    It asks how well a table of responses, such as drugs x cell lines, is filled in ("leave pairs out").
+    """
+    tested, validated = hold_out_pairs(table, seed, test, validation)
+    return np.select([tested, validated], [TEST, VALIDATION], TRAIN)
 
 
 def gears_simulation(
@@ -94,11 +106,12 @@ def _share_of(names: Sequence[str], share: float, rng: np.random.Generator) -> l
 
 
 def custom(
-    table: pd.DataFrame, seed: int, lists: Mapping[str, Sequence[str]], source: str = 'split.lists'
+    table: pd.DataFrame, seed: int, lists: Mapping[str, Sequence[Any]], source: str = 'split.lists'
 ) -> np.ndarray:
     """The roles that lists of conditions give, in GEARS' form (`ctrl+A`, `A+B`); the seed is not used.
 
     Conditions may be written with or without the perturbation type; perturbations in no list are unused.
+    A pair of a context and a condition gives the role in that context alone.
 
     Args:
       table: the profiles.
@@ -115,29 +128,50 @@ def custom(
     if other:
         raise InputError(f'{source}: the list {listed(other)} is not read; the lists are train, val and test.')
     words = {'train': TRAIN, 'test': TEST, 'val': VALIDATION}
-    members = {role: _conditions(lists.get(word, ())) for word, role in words.items()}
+    members = {role: {_condition(each) for each in lists.get(word, ())} for word, role in words.items()}
     plain = table['perturbation'].map(lambda name: combine(map(target_gene, parts(name))))
-    _check_conditions(members, {CONTROL, *table['perturbation'], *plain}, source)
+    forms = [table['perturbation'], plain]
+    _check_conditions(members, table['context'], forms, source)
     roles = np.full(len(table), UNUSED)
-    for names in (table['perturbation'], plain):
+    for names in forms:
+        pairs = list(zip(table['context'], names, strict=True))
         for role, conditions in members.items():
-            roles[names.isin(conditions)] = role
+            found = [('', name) in conditions or (context, name) in conditions for context, name in pairs]
+            roles[np.array(found, bool)] = role
     return roles
 
 
-def _conditions(names: Sequence[str]) -> set[str]:
-    return {combine(part for part in parts(name) if part != 'ctrl') for name in names}
+def _condition(condition: Any) -> tuple[str, str]:
+    """A context, or `''` for all of them, and the name of a perturbation."""
+    context, name = ('', condition) if isinstance(condition, str) else condition
+    return context, combine(part for part in parts(name) if part != 'ctrl')
 
 
-def _check_conditions(members: Mapping[int, set[str]], known: set[str], source: str) -> None:
+def _check_conditions(
+    members: Mapping[int, set[tuple[str, str]]], contexts: pd.Series, forms: Sequence[pd.Series], source: str
+) -> None:
     """Raises where a condition has two roles; warns of conditions that the screens do not have."""
-    named = [name for names in members.values() for name in names]
-    twice = sorted({name for name in named if named.count(name) > 1} - {CONTROL})
+    named = [pair for pairs in members.values() for pair in pairs]
+    counted = Counter(named)
+    twice = sorted({pair for pair, times in counted.items() if times > 1 and pair[1] != CONTROL})
     if twice:
-        raise InputError(f'{source}: in two lists: {listed(twice)}; give each condition one role.')
+        raise InputError(f'{source}: in two lists: {listed(map(_shown, twice))}; give each condition one role.')
+    known = {('', CONTROL), *((context, CONTROL) for context in contexts)}
+    known |= {
+        pair for names in forms for context, name in zip(contexts, names) for pair in ((context, name), ('', name))
+    }
     unknown = sorted(set(named) - known)
     if unknown:
-        logging.warning('%s: %d conditions are not in the screens: %s.', source, len(unknown), listed(unknown))
+        names = sorted({name for _, name in known})
+        logging.warning(
+            '%s: %d conditions are not in the screens: %s; %s',
+            *(source, len(unknown), listed(map(_shown, unknown)), did_you_mean(unknown[0][1], names)),
+        )
+
+
+def _shown(pair: tuple[str, str]) -> str:
+    context, name = pair
+    return f'{name} in {context}' if context else name
 
 
 def _in_context(table: pd.DataFrame, context: str | Sequence[str]) -> pd.Series:
@@ -172,6 +206,7 @@ SPLITS: dict[str, Callable[..., np.ndarray]] = {
     'unseen_double': unseen_double,
     'unseen_single': unseen_single,
     'unseen_in_context': unseen_in_context,
+    'unseen_pairs': unseen_pairs,
     'gears_simulation': gears_simulation,
     'custom': custom,
 }

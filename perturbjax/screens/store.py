@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from perturbjax.errors import InputError
+from perturbjax.paths import absolute
 from perturbjax.renames import with_new_names
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import ARRAYS, Compendium, Screen
@@ -88,7 +89,7 @@ def exists(folder: str | os.PathLike) -> bool:
 def _local(folder: str | os.PathLike) -> pathlib.Path:
     if '://' in str(folder):
         raise InputError(f'{folder}: a prepared compendium is mapped into memory, so it must be on a local disk.')
-    return pathlib.Path(folder)
+    return pathlib.Path(absolute(folder))
 
 
 def _write(compendium: Compendium, folder: pathlib.Path, made_from: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.errors import InputError, did_you_mean, listed
+from perturbjax.paths import absolute
 
 CONTROL = 'control'
 CONTROL_ID = 0
@@ -118,6 +119,11 @@ class Vocabulary:
         ids[np.arange(ids.shape[1]) < np.array(lengths, int).reshape(-1, 1)] = flat
         return ids[codes]
 
+    def target_readouts(self) -> np.ndarray:
+        """The id of the readout that each perturbation aims at, int32 `[P]`; -1 where its target is no readout."""
+        targets = [target_gene(name) for name in self.perturbations]
+        return self._indices['readouts'].get_indexer(pd.Index(targets, dtype=object)).astype(np.int32)
+
     def knows_perturbation(self, names: Names) -> np.ndarray:
         """Whether every part of each name is in the vocabulary, bool `[N]`."""
         known = set(self.perturbations)
@@ -143,6 +149,6 @@ class Vocabulary:
 def read_vocabulary(path: str) -> Vocabulary:
     """The vocabulary saved at `path`; raises InputError where the file is missing or is something else."""
     try:
-        return Vocabulary.from_json(pathlib.Path(path).read_text())
+        return Vocabulary.from_json(pathlib.Path(absolute(path)).read_text())
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f'{path}: this is not a saved vocabulary ({error}).') from error

@@ -99,14 +99,13 @@ def model(path):
 def answer(model, compendium):
     """The answers for the first screen's profiles over all readouts, by the training mask."""
     asked = query_of(compendium.screens[0])._replace(readout=jnp.arange(3))
-    return lambda training: model.predict(model.fit(compendium, training), asked)
+    return jax.jit(lambda training: model.predict(model.fit(compendium, training), asked))
 
 
 def test_predictions_are_those_of_a_loop(compendium, answer):
-    names, fitted = compendium.vocabulary, jax.jit(answer)
-    (screen, _), asked = compendium.screens, {}
+    names, (screen, _), asked = compendium.vocabulary, compendium.screens, {}
     for training in masks(compendium):
-        found = np.asarray(fitted(training))
+        found = np.asarray(answer(training))
         for i, name in enumerate(names.perturbation_names(screen.perturbation)):
             for readout in range(3):
                 key = id(training), names.contexts[screen.context[i]], name, readout
@@ -120,9 +119,8 @@ def test_predictions_are_those_of_a_loop(compendium, answer):
 def test_all_masks_in_one_vmap_are_one_fit_each(compendium, answer):
     chosen = masks(compendium)
     together = jax.jit(jax.vmap(answer))(tuple(map(jnp.stack, zip(*chosen))))
-    fitted = jax.jit(answer)
     for found, training in zip(together, chosen):
-        np.testing.assert_allclose(found, fitted(training), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found, answer(training), rtol=1e-5, atol=1e-6)
 
 
 def test_there_is_no_answer_without_an_embedding_or_without_neighbours(compendium, model):

@@ -11,6 +11,9 @@ from perturbjax.models.own_readout import shrunken_mean
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.vocabulary import target_gene
 
+MODEL = own_readout()
+fit, predict = jax.jit(MODEL.fit), jax.jit(MODEL.predict)
+
 NAMES = ['CRISPRi_A', 'CRISPRi_B', 'CRISPR-KO_B', 'CRISPRi_C', 'CRISPRi_D', 'Compound_x', 'CRISPRi_A+CRISPRi_B']
 
 
@@ -75,15 +78,14 @@ def masks(compendium):
 
 
 def test_predictions_are_those_of_a_loop(compendium):
-    model, rows = own_readout(), np.cumsum([0] + [len(screen.context) for screen in compendium.screens])
-    fit = jax.jit(model.fit)
+    rows = np.cumsum([0] + [len(screen.context) for screen in compendium.screens])
     for training, is_shifted in zip(masks(compendium), (True, True, False)):
         params = fit(compendium, training)
         answers, deviation = oracle(compendium, training)
         np.testing.assert_allclose(params.deviation, deviation, rtol=1e-5)
         assert (deviation < -1) == is_shifted
         for start, screen in zip(rows, compendium.screens):
-            found = np.asarray(model.predict(params, query_of(screen)))
+            found = np.asarray(predict(params, query_of(screen)))
             expected = [
                 [answers[start + i, compendium.vocabulary.readouts[readout]] for readout in screen.readout]
                 for i in range(len(screen.context))
@@ -92,23 +94,18 @@ def test_predictions_are_those_of_a_loop(compendium):
 
 
 def test_two_masks_in_one_vmap_are_two_fits(compendium):
-    model, asked = own_readout(), query_of(compendium.screens[0])
-    chosen = masks(compendium)[:2]
-
-    @jax.jit
-    def answer(training):
-        return model.predict(model.fit(compendium, training), asked)
-
-    together = jax.jit(jax.vmap(answer))(tuple(map(jnp.stack, zip(*chosen))))
-    for found, training in zip(together, chosen):
-        np.testing.assert_allclose(found, answer(training), rtol=1e-5, atol=1e-6)
+    asked, chosen = query_of(compendium.screens[0]), masks(compendium)[:2]
+    every = jax.jit(jax.vmap(lambda training: MODEL.predict(MODEL.fit(compendium, training), asked)))
+    for found, training in zip(every(tuple(map(jnp.stack, zip(*chosen)))), chosen):
+        np.testing.assert_allclose(found, predict(fit(compendium, training), asked), rtol=1e-5, atol=1e-6)
 
 
 def test_it_answers_for_everything_that_the_context_mean_answers_for(compendium):
     training = masks(compendium)[2]
-    model, rule = own_readout(), context_mean()
+    rule = context_mean()
     asked = query(compendium, [('a', 'CRISPRi_D'), ('b', 'CRISPRi_A'), ('c', 'CRISPRi_A')], list('ABCDE'))
-    found, expected = (each.predict(jax.jit(each.fit)(compendium, training), asked) for each in (model, rule))
+    found = predict(fit(compendium, training), asked)
+    expected = rule.predict(jax.jit(rule.fit)(compendium, training), asked)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     assert not np.isfinite(expected).all()
     assert np.isfinite(expected).any()

@@ -93,6 +93,23 @@ def test_residuals_are_out_of_fold_and_in_units_of_their_spread(compendium, spli
         np.testing.assert_allclose(np.nanmean(residual.values[rows], axis=0), 0, atol=1e-5)
 
 
+def test_screens_with_other_panels_are_learnt_together():
+    rng = np.random.default_rng(0)
+
+    def screen(name, contexts, readouts):
+        rows = [(c, p, rng.normal(size=len(readouts))) for c in contexts for p in ['control', 'g', 'h', 'i', 'j']]
+        return measurements(rows, readouts, name)
+
+    both = assemble([screen('first', 'ab', ['x', 'y', 'z']), screen('second', 'bc', ['z', 'v'])], ['log1p'] * 2)
+    split = make_split(both, 'unseen_in_context', 0, context='b', test=0.3, validation=0.0)
+    target = MODEL.learner.target(both, split.mask(TRAIN))
+    for screen, residual, left_out in zip(both.screens, target.compendium.screens, target.left_out, strict=True):
+        assert residual.values.shape == screen.values.shape
+        assert np.isfinite(residual.values[screen.order > 0]).all()
+        assert set(left_out[(screen.context == 1) & (screen.order > 0)]) > {0}
+        assert (left_out[screen.context != 1] == 0).all()
+
+
 def test_what_contexts_share_is_learnt(compendium, split, tmp_path):
     """context_mean knows nothing of a perturbation; other contexts tell nearly everything."""
     params = trained(compendium, split, tmp_path, epochs=8, epoch_steps=50)

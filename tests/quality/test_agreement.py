@@ -74,6 +74,6 @@ def test_the_diagonal_is_what_a_repeat_would_reach():
     np.testing.assert_allclose(repeat, np.median(by_hand(named(profiles, 'a'), named(once_more, 'a'))), atol=0.03)
 
 
-def test_too_few_readouts_say_nothing():
-    rows = [(context, name, (i, i * i)) for context in 'ab' for i, name in enumerate('ghk')]
+def test_too_few_readouts_of_too_few_perturbations_say_nothing():
+    rows = [(context, name, (i, i * i)) for context in 'ab' for i, name in enumerate('gh')]
     assert agreement(assemble([measurements(rows, ['x', 'y'])], ['z-score'])).isna().to_numpy().all()

@@ -5,6 +5,7 @@ import pytest
 from screens_for_tests import measurements, two_contexts
 
 from perturbjax.quality.inspection import inspect
+from perturbjax.quality.shares import percent
 from perturbjax.screens.aggregation import average
 from perturbjax.screens.screen import assemble
 
@@ -77,9 +78,9 @@ def test_rows_and_agreement():
 
 def test_the_verdict_follows_what_contexts_share():
     assert inspect(random()).verdict == [
-        'Of 8 perturbations, each counted in every context, 8 (100.0%) are measured in another context too: '
-        'enough to transfer.',
-        'Of 60 readouts, each counted in every context, 60 (100.0%) are measured in another context too: '
+        'Of 8 pairs of a context and one of its perturbations, 8 (100.0%) are of perturbations that another '
+        'context has too: enough to transfer.',
+        'Of 60 pairs of a context and one of its readouts, 60 (100.0%) are of readouts that another context has too: '
         'enough to transfer.',
         'What sets perturbations apart correlates at 0.99 between contexts (the median); a repeat in the same context '
         'would reach 0.98: one context says something about another.',
@@ -93,12 +94,37 @@ def test_the_verdict_follows_what_contexts_share():
 def test_the_verdict_where_little_or_nothing_is_shared():
     rows = [(context, name, (1.0, 2.0)) for context, names in (('a', 'ghk'), ('b', 'kmn')) for name in names]
     little = inspect(assemble([measurements(rows, ['x', 'y'])], ['fitness'])).verdict
-    assert '2 (33.3%) are measured in another context too: little to transfer.' in little[0]
+    assert '2 (33.3%) are of perturbations that another context has too: little to transfer.' in little[0]
     one, other = (measurements([(c, c + 'g', (1.0,))], [c + 'x'], c) for c in 'ab')
     assert inspect(assemble([one, other], ['fitness'] * 2)).verdict == [
-        'Of 2 perturbations, each counted in every context, 0 (0.0%) are measured in another context too: '
-        'nothing to transfer.',
-        'Of 2 readouts, each counted in every context, 0 (0.0%) are measured in another context too: '
+        'Of 2 pairs of a context and one of its perturbations, 0 (0.0%) are of perturbations that another '
+        'context has too: nothing to transfer.',
+        'Of 2 pairs of a context and one of its readouts, 0 (0.0%) are of readouts that another context has too: '
         'nothing to transfer.',
         'No two contexts share perturbations and readouts, so it is not known how alike they are.',
     ]
+
+
+def test_few_readouts_do_not_mean_that_nothing_is_shared():
+    """Contexts that share all their perturbations, in one readout."""
+    rows = [(context, name, (x,)) for context in 'ab' for name, x in zip('ghkl', (1.0, 2.0, 4.0, 3.0))]
+    assert (
+        'correlates at 1.00 between contexts' in inspect(assemble([measurements(rows, ['x'])], ['fitness'])).verdict[-1]
+    )
+    few = inspect(assemble([measurements([row for row in rows if row[1] in 'gh'], ['x'])], ['fitness']))
+    assert few.verdict[-1] == (
+        'Two contexts share no more than 2 perturbations and 1 readouts; 3 of either are needed for a correlation, '
+        'so it is not known how alike they are.'
+    )
+    alike = [(context, name, (1.0,)) for context in 'ab' for name in 'ghkl']
+    assert 'does not vary' in inspect(assemble([measurements(alike, ['x'])], ['fitness'])).verdict[-1]
+
+
+def test_a_share_does_not_round_away_what_is_there():
+    assert [percent(*each) for each in ((0, 9), (1, 10_000), (1, 2), (9_999, 10_000), (3, 3), (0, 0))] == [
+        *('0.0%', 'less than 0.1%', '50.0%', 'more than 99.9%', '100.0%', '0.0%')
+    ]
+    values = [1.0, *[np.nan] * 2999]
+    sparse = inspect(assemble([measurements([('a', 'g', values)], [f'r{i}' for i in range(3000)])], ['fitness']))
+    assert sparse.facts['Values'] == '1; more than 99.9% are missing'
+    assert 'screen: more than 99.9% of the values are missing.' in sparse.suspicions

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from screens_for_tests import measurements
 
-from perturbjax.quality.warnings import suspicions
+from perturbjax.quality.warnings import suspicions, urgent
 from perturbjax.readers.loading import load
 from perturbjax.screens.screen import assemble
 
@@ -51,7 +51,7 @@ def change(row=None, column=None, value=0.0, **settings):
     [
         (change(column=3, value=NAN), 'log1p', "screen: 1 of 40 readouts have no value at all: 'r3'."),
         (change(row='h', value=NAN), 'log1p', "screen: 1 of 10 profiles have no value at all: 'h in a'."),
-        (change(column=slice(0, 30), value=NAN), 'log1p', 'screen: 75% of the values are missing.'),
+        (change(column=slice(0, 30), value=NAN), 'log1p', 'screen: 75.0% of the values are missing.'),
         (change(column=5, value=1.5), 'log1p', "screen: 1 of 40 readouts have the same value in all profiles: 'r5'."),
         (change(row='g'), 'log1p', "screen: 1 of 10 profiles are perturbed, but all their values are 0: 'g in a'."),
         (
@@ -143,3 +143,19 @@ def test_readouts_named_in_another_way():
     assert found(screen(profiles(), 'one'), screen(profiles(1, 'b'), 'two', ids))[-1] == (
         "readouts are Ensembl ids in 'two', and not so in the others; see data.harmonise."
     )
+
+
+def test_control_that_is_not_zero_is_told_on_every_run():
+    """An inhibition of about 99 in control is a viability."""
+    rows = [('a', 'control', [99.0] * 40), ('a', 'g', [50.0] * 40)]
+    sentence = 'screen: on the scale inhibition control is 0, but its profiles are 99 from 0 (root mean square) and '
+    assert urgent(assemble([screen(rows)], ['inhibition'])) == [sentence + 'perturbed ones 50; is the scale right?']
+    assert urgent(assemble([screen(rows)], ['viability'])) == []
+
+
+def test_names_that_are_nearly_control_are_told_of_stored_data_too():
+    rows = [*profiles(), ('a', 'CRISPRi_Ctrl', profiles(2)[0][2])]
+    assert found(screen(rows)) == [
+        "1 perturbations look like control, alone or as a part: 'CRISPRi_Ctrl'; if they are control, set "
+        "data.fields.control=('control', 'Ctrl')."
+    ]

@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
 from perturbjax.readers.loading import load
+from perturbjax.readers.naming.columns import text
 from perturbjax.readers.naming.combinations import vocabulary_names
 
 # anndata 0.13 asks pandas 3.1 for an option that is about to go.
@@ -148,13 +149,14 @@ def test_odd_names(tmp_path, source):
         genes = [f'{name} {i}' for i in range(5)]
         settings = odd_file(tmp_path, source, obs, genes)
         found = attempt(settings, len(ROWS))
-        if name == 'nan' and source not in ('h5ad', 'wide.parquet'):
+        name = ' '.join(name.split())
+        if name == 'nan':
             assert 'rows have no value in the column' in found
             continue
         assert not isinstance(found, str), found[:300]
         assert set(found.vocabulary.contexts) == {'k', f'cell {name}'}
         assert set(name.split('+')) <= set(found.vocabulary.perturbations)
-        assert set(found.vocabulary.readouts) == set(genes)
+        assert set(found.vocabulary.readouts) == {text(gene) for gene in genes}
 
 
 def odd_file(folder, source, obs, genes):
@@ -395,12 +397,12 @@ def check_means(found, table, separator):
     (screen,) = found.screens
     assert screen.cells.sum() == len(table)
     names = vocabulary_names(
-        [(name, '') for name in map(str, table['gene'])], {'control', 'ctrl'}, separator, '', 'any'
+        [(text(name), '') for name in table['gene']], {'control', 'ctrl'}, separator, '', 'any'
     )
     with np.errstate(over='ignore'):
         values = table[['e0', 'e1']].to_numpy().astype(np.float32).astype(float)
     values[np.isinf(values)] = NAN
-    means = pd.DataFrame(values).groupby([[*map(str, table['cell'])], names]).mean()
+    means = pd.DataFrame(values).groupby([[*map(text, table['cell'])], names]).mean()
     wanted = means.reindex([*found.table()[['context', 'perturbation']].itertuples(index=False, name=None)])
     assert len(means) == len(screen.values)
     columns = [int(found.vocabulary.readouts[i][1]) for i in screen.readout]

@@ -1,12 +1,22 @@
 import json
 import pickle
 
+import pandas as pd
 import pytest
 
 from perturbjax.errors import InputError
-from perturbjax.readers.split_file import read_split_lists, resolve
+from perturbjax.readers.loading import load
+from perturbjax.readers.split_file import read_split_lists
+from perturbjax.readers.split_file import resolve as resolve_any
+from perturbjax.screens.splits import TEST, TRAIN, UNUSED, VALIDATION, make_split
+from perturbjax.screens.vocabulary import Vocabulary
 
+NAMES = Vocabulary(('k',), ('control', *[f'CRISPRi_g{i}' for i in range(1, 7)], 'Compound_x-10uM'), ('r',))
 LISTS = {'train': ['ctrl', 'g1+ctrl'], 'val': ['g3+ctrl'], 'test': ['g6+g5']}
+
+
+def resolve(settings, data=None):
+    return resolve_any(settings, data or {}, NAMES)
 
 
 @pytest.mark.parametrize('form', ['json', 'pkl', 'pickle'])
@@ -15,7 +25,8 @@ def test_lists_come_back(tmp_path, form):
     path.write_bytes(json.dumps(LISTS).encode() if form == 'json' else pickle.dumps(LISTS))
     assert read_split_lists(str(path)) == LISTS
     settings = {'name': 'custom', 'seeds': (1, 2), 'path': str(path)}
-    resolved = {'name': 'custom', 'seeds': (1, 2), 'lists': LISTS, 'source': str(path)}
+    plain = {'train': ['control', 'g1'], 'val': ['g3'], 'test': ['g5+g6']}
+    resolved = {'name': 'custom', 'seeds': (1, 2), 'lists': plain, 'source': str(path)}
     assert resolve(settings) == resolved
     assert resolve(resolved) == resolved
 
@@ -28,7 +39,8 @@ def test_only_custom_reads_a_file():
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        ({}, "the setting 'path' is needed"),
+        ({}, r'split \(custom\): give one of path .* column .* and lists, but there are none'),
+        ({'path': 'a', 'column': 'b'}, "there are 'path', 'column'"),
         ({'pth': 'x'}, "no such setting 'pth'; did you mean 'path'"),
         ({'path': 3}, r'split \(custom\).path: 3 is of the wrong type; it must be str'),
         ({'path': '/nowhere/s.json'}, '/nowhere/s.json: there is no such file'),
@@ -71,3 +83,77 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(InputError, match='split.pkl: '):
         read_split_lists(str(path))
     assert not made.exists()
+
+
+def test_conditions_have_the_forms_of_the_files(tmp_path):
+    """What a file may say, a list may: blanks, control words and patterns, separators, doses in other units."""
+    written = {'train': [' g1 ', 'NTC_7', 'g2+NTC_1'], 'val': ['g3_g4'], 'test': ['CRISPRi_g5', 'x-10000 nM']}
+    (tmp_path / 's.json').write_text(json.dumps(written))
+    data = {'fields': {'control': ('NTC*',), 'separator': ('+', '_')}}
+    lists = resolve({'name': 'custom', 'path': str(tmp_path / 's.json')}, data)['lists']
+    assert lists == {'train': ['g1', 'control', 'g2'], 'val': ['g3+g4'], 'test': ['CRISPRi_g5', 'x-10uM']}
+
+
+TABLE = pd.DataFrame(
+    {
+        'condition': ['g1+ctrl', 'g2', 'g3 ', 'g1+g2'],
+        'split': ['Train', 'train', 'validation', 'test'],
+        'n': [1, 2, 3, 4],
+    }
+)
+
+
+@pytest.mark.parametrize('ending', ['.csv', '.tsv', '.csv.gz'])
+def test_lists_in_a_table(tmp_path, ending):
+    TABLE.to_csv(tmp_path / f's{ending}', sep='\t' if 'tsv' in ending else ',', index=False)
+    found = resolve({'name': 'custom', 'path': str(tmp_path / f's{ending}')})
+    assert found['lists'] == {'train': ['g1', 'g2'], 'val': ['g3'], 'test': ['g1+g2']}
+
+
+def test_a_table_may_say_the_context(tmp_path):
+    TABLE.assign(context=['k', 'k ', 'r', 'r']).to_csv(tmp_path / 's.csv', index=False)
+    found = resolve({'name': 'custom', 'path': str(tmp_path / 's.csv')})
+    assert found['lists'] == {'train': [['k', 'g1'], ['k', 'g2']], 'val': [['r', 'g3']], 'test': [['r', 'g1+g2']]}
+    TABLE.drop(columns='split').to_csv(tmp_path / 's.csv', index=False)
+    with pytest.raises(
+        InputError, match="a table of conditions needs the columns condition and split; there are 'cond"
+    ):
+        resolve({'name': 'custom', 'path': str(tmp_path / 's.csv')})
+
+
+CELLS = pd.DataFrame(
+    {
+        'cell': ['k', 'k', 'k', 'k', 'r', 'r', 'r'],
+        'gene': ['ctrl', 'g1+ctrl', 'g1', 'g2', 'ctrl', 'g1', 'g2'],
+        'fold': ['train', 'train', 'train', 'val', None, 'test', None],
+        'e': [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5],
+    }
+)
+FIELDS = {'context': 'cell', 'perturbation': 'gene', 'control': ('ctrl',), 'readout_where': {'index': {'not': 'fold'}}}
+
+
+def column_split(folder, table):
+    table.to_csv(folder / 'cells.csv', index=False)
+    data = {'source': 'wide', 'path': str(folder / 'cells.csv'), 'scale': 'log2', 'fields': FIELDS}
+    compendium = load(data)
+    rule = resolve_any({'name': 'custom', 'column': 'fold'}, data, compendium.vocabulary)
+    split = make_split(compendium, rule.pop('name'), 0, **rule)
+    names = compendium.table()[['context', 'perturbation']].itertuples(index=False, name=None)
+    return dict(zip(names, split.roles[0]))
+
+
+def test_a_column_of_the_rows_is_a_split(tmp_path):
+    assert column_split(tmp_path, CELLS) == {
+        ('k', 'control'): TRAIN, ('k', 'g1'): TRAIN, ('k', 'g2'): VALIDATION,
+        ('r', 'control'): TRAIN, ('r', 'g1'): TEST, ('r', 'g2'): UNUSED,
+    }  # fmt: skip
+
+
+def test_rows_of_one_profile_have_one_role(tmp_path):
+    with pytest.raises(InputError, match="'fold' the rows of g1 in k are of several lists, 'test', 'train'; a profile"):
+        column_split(tmp_path, CELLS.assign(fold=[*CELLS['fold'][:2], 'test', *CELLS['fold'][3:]]))
+
+
+def test_a_simulation_has_no_columns():
+    with pytest.raises(InputError, match=r"split.column: the source 'simulation' has no table of rows"):
+        resolve({'name': 'custom', 'column': 'fold'}, {'source': 'simulation'})

@@ -145,14 +145,18 @@ def test_a_table_of_named_columns_only(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'content', 'message'),
     [
-        ('t.xlsx', b'', r"this is not a table by its name, which should end in '.csv', '.tsv', '.txt', '.parquet'"),
+        (
+            't.rds',
+            b'',
+            r"this is not a table by its name, which should end in '.csv', '.tsv', '.txt', '.parquet', '.xlsx'",
+        ),
         ('t.csv', b'', r'cannot be read as a .csv table \(No columns to parse'),
         ('t.csv', b'a,b\n', r'the table has 0 lines and 2 columns'),
         ('t.csv', b'a,b,a\n1,2,3\n', "columns are named twice: 'a'"),
         ('t.csv', b'a,b\n1,2,3\n', r'cannot be read as a .csv table \(Length of header'),
         ('t.csv', b'a,b\n1,2\n1,2,3\n', r'Expected 2 fields in line 3, saw 3'),
         ('t.csv', b'\xff\xfea,b\n', r'cannot be read as a .csv table'),
-        ('t.csv.gz', b'a,b\n1,2\n', r'cannot be read as a .csv table'),
+        ('t.csv', b'a;b\n1;2,5\n', r'its columns are separated by semicolons; save it with commas'),
         ('t.csv.gz', gzip.compress(b'a,b\n1,2\n' * 99, mtime=0)[:-12], r'cannot be read as a .csv table'),
         ('t.parquet', b'a,b\n1,2\n', r'cannot be read as a .parquet table'),
     ],

@@ -13,7 +13,7 @@ from perturbjax.screens.screen import assemble
 
 def rows_of(cells, context, perturbation):
     chosen = (cells.context == context) & (cells.perturbation == perturbation)
-    rest = (cells.context == context) & (cells.perturbation != perturbation)
+    rest = (cells.context == context) & ~np.isin(cells.perturbation, [perturbation, 'control'])
     return cells.values[chosen].astype(float), cells.values[rest].astype(float)
 
 
@@ -75,9 +75,9 @@ def test_of_what_was_not_measured_nothing_is_known():
     known = replicates(compendium.screens[0], np.flatnonzero(compendium.table()['perturbation'] == 'g'))
     np.testing.assert_allclose(known.variance, [[4, 4, nan]])
     np.testing.assert_allclose(known.control_variance, [[2, nan, nan]])
-    np.testing.assert_array_equal(known.rest_cells, [[4, 0, 2]])
-    np.testing.assert_allclose(known.rest_mean, [[3.5, nan, 3]])
-    np.testing.assert_allclose(known.rest_variance, [[np.var([1, 3, 2, 8], ddof=1), nan, 8]])
+    np.testing.assert_array_equal(known.rest_cells, [[2, 0, 2]])  # of h: control is no part of the rest
+    np.testing.assert_allclose(known.rest_mean, [[5, nan, 3]])
+    np.testing.assert_allclose(known.rest_variance, [[18, nan, 8]])
     assert np.isnan(known.second_half[0, 2])
 
 

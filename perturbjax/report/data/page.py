@@ -8,6 +8,7 @@ import pandas as pd
 
 from perturbjax.evaluation.tables import markdown, number
 from perturbjax.quality.inspection import QUANTILES, Inspection
+from perturbjax.quality.shares import percent
 from perturbjax.report.components import bullets, column_head, figure, lead, nested, table
 from perturbjax.report.data.figures import MOST_NUMBERED, arranged, heat_map
 from perturbjax.report.elements import breakable, tag
@@ -43,9 +44,10 @@ _CONTEXTS = {
 _LEGEND = (
     'Elsewhere: in another context. Agreement: the correlation between what sets a perturbation apart here (its '
     "profile minus the mean of the context's perturbed profiles) and the same in another context, over the readouts "
-    'that both have; the median over perturbations and over the other contexts. Agreement of a repeat: what repeating '
-    'the experiment would reach, estimated from two halves of its rows with the formula of Spearman and Brown; another '
-    'context can hardly agree better.'
+    'that both have; the median over perturbations and over the other contexts. In screens of one or two readouts it '
+    'is over the perturbations that both have. Agreement of a repeat: what repeating the experiment would reach, '
+    'estimated from two halves of its rows with the formula of Spearman and Brown; another context can hardly agree '
+    'better.'
 )
 _COUNTED = 'On the diagonal: how many the context has.'
 _CAPTIONS = {
@@ -101,7 +103,7 @@ def _gallery(inspection: Inspection) -> Element:
 
 
 def _screens(inspection: Inspection) -> Table:
-    screens = inspection.screens.assign(missing=inspection.screens['missing'].map('{:.1%}'.format))
+    screens = inspection.screens.assign(missing=[percent(share, 1) for share in inspection.screens['missing']])
     return [(head, _cells(screens[name])) for name, head in _SCREENS.items()]
 
 

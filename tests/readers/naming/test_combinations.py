@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
-from perturbjax.readers.naming.combinations import dose_text, says_nothing, vocabulary_names
+from perturbjax.readers.naming.combinations import says_nothing, vocabulary_names
 from perturbjax.readers.naming.fields import Fields, label_rows
+from perturbjax.readers.naming.quantities import dose_text
 
 
 def names(values, separator='+', perturbation_type='', control=('ctrl',)):
@@ -23,9 +24,17 @@ def names(values, separator='+', perturbation_type='', control=('ctrl',)):
         ('10 μM', '10uM'),
         ('10', '10'),
         ('0.040', '0.04'),
-        ('1e-3mM', '0.001mM'),
-        ('500 nM', '500nM'),
-        ('.5 ng/ul', '0.5ng/ul'),
+        ('1e-3mM', '1uM'),
+        ('500 nM', '0.5uM'),
+        ('40 nM', '0.04uM'),
+        ('0.04 um', '0.04uM'),
+        ('5 microM', '5uM'),
+        ('1 µmol/L', '1uM'),
+        ('2 M', '2000000uM'),
+        ('3 mm', '3000uM'),
+        ('.5 ng/ul', '0.5ug/ml'),
+        ('100 ng/mL', '0.1ug/ml'),
+        ('3 cfu', '3cfu'),
         ('high dose', 'highdose'),
         ('1.2.3', '1.2.3'),
         ('', ''),
@@ -41,13 +50,27 @@ def test_a_dose_for_each_part():
         perturbation_type='Compound',
     )
     assert found == [
-        'Compound_x-10uM+Compound_y-0.5uM', 'Compound_x-10uM', 'control', 'Compound_x', 'Compound_x-3nM'
+        'Compound_x-10uM+Compound_y-0.5uM', 'Compound_x-10uM', 'control', 'Compound_x', 'Compound_x-0.003uM'
     ]  # fmt: skip
     assert names([('a_b', '1_2'), ('a', '1'), ('b', '')], '_') == ['a-1+b-2', 'a-1', 'b']
     assert names([('a+b', '5 uM')], '') == ['a(+)b-5uM']
     for doses in ('1', '1+2+3'):
         with pytest.raises(InputError, match=r"f: data.fields.dose: 'a\+b' has 2 parts, but its doses are '1"):
             names([('a+b', doses)])
+
+
+def test_a_part_with_dose_zero_is_control(caplog):
+    """Drugs A, B and C at doses of which many are 0: the parts that are there make the order."""
+    found = names([('a+b+c', '0+0+0'), ('a+b+c', '1+0.0+0'), ('a+b+c', '1+0+2 uM'), ('a+b+c', '1+2+3'), ('a', '0 nM')])
+    assert found == ['control', 'a-1', 'a-1uM+c-2uM', 'a-1+b-2+c-3', 'control']
+    assert "f: 5 perturbations have dose 0 and count as control: 'a-0', 'b-0', 'c-0'" in caplog.text
+    assert names([('X-0.0uM+Y-3 uM', ''), ('X-0uM', ''), ('X-0', '')]) == ['Y-3uM', 'control', 'X-0']
+    assert names([('a', '0'), ('a', '-1.5')]) == ['a-0', 'a--1.5']  # logarithms of doses
+
+
+def test_doses_within_names_have_one_form():
+    found = names([('x-0.04 um+y', ''), ('y+x-40 nM', ''), ('x_40nM', ''), ('x-24h', ''), ('miR-21', '')])
+    assert found == ['x-0.04uM+y', 'x-0.04uM+y', 'x_0.04uM', 'x-24h', 'miR-21']
 
 
 def test_doses_of_a_bare_one_say_nothing():

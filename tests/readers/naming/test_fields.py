@@ -88,6 +88,119 @@ def test_a_template_takes_a_piece_of_a_column():
         label_rows(pd.DataFrame(index=['a_b', 'c']), fields_of('{index:_1}'), 'f')
 
 
+def test_pieces_are_counted_from_the_end_too():
+    table = pd.DataFrame(index=['0_A1BG_P1', '1_MT_ND1_P2'])
+    for template, wanted in (('{index:_-1}', ['P1', 'P2']), ('{index:_-2}', ['A1BG', 'ND1']), ('{index:_-4}', None)):
+        if wanted:
+            assert list(label_rows(table, fields_of(template), 'f')[1]) == wanted
+        else:
+            with pytest.raises(InputError, match='1 of 2 rows have no value'):
+                label_rows(table, fields_of(template), 'f')
+    dashes = pd.DataFrame({'p': ['a-b-c', 'd-e']})
+    assert list(label_rows(dashes, fields_of('{p:-1}'), 'f')[1]) == ['b', 'e']
+    assert list(label_rows(dashes, fields_of('{p:--1}'), 'f')[1]) == ['c', 'e']
+    with pytest.raises(InputError, match="'index' has no value with '-', at which '-1' splits; .* or _-1 for the last"):
+        label_rows(table, fields_of('{index:-1}'), 'f')
+
+
+PAIRS = pd.DataFrame({'g1': ['A', 'ctrl', 'B', 'nan', None], 'g2': ['B', 'A', None, 'C', 'D']}, dtype=object)
+
+
+@pytest.mark.parametrize('settings', [{}, {'control': ('ctrl',), 'separator': ('+', '_')}])
+def test_a_part_of_a_template_without_a_value_is_not_there(settings, caplog):
+    fields = Fields(context_name='k', perturbation='{g1}+{g2}', **{'control': ('ctrl',), **settings})
+    assert list(label_rows(PAIRS, fields, 'f')[1]) == ['A+B', 'A', 'B', 'C', 'D']
+    assert "in the column 'g1' 'nan' stands for no value, so that part is not there" in caplog.text
+    with pytest.raises(
+        InputError, match=r"f: data.fields.perturbation: 2 of 7 rows have no value in any column of '\{g1"
+    ):
+        label_rows(pd.concat([PAIRS, PAIRS.assign(g1=None, g2='NA')[:2]]), fields, 'f')
+
+
+def test_a_part_of_several_columns_is_there_whole_or_not_at_all():
+    table = pd.DataFrame({'a': ['x', 'x', 'x'], 'b': ['y', None, 'y'], 'n': [1, 2, 3], 'm': [0.5, NAN, 10]})
+    fields = Fields(context_name='k', perturbation='{a}-{n}uM+{b}-{m}uM')
+    assert list(label_rows(table, fields, 'f')[1]) == ['x-1uM+y-0.5uM', 'x-2uM', 'x-3uM+y-10uM']
+    with pytest.raises(InputError, match="1 of 3 rows have no value in the column 'm'"):
+        label_rows(table.assign(m=[0.5, NAN, NAN]), fields, 'f')
+
+
+def test_a_plus_of_a_name_does_not_cut_a_template():
+    table = pd.DataFrame({'a': ['x'], 'b': ['JQ1'], 'c': ['y']})
+    assert list(label_rows(table, fields_of('{a}(+)-{b}+{c}'), 'f')[1]) == ['x(+)-JQ1+y']
+
+
+def test_a_number_and_its_unit_are_one_value():
+    table = pd.DataFrame(
+        {'drug': ['x', 'x', 'y'], 'dose': [0.04, 40, 3], 'unit': ['um', 'nM', 'Gy'], 'time': ['24h', '1 day', '6 h']}
+    )
+    contexts, names = label_rows(table, Fields(context='k_{time}', perturbation='{drug}-{dose}{unit}'), 'f')
+    assert list(names) == ['x-0.04uM', 'x-0.04uM', 'y-3Gy']
+    assert list(contexts) == ['k_24h', 'k_24h', 'k_6h']
+    culture = pd.DataFrame({'c': ['2d', '3d'], 'perturbation': ['A', 'A']})
+    assert list(label_rows(culture, Fields(context='c'), 'f')[0]) == ['2d', '3d']
+
+
+def test_a_column_that_may_be_empty():
+    table = pd.DataFrame({'cell': ['A', 'B'], 'batch': [None, '_2'], 'perturbation': ['g', 'h']})
+    assert list(label_rows(table, Fields(context='{cell}{batch:?}'), 'f')[0]) == ['A', 'B_2']
+
+
+def test_contexts_that_differ_in_spaces_are_one_and_told(caplog):
+    table = pd.DataFrame({'cell': ['B', 'B ', ' B', 'C', 'e\u0301', '\u00e9'], 'perturbation': list('ghijkl')})
+    assert list(label_rows(table, Fields(context='cell'), 'f')[0]) == ['B', 'B', 'B', 'C', '\u00e9', '\u00e9']
+    assert "f: data.fields.context: the column 'cell': names that differ only in spaces" in caplog.text
+    assert "count as one: ' B', 'B', 'B '; " in caplog.text
+
+
+def test_one_letter_for_mu():
+    assert perturbations(['x-1 \u00b5l', 'x-1 \u03bcl']) == ['x-1 \u00b5l'] * 2
+
+
+@pytest.mark.parametrize('word', ['nan', 'NaN', 'None', 'NA', '<NA>', 'unassigned', ''])
+def test_words_that_name_nothing(word):
+    with pytest.raises(InputError, match='f.csv: data.fields.perturbation: 1 of 2 rows have no value in the column'):
+        perturbations(['A', word])
+    if word:
+        assert perturbations(['A', word], control=(word,)) == ['A', 'control']
+        assert perturbations(['A', word], nothing=()) == ['A', word]
+        assert perturbations(['A+B', f'A+{word}']) == ['A+B', 'A']
+
+
+def test_a_part_that_names_nothing_is_told(caplog):
+    perturbations(['A+nan', 'B'])
+    assert (
+        "1 combinations have a part that stands for nothing (data.fields.nothing), which is left out: 'A+nan'"
+        in caplog.text
+    )
+
+
+def test_several_separators():
+    names = ['ctrl', 'A_ctrl', 'ctrl_A', 'A+ctrl', 'A_B', 'B+ctrl', 'A_X', 'A;B']
+    found = perturbations(names, control=('ctrl',), separator=('+', '_', ';'))
+    assert found == ['control', 'A', 'A', 'A', 'A+B', 'B', 'A_X', 'A+B']
+
+
+def test_patterns_of_control():
+    names = ['non-targeting_1', 'A+non-targeting_22', 'ARID1A_NegCtrl0', 'ARID1A', 'A']
+    found = perturbations(names, control=('non-targeting*', 'NegCtrl*'), separator=('+', '_'))
+    assert found == ['control', 'A', 'ARID1A', 'ARID1A', 'A']
+
+
+def test_alike_names_are_one_where_it_is_asked_for():
+    table = pd.DataFrame({'cell': ['K562', 'k562', 'K-562'], 'perturbation': ['Torin 2', 'torin2+Ctrl', 'CTRL']})
+    fields = Fields(context='cell', control=('ctrl',), merge_alike=True)
+    contexts, names = label_rows(table, fields, 'f')
+    assert (list(contexts), list(names)) == (['K-562'] * 3, ['Torin 2', 'Torin 2', 'control'])
+
+
+def test_the_control_column_is_stripped_and_takes_patterns(caplog):
+    table = pd.DataFrame({'p': list('abcd'), 'type': ['ctl ', 'neg_1', 'CTL', 'trt']})
+    fields = Fields(context_name='k', perturbation='p', control_column='type', control=('ctl', 'neg*'))
+    assert list(label_rows(table, fields, 'f')[1]) == ['control', 'control', 'c', 'd']
+    assert "f: data.fields.control_column: 'CTL' look like control but mark no row as control" in caplog.text
+
+
 def fields_of(template):
     return Fields(context_name='a', perturbation=template)
 
@@ -110,8 +223,10 @@ def test_rows_without_a_value_are_counted(field, missing):
 
 
 def test_a_missing_column_is_named_beside_those_there_are():
-    with pytest.raises(InputError, match="f: data.fields.context: there is no column 'cel'; there are 'cell', 'index'"):
-        label_rows(pd.DataFrame({'cell': ['x']}), Fields(context='{cel}_h'), 'f')
+    with pytest.raises(
+        InputError, match="f: data.fields.context: there is no column 'cel'; there are 'cell', 'p', 'index'"
+    ):
+        label_rows(pd.DataFrame({'cell': ['x'], 'p': ['A']}), Fields(context='{cel}_h', perturbation='p'), 'f')
 
 
 @pytest.mark.parametrize(

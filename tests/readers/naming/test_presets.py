@@ -217,7 +217,7 @@ def test_lincs_2017(tmp_path):
     fields = {'where': {'pert_type': ('trt_cp', 'ctl_vehicle')}, 'perturbation_type': 'Compound'}
     found, readouts = profiles({'preset': 'lincs_2017', **settings, 'fields': fields})
     assert found == {
-        ('A549', 'Compound_x-10uM'): [1.5, 3.5], ('A549', 'Compound_y-500nM'): [6, 8], ('A549', 'control'): [9, 11]
+        ('A549', 'Compound_x-10uM'): [1.5, 3.5], ('A549', 'Compound_y-0.5uM'): [6, 8], ('A549', 'control'): [9, 11]
     }  # fmt: skip
     assert readouts == ['X', 'Z']
     fields['where']['distil_cc_q75'] = {'at_least': 0.2}
