@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,19 @@ _CONTENTS, _VOCABULARY = 'compendium.json', 'vocabulary.json'
 _FORMAT = 1
 
 
-def write(compendium: Compendium, folder: str | os.PathLike, made_from: Mapping[str, Any] | None = None) -> None:
+def write(
+    compendium: Compendium,
+    folder: str | os.PathLike,
+    made_from: Mapping[str, Any] | None = None,
+    told: Sequence[str] = (),
+) -> None:
     """Writes the compendium, whole or not at all; it replaces a prepared compendium that is already there.
 
     Args:
       compendium: what to write.
       folder: where, on a local disk.
       made_from: the settings of the data, as `made_from` gives them back.
+      told: what reading the data told the user, as `told` gives it back.
 
     Raises:
       InputError: the folder exists and is something else, or is not on a local disk.
@@ -49,7 +55,7 @@ def write(compendium: Compendium, folder: str | os.PathLike, made_from: Mapping[
     for left in (writing, old):  # by a run that was killed
         shutil.rmtree(left, ignore_errors=True)
     try:
-        _write(compendium, writing, made_from or {})
+        _write(compendium, writing, {'made_from': made_from or {}, 'told': [*told]})
         if target.exists():
             target.rename(old)
         writing.rename(target)
@@ -81,6 +87,14 @@ def made_from(folder: str | os.PathLike) -> dict[str, Any]:
     return with_new_names(_contents(_local(folder)).get('made_from', {}), 'data', quiet=True)
 
 
+def told(folder: str | os.PathLike) -> list[str]:
+    """What reading the data told the user when the compendium was prepared.
+
+    Raises InputError as `read` does.
+    """
+    return list(_contents(_local(folder)).get('told', []))
+
+
 def exists(folder: str | os.PathLike) -> bool:
     """Whether a prepared compendium is in the folder; it may still be damaged."""
     return (pathlib.Path(folder) / _CONTENTS).exists()
@@ -92,12 +106,12 @@ def _local(folder: str | os.PathLike) -> pathlib.Path:
     return pathlib.Path(absolute(folder))
 
 
-def _write(compendium: Compendium, folder: pathlib.Path, made_from: Mapping[str, Any]) -> None:
+def _write(compendium: Compendium, folder: pathlib.Path, about: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True)
     (folder / _VOCABULARY).write_text(compendium.vocabulary.to_json())
     contents = {
         'format': _FORMAT,
-        'made_from': made_from,
+        **about,
         'vocabulary': _describe(folder / _VOCABULARY),
         'screens': [_write_screen(screen, folder / str(i)) for i, screen in enumerate(compendium.screens)],
     }

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from perturbjax.errors import InputError
 from perturbjax.models.dropout import Noise, relu_dropout
 from perturbjax.models.flax_model import Sizes
-from perturbjax.models.lpm import LPM, combine, lpm_released
+from perturbjax.models.lpm import lpm_released
+from perturbjax.models.lpm_network import LPM, combine
 from perturbjax.models.model import Batch, Fitted, Query
 from perturbjax.models.training_counts import AXES
 from perturbjax.training.optimizer import ADAM, descend

@@ -12,14 +12,14 @@ from screens_for_tests import everything, two_contexts
 
 from perturbjax.errors import InputError
 from perturbjax.models import MODELS, Query
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm_released
 from perturbjax.prediction import full_grid
 from perturbjax.prediction.full_grid import write_grid
 
 COMPENDIUM = two_contexts()
 SCALES = {'screen': 'log1p'}
 # g was in training; h was not.
-ONE_UNIT = lpm(1, (1,)), lambda: one_unit([0, 10, 20], [1, 1, 0])
+ONE_UNIT = lpm_released(1, (1,)), lambda: one_unit([0, 10, 20], [1, 1, 0])
 
 
 def write(path, models, **chosen):
@@ -57,6 +57,20 @@ def test_what_the_file_says_of_itself(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['grid.h5ad']
 
 
+def test_x_is_the_last_model_without_a_gap(tmp_path):
+    models = {'mean': closed_form('mean'), 'context_mean': closed_form('context_mean'), 'one': ONE_UNIT}
+    grid = write(tmp_path / 'grid.h5ad', models)
+    assert np.isnan(grid.layers['one']).any()
+    whole = [name for name in models if not np.isnan(grid.layers[name]).any()]
+    assert grid.uns['X_layer'] == whole[-1]
+    np.testing.assert_array_equal(grid.X, grid.layers[whole[-1]])
+    with h5py.File(tmp_path / 'grid.h5ad') as file:
+        assert file['X'] == file['layers'][whole[-1]]  # one and the same in the file
+    assert write(tmp_path / 'gaps.h5ad', {'one': ONE_UNIT}).uns['X_layer'] == 'one'
+    centred = grid.X - grid.X.mean(axis=0)
+    assert np.isfinite(np.linalg.svd(centred)[1]).all()  # what a PCA needs
+
+
 def test_a_part_of_the_grid(tmp_path):
     chosen = {'contexts': ['b'], 'perturbations': ['h+g', 'g', 'g+h'], 'readouts': ['y']}
     grid = write(tmp_path / 'grid.h5ad', {'mean': closed_form('mean'), 'additive': closed_form('additive')}, **chosen)
@@ -68,7 +82,7 @@ def test_a_part_of_the_grid(tmp_path):
 def test_an_ensemble_has_its_spread(tmp_path):
     members = [one_unit([0, 10, 20]), one_unit([0, 16, 20])]
     weights = jax.tree.map(lambda *each: np.concatenate(each), *(member.weights for member in members))
-    ensemble = lpm(1, (1,)), lambda: members[0]._replace(weights=weights)
+    ensemble = lpm_released(1, (1,)), lambda: members[0]._replace(weights=weights)
     grid = write(tmp_path / 'grid.h5ad', {'one': ensemble})
     assert sorted(grid.layers) == ['one', 'one_spread']
     assert list(grid.uns['models']) == ['one']
