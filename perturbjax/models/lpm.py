@@ -69,10 +69,11 @@ def lpm(
     rule = _base(base, standardise, folds, shrink)
     context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
     dims = (context, perturbation, readout), tuple(hidden_dims)
-    forms = head, interaction, embedding_scale, rule is not None
+    starts_at_zero = rule is not None
 
     def module(sizes: Sizes) -> LPM:
-        return LPM(sizes, *dims, aggregation, matmul_precision, *forms)
+        options = aggregation, matmul_precision, head, interaction, embedding_scale, starts_at_zero
+        return LPM(sizes, *dims, *options)
 
     model = flax_model(module, dropout, row_tables=('perturbation', 'readout'))
     if rule is None:

@@ -175,3 +175,17 @@ class Model(NamedTuple):
     num_members: Callable[[Params], int] = _one_member
     tile_values: tuple[int, int] = _LARGE_TILES
     refit: Callable[[Params, Compendium, Masks], Params] | None = None
+
+
+def closed_form_of(model: Model) -> Callable[[Compendium, Masks], Params]:
+    """The model's `fit`; raises TypeError for a learned model."""
+    if model.fit is None:
+        raise TypeError('a learned model has no closed form: it is fitted by training.fit.fit')
+    return model.fit
+
+
+def spread_of(model: Model) -> Callable[[Params, Query], Float[jax.Array, 'Q M']]:
+    """The model's `spread`; raises TypeError for a model without members."""
+    if model.spread is None:
+        raise TypeError('a model without members has no spread')
+    return model.spread

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from perturbjax.models.held_out_like import Folds, all_profiles, by_screen
-from perturbjax.models.model import Masks, Model, Params
+from perturbjax.models.model import Masks, Model, Params, closed_form_of
 from perturbjax.screens.screen import Compendium
 
 
@@ -13,9 +13,7 @@ def refitted(rule: Model, params: Params, compendium: Compendium, training: Mask
     """A closed-form model fitted on other training profiles, with the choices that `params` made."""
     if rule.refit is not None:
         return rule.refit(params, compendium, training)
-    if rule.fit is None:
-        raise TypeError('a learned model cannot be fitted in closed form')
-    return rule.fit(compendium, training)
+    return closed_form_of(rule)(compendium, training)
 
 
 def out_of_fold(

@@ -21,9 +21,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from perturbjax.models.held_out_like import Folds, all_profiles, flat_values, held_out_like, make_folds
-from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target
+from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target, closed_form_of, spread_of
 from perturbjax.models.out_of_fold import out_of_fold
 from perturbjax.models.training_counts import is_trained
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 
 # Profiles of a fold that are predicted at once.
@@ -41,8 +42,8 @@ class Prepared(NamedTuple):
     """
 
     base: Params
-    residual: Float[np.ndarray, 'N U']
-    scale: Float[np.ndarray, ' U']
+    residual: Float[Array, 'N U']
+    scale: Float[Array, ' U']
     folds: Folds
 
 
@@ -59,9 +60,10 @@ def on_residuals(
       shrink: whether the amplitude is chosen by the folds; else it is 1.
       needs_training: whether a name without training profiles gets no prediction. Otherwise it gets the rule's.
     """
-    learner, spread_of = model.learner, model.spread
-    if learner is None or spread_of is None:
-        raise TypeError('only a learned model with members, such as flax_model makes, can learn residuals')
+    learner = model.learner
+    if learner is None:
+        raise TypeError('only a learned model, such as flax_model makes, can learn residuals')
+    fit_base, spread_over_members = closed_form_of(base), spread_of(model)
     prepare = jax.jit(_preparation(base, standardise, max(num_folds, 2)))
 
     def target(compendium: Compendium, training: Masks) -> Target:
@@ -86,7 +88,7 @@ def on_residuals(
 
     def added(compendium: Compendium) -> Mapping[str, Any]:
         training = tuple(jax.ShapeDtypeStruct(screen.context.shape, bool) for screen in compendium.screens)
-        return {'base': jax.eval_shape(base.fit, compendium, training)}
+        return {'base': jax.eval_shape(fit_base, compendium, training)}
 
     def predict(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         constants = fitted.constants
@@ -96,7 +98,7 @@ def on_residuals(
 
     def spread(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         constants = fitted.constants
-        of_networks = constants['amplitude'] * jnp.nan_to_num(spread_of(fitted, query))
+        of_networks = constants['amplitude'] * jnp.nan_to_num(spread_over_members(fitted, query))
         known = jnp.isfinite(predict(fitted, query))
         own = jnp.sqrt(of_networks**2 + constants['noise']) * constants['scale'][query.readout][None, :]
         return jnp.where(known, own, jnp.nan)
@@ -117,7 +119,7 @@ def _preparation(base: Model, standardise: bool, num_folds: int) -> Callable[[Co
     """What is known before training, as a pure function."""
 
     def prepare(compendium: Compendium, training: Masks) -> Prepared:
-        params, profiles = base.fit(compendium, training), all_profiles(compendium)
+        params, profiles = closed_form_of(base)(compendium, training), all_profiles(compendium)
         like = held_out_like(compendium, training)
         folds = make_folds(like, num_folds)
         unseen = out_of_fold(base, params, compendium, training, folds)
@@ -148,18 +150,18 @@ class Products(NamedTuple):
     """Sums over the measured values of each profile of a fold, of residuals R and predictions g of S seeds.
 
     Attributes:
-      count: of values.
+      number: of values.
       residual: R R.
       cross: R times the mean of g.
       square: the mean over seeds of g g.
       pairs: the mean over pairs of seeds of g1 g2; equal to `square` with one seed.
     """
 
-    count: Float[np.ndarray, ' n']
-    residual: Float[np.ndarray, ' n']
-    cross: Float[np.ndarray, ' n']
-    square: Float[np.ndarray, ' n']
-    pairs: Float[np.ndarray, ' n']
+    number: Float[Array, ' n']
+    residual: Float[Array, ' n']
+    cross: Float[Array, ' n']
+    square: Float[Array, ' n']
+    pairs: Float[Array, ' n']
 
 
 def _out_of_fold_products(
@@ -188,13 +190,15 @@ def _members_of(fitted: Fitted, fold: int, num_folds: int) -> Fitted:
 
 
 @functools.lru_cache
-def _compiled_products(model: Model) -> Callable[[Fitted, Query, Float[jax.Array, 'Q U']], Products]:
-    def products(fitted: Fitted, query: Query, residual: Float[jax.Array, 'Q U']) -> Products:
+def _compiled_products(model: Model) -> Callable[[Fitted, Query, Float[Array, 'Q U']], Products]:
+    spread = spread_of(model)
+
+    def products(fitted: Fitted, query: Query, residual: Float[Array, 'Q U']) -> Products:
         seeds = fitted.num_members
         measured = ~jnp.isnan(residual)
         truth = jnp.where(measured, residual, 0)
         mean = jnp.where(measured, jnp.nan_to_num(model.predict(fitted, query)), 0)
-        variance = jnp.where(measured, jnp.nan_to_num(model.spread(fitted, query)), 0) ** 2
+        variance = jnp.where(measured, jnp.nan_to_num(spread(fitted, query)), 0) ** 2
         square = (mean**2 + variance).sum(axis=1)
         pairs = square if seeds == 1 else ((seeds * mean**2).sum(axis=1) - square) / (seeds - 1)
         return Products(measured.sum(axis=1), (truth**2).sum(axis=1), (truth * mean).sum(axis=1), square, pairs)
@@ -219,4 +223,4 @@ def left_over(found: Products, share: float, num_members: int) -> float:
     variance = found.square - found.pairs
     error = found.residual - 2 * share * found.cross + share**2 * (found.pairs + variance / num_members)
     noise = (error - share**2 * variance).sum()
-    return float(max(noise, 0) / found.count.sum()) if found.count.sum() else 1.0
+    return float(max(noise, 0) / found.number.sum()) if found.number.sum() else 1.0

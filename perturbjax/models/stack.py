@@ -21,7 +21,7 @@ from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
 from perturbjax.models.held_out_like import all_profiles, flat_values, held_out_like, make_folds
 from perturbjax.models.low_rank import low_rank
-from perturbjax.models.model import Masks, Model, Query
+from perturbjax.models.model import Masks, Model, Query, closed_form_of
 from perturbjax.models.out_of_fold import out_of_fold, refitted
 from perturbjax.models.own_readout import own_readout
 from perturbjax.models.two_way import two_way
@@ -71,7 +71,7 @@ def stack(rules: Sequence[str] = DEFAULT, num_folds: int = 5) -> Model:
 
     def fit(compendium: Compendium, training: Masks) -> Params:
         folds = make_folds(held_out_like(compendium, training), num_folds)
-        fitted = tuple(rule.fit(compendium, training) for rule in each_rule)
+        fitted = tuple(closed_form_of(rule)(compendium, training) for rule in each_rule)
         if len(rules) == 1:
             return Params(fitted, jnp.ones(1))
         values = flat_values(compendium, all_profiles(compendium).readout)

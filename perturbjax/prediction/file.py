@@ -9,16 +9,18 @@ import pandas as pd
 from absl import logging
 from jaxtyping import Bool
 
-from perturbjax.errors import InputError, listed
+from perturbjax.errors import InputError, did_you_mean, listed
 from perturbjax.models.model import Query
-from perturbjax.prediction.layers import Layer
+from perturbjax.prediction.layers import X_LAYER, Layer, choose_x
 from perturbjax.prediction.stream import predict_profiles
+from perturbjax.readers.asked import Forms, KnownNames
+from perturbjax.readers.naming.columns import texts
 from perturbjax.readers.table import read_matrix
 from perturbjax.screens.replicates import Replicates, replicates
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TEST, Split
-from perturbjax.screens.vocabulary import Vocabulary, combine, parts
+from perturbjax.screens.vocabulary import Vocabulary
 
 
 class Block(NamedTuple):
@@ -64,36 +66,61 @@ def _add_replicates(data: anndata.AnnData, known: Replicates) -> None:
             data.layers[name] = values.astype(np.float32)
 
 
-def asked_for(path: str, vocabulary: Vocabulary, split: int) -> Block:
-    """The profiles that a table with the columns context and perturbation asks for, over all readouts.
+def read_queries(path: str, vocabulary: Vocabulary, forms: Forms) -> pd.DataFrame:
+    """The columns context and perturbation of a table of queries, with names as the vocabulary writes them.
 
-    A profile with a name outside the vocabulary stays in, with a warning; its predictions will be NaN.
+    Names may have any of the forms that the files of the config may have (see `readers.asked`). A name
+    outside the vocabulary stays in, with a warning; its predictions will be NaN.
+
+    Args:
+      path: the table.
+      vocabulary: of the models.
+      forms: how perturbations may be written.
+
+    Raises:
+      InputError: the table cannot be read, or has no such columns.
     """
     table = read_matrix(path)
     for column in ('context', 'perturbation'):
         if column not in table:
             raise InputError(f'{path}: no column {column!r}; it has {listed(table.columns)}.')
-    rows = pd.DataFrame(
-        {
-            'screen': 'asked',
-            'context': table['context'].astype(str),
-            'perturbation': [combine(parts(str(name))) for name in table['perturbation']],
-            'split': split,
-        }
-    )
-    is_known = rows['context'].isin(vocabulary.contexts) & vocabulary.knows_perturbation(rows['perturbation'])
-    if not is_known.all():
-        names = (rows['perturbation'] + ' in ' + rows['context'])[~is_known]
+    known = KnownNames(vocabulary.perturbations[1:], forms)
+    written = texts(table['perturbation'])
+    names = {name: known.find(name) for name in dict.fromkeys(written)}
+    rows = pd.DataFrame({'context': texts(table['context']), 'perturbation': [names[name] for name in written]})
+    _tell_unknown(path, rows[~_are_known(rows, vocabulary)], len(rows), vocabulary, known.unclear(names))
+    return rows
+
+
+def _are_known(rows: pd.DataFrame, vocabulary: Vocabulary) -> np.ndarray:
+    in_vocabulary = rows['context'].isin(vocabulary.contexts) & vocabulary.knows_perturbation(rows['perturbation'])
+    return in_vocabulary.to_numpy()
+
+
+def _tell_unknown(
+    path: str, rows: pd.DataFrame, asked: int, vocabulary: Vocabulary, unclear: Mapping[str, Sequence[str]]
+) -> None:
+    """Warns of queries with a name outside the vocabulary, and of names whose type is not clear."""
+    if len(rows):
+        strange = set(rows['context']) - set(vocabulary.contexts)
+        hint = f'; {did_you_mean(min(strange), vocabulary.contexts)}' if strange else ''
         logging.warning(
-            '%s: %d of %d profiles have a name outside the vocabulary and get no prediction: %s',
-            path, len(names), len(rows), listed(names),
-        )  # fmt: skip
+            '%s: %d of %d profiles have a name outside the vocabulary and get no prediction: %s%s',
+            *(path, len(rows), asked, listed(rows['perturbation'] + ' in ' + rows['context']), hint),
+        )
+    for name, options in unclear.items():
+        logging.warning('%s: %r may be %s; write which one.', path, name, listed(options))
+
+
+def asked_for(queries: pd.DataFrame, vocabulary: Vocabulary, split: int) -> Block:
+    """The profiles that `read_queries` gives, over all readouts, to be predicted by the models of a split."""
+    is_known = _are_known(queries, vocabulary)
     query = Query(
-        vocabulary.context_ids(rows['context'][is_known]),
-        vocabulary.perturbation_ids(rows['perturbation'][is_known]),
+        vocabulary.context_ids(queries['context'][is_known]),
+        vocabulary.perturbation_ids(queries['perturbation'][is_known]),
         np.arange(len(vocabulary.readouts), dtype=np.int32),
     )
-    return Block(_empty(rows, vocabulary.readouts), query, is_known.to_numpy())
+    return Block(_empty(queries.assign(screen='asked', split=split), vocabulary.readouts), query, is_known)
 
 
 def _empty(rows: pd.DataFrame, readouts: Sequence[str]) -> anndata.AnnData:
@@ -118,12 +145,17 @@ def add_layer(blocks: Iterable[Block], layer: Layer) -> None:
 def stack(blocks: Sequence[Block], models: Sequence[str], scales: Mapping[str, str]) -> anndata.AnnData:
     """All blocks as one AnnData over the union of their panels, NaN where a screen does not measure.
 
+    X is the layer that `layers.choose_x` chooses, and `uns['X_layer']` names it.
+
     Args:
       blocks: as they are, with their layers.
       models, scales: see `file_metadata`.
     """
     stacked = anndata.concat([block.data for block in blocks], join='outer', fill_value=np.nan)
     stacked.uns.update(file_metadata(models, scales))
+    if models:
+        label = choose_x({name: bool(np.isnan(stacked.layers[name]).any()) for name in models})
+        stacked.X, stacked.uns[X_LAYER] = stacked.layers[label], label
     return stacked
 
 

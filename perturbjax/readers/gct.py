@@ -13,7 +13,8 @@ import pandas as pd
 from perturbjax.errors import InputError, listed
 from perturbjax.readers.compressed import BROKEN, open_text
 from perturbjax.readers.naming.columns import texts
-from perturbjax.readers.naming.fields import Fields, label_rows, readout_names, select
+from perturbjax.readers.naming.fields import Fields, readout_names, select
+from perturbjax.readers.naming.rows import label_rows
 from perturbjax.readers.table import finite, screen_name
 from perturbjax.screens.measurements import Measurements
 

@@ -13,7 +13,8 @@ from perturbjax.readers.beside import look_up
 from perturbjax.readers.gct import typed
 from perturbjax.readers.hdf5 import choose, open_hdf5
 from perturbjax.readers.naming.columns import texts
-from perturbjax.readers.naming.fields import Fields, label_rows, readout_columns, readout_names, row_columns, select
+from perturbjax.readers.naming.fields import Fields, readout_columns, readout_names, row_columns, select
+from perturbjax.readers.naming.rows import label_rows
 from perturbjax.readers.table import screen_name
 from perturbjax.screens.measurements import Measurements
 

@@ -12,7 +12,8 @@ from anndata.io import read_elem
 
 from perturbjax.errors import InputError, listed
 from perturbjax.readers.hdf5 import choose, compression, open_store, shape, unreadable
-from perturbjax.readers.naming.fields import Fields, label_rows, readout_names, select
+from perturbjax.readers.naming.fields import Fields, readout_names, select
+from perturbjax.readers.naming.rows import label_rows
 from perturbjax.readers.table import screen_name
 from perturbjax.screens.measurements import Measurements
 

@@ -16,6 +16,7 @@ from absl import logging
 from perturbjax.errors import InputError
 from perturbjax.paths import absolute
 from perturbjax.readers.compressed import unpacked
+from perturbjax.readers.declared_sizes import refuse_unheld
 from perturbjax.readers.naming.columns import text
 from perturbjax.readers.table import finite, screen_name
 from perturbjax.readers.zarr_folder import is_zarr, open_zarr
@@ -42,6 +43,7 @@ def open_hdf5(path: str, kind: str) -> Iterator[h5py.File]:
         importlib.import_module('hdf5plugin')
     try:
         with unpacked(path) as plain, h5py.File(plain) as file:
+            refuse_unheld(file, plain)
             yield file
     except (OSError, KeyError, RuntimeError) as error:
         raise unreadable(path, f'cannot be read as {kind}, it is of another format or damaged', error) from error

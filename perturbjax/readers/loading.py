@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
-from absl import logging
 
 from perturbjax.errors import InputError, check_settings
 from perturbjax.plain import plain
 from perturbjax.readers.naming.harmonisation import harmonise
-from perturbjax.readers.naming.near_misses import tell_across, vocabulary_sentences
+from perturbjax.readers.naming.near_misses import tell_across
 from perturbjax.readers.sources import resolve
+from perturbjax.readers.told import read_prepared
 from perturbjax.renames import with_new_names
-from perturbjax.screens import store
 from perturbjax.screens.screen import Compendium, assemble
 
 
@@ -50,10 +49,7 @@ def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_prepared(source: str, path: str) -> Compendium:
-    compendium = store.read(path)
-    for sentence in vocabulary_sentences(compendium.vocabulary):
-        logging.warning('%s: %s', path, sentence)
-    return compendium
+    return read_prepared(path)
 
 
 def _each_source(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:

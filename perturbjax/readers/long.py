@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.readers.naming.columns import find_column
-from perturbjax.readers.naming.fields import Fields, label_rows, select
+from perturbjax.readers.naming.fields import Fields, select
+from perturbjax.readers.naming.rows import label_rows
 from perturbjax.readers.naming.templates import filled
 from perturbjax.readers.table import finite, numbers, read_shards, screen_name
 from perturbjax.screens.measurements import Measurements

@@ -6,7 +6,8 @@ from absl import logging
 
 from perturbjax.errors import InputError, did_you_mean, listed
 from perturbjax.readers.naming.columns import find_column, texts
-from perturbjax.readers.naming.fields import Fields, label_rows, readout_names, select
+from perturbjax.readers.naming.fields import Fields, readout_names, select
+from perturbjax.readers.naming.rows import label_rows
 from perturbjax.readers.table import finite, read_matrix, screen_name
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.vocabulary import token

@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse
 
 from perturbjax.errors import InputError, did_you_mean
-from perturbjax.readers.naming.fields import Fields, settled_contexts, settled_perturbations
+from perturbjax.readers.naming.fields import Fields
+from perturbjax.readers.naming.rows import settled_contexts, settled_perturbations
 from perturbjax.screens.aggregation import is_missing
 from perturbjax.screens.blocks import whole
 from perturbjax.screens.measurements import Measurements

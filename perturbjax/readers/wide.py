@@ -6,7 +6,8 @@ import pandas as pd
 from absl import logging
 
 from perturbjax.errors import InputError, listed
-from perturbjax.readers.naming.fields import Fields, label_rows, readout_names, row_columns, select
+from perturbjax.readers.naming.fields import Fields, readout_names, row_columns, select
+from perturbjax.readers.naming.rows import label_rows
 from perturbjax.readers.table import finite, numbers, read_matrix, screen_name
 from perturbjax.screens.measurements import Measurements
 

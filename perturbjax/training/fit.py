@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from perturbjax.models.model import Fitted, Masks, Model, Params
+from perturbjax.models.model import Fitted, Masks, Model, Params, closed_form_of
 from perturbjax.screens.outline import from_outline
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, Split
@@ -45,9 +45,7 @@ def fit(
 @functools.lru_cache
 def closed_form(model: Model) -> Callable[[Compendium, Masks], Params]:
     """The model's compiled `fit`: one compilation serves all splits."""
-    if model.fit is None:
-        raise TypeError('a learned model has no closed form: it is fitted by training.fit.fit')
-    return jax.jit(model.fit)
+    return jax.jit(closed_form_of(model))
 
 
 def read_params(model: Model, folder: epath.Path, compendium: Compendium | None = None, training: Masks = ()) -> Params:

@@ -4,6 +4,7 @@ import pytest
 
 from perturbjax.errors import InputError
 from perturbjax.readers.loading import load
+from perturbjax.readers.told import heard
 from perturbjax.screens import store
 
 FIELDS = {'context': 'cell', 'perturbation': 'drug', 'perturbation_type': 'Compound'}
@@ -116,3 +117,18 @@ def test_a_needed_setting_is_told(folder):
     del without['scale']
     with pytest.raises(InputError, match="the setting 'scale' is needed"):
         load(without)
+
+
+def test_what_was_told_is_told_again_by_runs_that_start_from_the_store(folder, tmp_path, caplog):
+    table = pd.read_csv(folder / 'a.csv').assign(drug=['control', 'Ctrl', 'd1'])
+    table.to_csv(folder / 'a.csv', index=False)
+    with heard() as told:
+        compendium = load(settings(folder / 'a.csv'))
+    assert len(told) == 1
+    assert "look like control, alone or as a part: 'Compound_Ctrl'" in told[0]
+    store.write(compendium, tmp_path / 'prepared', {}, told)
+    caplog.clear()
+    load({'source': 'prepared', 'path': str(tmp_path / 'prepared')})
+    assert told[0] in caplog.text
+    load(settings(folder / 'b.csv'))
+    assert len(told) == 1  # it hears no longer

@@ -50,7 +50,8 @@ def vocabulary_names(
         given = [(part, amount) for part, amount in amounts if not is_control(part)]
         without = [] if logs else [pair for pair in given if is_zero(pair[1] or name_and_dose(pair[0])[1])]
         empty = [pair for pair in given if nothing(pair[0])] if len(parts) > 1 else []
-        zero, blank = zero + list(map(_with_dose, without)), blank + [name for _ in empty]
+        zero.extend(map(_with_dose, without))
+        blank.extend(name for _ in empty)
         kept = [_with_dose(pair) for pair in given if pair not in without and pair not in empty]
         found.append(combine(token(part, perturbation_type) for part in kept))
     _tell(zero, 'perturbations have dose 0 and count as control', path)
@@ -69,9 +70,11 @@ def _with_dose(dosed: tuple[str, str]) -> str:
 
 def _check_parts(parts: Sequence[str], name: str, separators: Sequence[str], path: str) -> None:
     if '' in parts:
+        joints = ' or '.join(map(repr, separators or ('+',)))
         raise InputError(
-            f'{path}: data.fields.separator: {name!r} has an empty part; if {" or ".join(map(repr, separators))} '
-            "belongs to names there, set data.fields.separator=''."
+            f'{path}: data.fields.separator: {name!r} has an empty part; build names by a template such as '
+            f"'{{guide1}}+{{guide2}}', which leaves out what is empty, or, if {joints} belongs to names there, set "
+            "data.fields.separator=''."
         )
 
 

@@ -1,6 +1,7 @@
 """Which names mean control: words and patterns, and names that only look like control."""
 
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -60,10 +61,12 @@ def looking_like_control(names: Iterable[str], words: Sequence[str]) -> LooksLik
     """
     is_control, near = control_matcher(words), {loose(word) for word in words}
     found = LooksLikeControl([], [], [], [])
+    looks = functools.cache(_LOOKS.search)
+    is_near = functools.cache(lambda part: loose(part) in near or part.casefold() in _SHORT)
     for name in sorted(set(names)):
         for part in map(_bare, parts(name)):
-            piece = _LOOKS.search(part)
-            if loose(part) in near or part.casefold() in _SHORT or (piece and piece.group() == part):
+            piece = looks(part)
+            if is_near(part) or (piece and piece.group() == part):
                 found.whole.append(name)
                 found.words.append(_with_digits_open(part))
             elif piece:

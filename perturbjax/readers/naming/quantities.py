@@ -1,6 +1,7 @@
 """Doses and times in one unit each, so that `0.04 um` and `40 nM`, or `1 day` and `24h`, are one."""
 
 import decimal
+import functools
 import re
 
 import numpy as np
@@ -88,6 +89,7 @@ def _shortest(number: decimal.Decimal) -> str:
     return np.format_float_positional(float(number), trim='-')
 
 
+@functools.lru_cache(maxsize=1024)
 def _spelled(unit: str) -> str:
     """The unit as the tables above write it; LINCS has used many spellings for micromolar."""
     unit = ''.join(unit.split()).replace('\u00b5', 'u').replace('\u03bc', 'u')

@@ -33,7 +33,9 @@ def loose(name: str) -> str:
 
     `MCF7`, `MCF-7` and `mcf 7` look alike. `KRTAP1-11` and `KRTAP11-1` do not, nor do `(+)-JQ1` and `(-)-JQ1`.
     """
-    name = _DASHES.sub('-', unicodedata.normalize('NFKC', clean(name))).casefold()
+    if not name.isascii():
+        name = _DASHES.sub('-', unicodedata.normalize('NFKC', clean(name)))
+    name = name.casefold()
     return _WITHIN.sub('', _BETWEEN_DIGITS.sub('-', name))
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
 from perturbjax.readers.naming.combinations import says_nothing, vocabulary_names
-from perturbjax.readers.naming.fields import Fields, label_rows
+from perturbjax.readers.naming.fields import Fields
 from perturbjax.readers.naming.quantities import dose_text
+from perturbjax.readers.naming.rows import label_rows
 
 
 def names(values, separator='+', perturbation_type='', control=('ctrl',)):

@@ -5,14 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perturbjax.errors import InputError
-from perturbjax.readers.naming.fields import (
-    Fields,
-    label_rows,
-    readout_columns,
-    readout_names,
-    row_columns,
-    select,
-)
+from perturbjax.readers.naming.fields import Fields, readout_columns, readout_names, row_columns, select
+from perturbjax.readers.naming.rows import label_rows
 
 NAN = np.nan
 
