@@ -1,5 +1,6 @@
 # make quickstart   the main job on simulated screens
 # make test         style, types and tests
+# make faults       the whole fault campaign of tests/faults
 # make docs         the API reference and the pages of docs/, in build/docs
 
 PYTHON ?= python3
@@ -7,13 +8,16 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 WORKDIR ?= build/quickstart
 
-.PHONY: quickstart test lint docs clean
+.PHONY: quickstart test faults lint docs clean
 
 quickstart: $(VENV)/installed
 	$(RUN) -m perturbjax.main --config=quickstart --workdir=$(WORKDIR)
 
 test: lint
 	$(RUN) -m pytest -n auto --dist loadfile
+
+faults: $(VENV)/installed-test
+	$(RUN) -m pytest tests/faults -m 'campaign or not campaign' --durations=20
 
 lint: $(VENV)/installed-test
 	$(RUN) -m ruff check

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturbjax.models import Model, lpm
+from perturbjax.models import Model, lpm_released
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.training.input_pipeline import InputPipeline, device_indices, replicate
@@ -76,7 +76,7 @@ def compendium_of(values: np.ndarray) -> Compendium:
 
 def model_of(recipe: str, matmul: str = 'float32') -> Model:
     embedding_dim, hidden_dims, dropout, _, _ = RECIPES[recipe]
-    return lpm(embedding_dim, hidden_dims, dropout, matmul_precision=matmul)
+    return lpm_released(embedding_dim, hidden_dims, dropout, matmul_precision=matmul)
 
 
 def settings_of(recipe: str, block: str = '1x1', **others: Any) -> TrainingSettings:

@@ -1,7 +1,10 @@
 """Errors that a user can fix: bad files, fields and settings, each explained in one sentence."""
 
 import difflib
+import errno
 import inspect
+import os
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +16,31 @@ class InputError(ValueError):
 
     `main` prints the message and exits with code 2, without a traceback.
     """
+
+
+# What to do about an error of the operating system, by its number.
+_MENDS = {
+    errno.ENOSPC: 'free space there, and launch again to go on',
+    errno.EDQUOT: 'free space or raise the quota there, and launch again to go on',
+    errno.EROFS: 'give another --workdir, which can be written to',
+    errno.EACCES: 'grant the right, or give another path',
+    errno.EPERM: 'grant the right, or give another path',
+    errno.ENOENT: 'it was moved or removed, or was never there',
+    errno.EIO: 'the disk is failing or was taken away',
+}
+
+
+def of_system(error: OSError) -> str:
+    """An error of the operating system as one sentence that names the file and the mend."""
+    number = error.errno
+    if number is None:  # HDF5 has it in its text alone
+        found = re.search(r'errno = (\d+)', str(error))
+        number = int(found[1]) if found else None
+    if number is None:
+        return ' '.join(str(error).split())[:300] or type(error).__name__
+    where = f'{error.filename}: ' if error.filename else ''
+    mend = f'; {_MENDS[number]}' if number in _MENDS else ''
+    return f'{where}{os.strerror(number)}{mend}.'
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

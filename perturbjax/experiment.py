@@ -1,7 +1,9 @@
 """The whole story as one function: files -> compendium -> split -> fit -> predict -> scores -> report."""
 
+import contextlib
 import datetime
 import functools
+import json
 import time
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +12,7 @@ import ml_collections
 import numpy as np
 from etils import epath
 
+import perturbjax
 from perturbjax import workdir
 from perturbjax.analysis.embeddings import has_tables, read_embeddings
 from perturbjax.analysis.study import study
@@ -20,17 +23,22 @@ from perturbjax.evaluation.linear_sweep import score_linear_sweep
 from perturbjax.evaluation.results import Results, judge
 from perturbjax.interop.export import export
 from perturbjax.interop.predictions import add_configured
+from perturbjax.lock import locked, refuse_locked
 from perturbjax.models import Model, context_mean, no_change
 from perturbjax.models.model import Params
-from perturbjax.prediction.file import Block, add_layer, asked_for, held_out, stack
+from perturbjax.paths import absolute, work_folder
+from perturbjax.prediction.file import Block, add_layer, asked_for, held_out, read_queries, stack
 from perturbjax.prediction.full_grid import write_grid
 from perturbjax.prediction.layers import Layer, layers_of
+from perturbjax.readers.asked import forms_of
 from perturbjax.report import report_page
+from perturbjax.screens.outline import outline
 from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.setup import Setup, make_setup, store_data
 from perturbjax.training import checkpoints
 from perturbjax.training.fit import closed_form, fit
 from perturbjax.training.fit import read_params as read_fitted
+from perturbjax.training.hosts import refuse_other
 from perturbjax.training.metric_writer import read_curves
 
 MODES = ('run', 'prepare', 'train', 'predict', 'grid', 'evaluate', 'embed', 'analyse', 'export')
@@ -63,25 +71,44 @@ def run(
     Raises:
       InputError: anything the user can mend; the workdir is then as it was.
     """
-    path = epath.Path(folder)
+    path = epath.Path(work_folder(folder))
     if jax.process_index() and mode not in ('run', 'train'):
         return None
+    for purpose in _purposes(mode) if jax.process_index() == 0 else ():
+        refuse_locked(path, purpose)
     if mode == 'prepare':
         print(store_data(config, path))
-        print(f'summary: {folder}/data.html')
+        print(f'summary: {path}/data.html')
         return None
     if mode in ('evaluate', 'export'):
         parsed = parse(config)
         refuse_other_config(parsed, path)
-        if mode == 'evaluate':
-            return evaluate(parsed, path)
-        export(workdir.read_anndata(path / 'predictions.h5ad'), path / 'exported')
-        return None
-    setup = make_setup(config, path, models or {})
+        with _results_lock(path):
+            if mode == 'evaluate':
+                return evaluate(parsed, path)
+            export(workdir.read_anndata(path / 'predictions.h5ad'), path / 'exported')
+            return None
+    setup = make_setup(config, path, models or {}, trains=mode in ('run', 'train'))
     if mode in ('run', 'train'):
         train(setup)
-    if jax.process_index():
+    if jax.process_index() or mode == 'train':
         return None
+    with _results_lock(path, waits=mode == 'run'):
+        return _results(setup, mode, queries)
+
+
+def _purposes(mode: str) -> tuple[str, ...]:
+    """What a launch in this mode has to itself."""
+    return {'run': ('training', 'results'), 'train': ('training',), 'prepare': ('training',)}.get(mode, ('results',))
+
+
+def _results_lock(path: epath.Path, waits: bool = False) -> contextlib.AbstractContextManager[None]:
+    """The lock of a workdir's results; where nothing was trained yet there is nothing to lock."""
+    return locked(path, 'results', waits) if (path / 'config.json').exists() else contextlib.nullcontext()
+
+
+def _results(setup: Setup, mode: str, queries: str) -> Results | None:
+    """What the mode asks for once the models are trained."""
     if queries:
         predict_queries(setup, queries)
     elif mode in ('run', 'predict'):
@@ -97,14 +124,26 @@ def run(
 
 def train(setup: Setup) -> None:
     """Fits every model on every split and saves its checkpoint; goes on where an earlier run stopped."""
-    is_first, settings = jax.process_index() == 0, setup.config.training
+    if jax.process_index():
+        _train(setup)
+        return
+    setup.folder.mkdir(parents=True, exist_ok=True)
+    with locked(setup.folder, 'training'):
+        _train(setup)
+
+
+def _train(setup: Setup) -> None:
+    is_first, form = jax.process_index() == 0, outline(setup.compendium)
+    versions = {'version of perturbjax': perturbjax.__version__, 'version of JAX': jax.__version__}
+    refuse_other(versions | {name.removesuffix('.json'): json.loads(text) for name, text in setup.files.items()})
     for name, text in setup.files.items() if is_first else ():
         workdir.write_text(setup.folder / name, text)
     for label, model in setup.models.items():
+        settings = setup.config.training_of(label, model.learner.recipe if model.learner else ())
         started = time.perf_counter()
         for split in setup.splits:
             description = split.describe(setup.compendium)
-            about = checkpoints.About(setup.compendium.vocabulary, setup.config.plain, description, label)
+            about = checkpoints.About(setup.compendium.vocabulary, setup.config.plain, description, label, form)
             seed, folder = setup.config.seed + split.seed, setup.checkpoint_folder(label, split)
             fit(model, setup.compendium, split, settings, seed, about, folder, setup.folder / 'metrics.jsonl')
         if is_first:
@@ -122,12 +161,15 @@ def predict(setup: Setup) -> None:
     sweep = setup.config.evaluation.linear_sweep
     if sweep:
         table = score_linear_sweep(setup.compendium, setup.splits, **sweep)
-        workdir.write_table(setup.folder / 'linear_sweep.csv', table)
+        workdir.write_table(setup.folder / 'linear_sweep.csv', table, checked=True)
 
 
 def predict_queries(setup: Setup, path: str) -> None:
     """Predicts the profiles that a table asks for, by the models of every split: `predictions_NAME.h5ad`."""
-    blocks = [asked_for(path, setup.compendium.vocabulary, split.seed) for split in setup.splits]
+    path = absolute(path, '--queries')
+    vocabulary = setup.compendium.vocabulary
+    queries = read_queries(path, vocabulary, forms_of(setup.config.data))
+    blocks = [asked_for(queries, vocabulary, split.seed) for split in setup.splits]
     for split, block in zip(setup.splits, blocks, strict=True):
         _add_layers(setup, split, [block])
     name = f'predictions_{epath.Path(path).stem}.h5ad'
@@ -191,6 +233,8 @@ def evaluate(config: Config, folder: epath.Path) -> Results:
     )
     for name in ('scores', 'summary', 'calibration', 'curves'):
         workdir.write_table(folder / f'{name}.csv', getattr(results, name))
+    if len(results.interval_coverage):
+        workdir.write_table(folder / 'coverage.csv', results.interval_coverage)
     if results.doubles is not None:
         workdir.write_table(folder / 'interactions.csv', results.doubles.calls)
         workdir.write_table(folder / 'interaction_ranking.csv', results.doubles.ranking)

@@ -7,6 +7,7 @@ perturbjax --config=my_experiment.py --workdir=/tmp/run --mode=predict --queries
 A second launch on the same workdir goes on where the first one stopped.
 """
 
+import faulthandler
 import os
 import re
 import sys
@@ -16,9 +17,11 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from perturbjax.errors import InputError
-from perturbjax.experiment_files import experiment_path
+from perturbjax.errors import InputError, of_system
+from perturbjax.experiment_files import experiment_path, fault_in_experiment
+from perturbjax.paths import absolute, work_folder
 from perturbjax.renames import RENAMED
+from perturbjax.training import interruption
 
 # Everything that needs JAX or AnnData is imported where it is used: flags are to be answered at once.
 
@@ -38,6 +41,9 @@ _QUERIES = flags.DEFINE_string(
     'queries', '', 'with --mode=predict: table (CSV, TSV, parquet) of the contexts and perturbations to predict'
 )
 _CACHE = flags.DEFINE_string('compilation_cache', '', 'folder where compiled steps are kept for the next launch')
+_VERIFY = flags.DEFINE_bool(
+    'verify', True, 'compare checkpoints with their sha256 when they are read; --noverify compares sizes alone'
+)
 _MULTIHOST = flags.DEFINE_bool('multihost', False, 'train on several hosts; launch the same line on each')
 _COORDINATOR = flags.DEFINE_string(
     'coordinator', None, 'HOST:PORT of the first process; needed only where neither a TPU slice nor Slurm tells it'
@@ -58,26 +64,29 @@ def main(_: Sequence[str]) -> None:
     import jax
 
     from perturbjax import experiment, progress
+    from perturbjax.config import as_config
     from perturbjax.evaluation.tables import summary_table
+    from perturbjax.training import manifest
 
-    progress.is_launched = True
+    progress.is_launched, manifest.compares_contents = True, bool(_VERIFY.value)
     if _CACHE.value:
-        jax.config.update('jax_compilation_cache_dir', _CACHE.value)
+        jax.config.update('jax_compilation_cache_dir', absolute(_CACHE.value, '--compilation_cache'))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
     if _MULTIHOST.value:
         _join_hosts()
-    config = _CONFIG.value.copy_and_resolve_references()
-    results = experiment.run(config, str(_WORKDIR.value), str(_MODE.value), str(_QUERIES.value))
+    config = as_config(_CONFIG.value)
+    folder = work_folder(str(_WORKDIR.value))
+    results = experiment.run(config, folder, str(_MODE.value), str(_QUERIES.value))
     if results is not None:
         print(summary_table(results.summary), *results.verdict, sep='\n\n')
-        print(f'report: {_WORKDIR.value}/report.html')
+        print(f'report: {folder}/report.html')
 
 
 def _check_flags() -> None:
     if not flags.FLAGS['verbosity'].present:
         logging.set_verbosity(logging.WARNING)  # Orbax tells every file at INFO
     for name in ('config', 'workdir'):
-        if flags.FLAGS[name].value is None:
+        if flags.FLAGS[name].value is None and not flags.FLAGS[name].present:
             raise InputError(f'--{name} is needed, as in --config=quickstart --workdir=/tmp/run.')
     if _QUERIES.value and _MODE.value != 'predict':
         raise InputError('--queries goes with --mode=predict.')
@@ -87,15 +96,34 @@ def _join_hosts() -> None:
     """Waits for all hosts; those that have nothing left to do wait at the end for the first."""
     import jax
 
+    from perturbjax.training import hosts
+
+    jax.config.update('jax_enable_preemption_service', False)  # it would take SIGTERM for itself
     try:
         jax.distributed.initialize(
-            _COORDINATOR.value, _HOSTS.value, _HOST.value, shutdown_timeout_seconds=_WEEK, initialization_timeout=600
+            _COORDINATOR.value,
+            _HOSTS.value,
+            _HOST.value,
+            shutdown_timeout_seconds=_WEEK,
+            initialization_timeout=600,
+            heartbeat_timeout_seconds=5
+            * hosts.SILENT,  # JAX ends a process by a trace of its stack; `watch` is earlier
         )
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f'--multihost: the hosts did not find each other ({_last_line(error)}); launch the same line on each, '
             'and outside of TPU and Slurm give --coordinator, --hosts and --host.'
         ) from error
+    faulthandler.disable()  # where the first host is lost JAX may abort, in which a stack of Python tells nothing
+    interruption.listen()  # JAX has put its own handler in place
+    hosts.watch(lambda sentence: _end_now(sentence, hosts.LOST))
+
+
+def _end_now(sentence: str, code: int) -> NoReturn:
+    """Ends the process without waiting for other hosts, which notice at once that it is gone."""
+    print(f'\nperturbjax: {sentence}', file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
@@ -104,13 +132,22 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
         print(f'{__doc__}\nflags:\n{flags.FLAGS.module_help(flags.FLAGS.find_module_defining_flag("workdir"))}')
         sys.exit()
     try:
-        return flags.FLAGS(_with_paths(arguments))
+        return _read_flags(arguments)
     except (AttributeError, KeyError) as error:
         _fail(InputError(_unknown_setting(str(error))))
-    except ImportError as error:
-        _fail(InputError(f'--config: the experiment file imports what is not there ({_last_line(error)}).'))
     except (flags.Error, InputError, OSError, TypeError, ValueError) as error:
         _fail(error)
+
+
+def _read_flags(arguments: Sequence[str]) -> Sequence[str]:
+    """Parses the flags; an error inside the experiment file becomes an InputError that says where it arose."""
+    try:
+        return flags.FLAGS(_with_paths(arguments))
+    except Exception as error:
+        fault = fault_in_experiment(error)
+        if fault is None:
+            raise
+        raise fault from error
 
 
 def _with_paths(arguments: Sequence[str]) -> list[str]:
@@ -153,23 +190,37 @@ def _main(arguments: Sequence[str]) -> None:
     try:
         main(arguments)
     except (InputError, OSError, ImportError) as error:
-        _fail(error)
+        _fail(fault_in_experiment(error) or error)
+    except RuntimeError as error:
+        if not _MULTIHOST.value:
+            raise
+        from perturbjax.training import hosts
+
+        _end_now(hosts.lost(str(error).strip().partition('\n')[0][:200]), hosts.LOST)
 
 
 def _fail(error: Exception) -> NoReturn:
+    if flags.FLAGS.is_parsed() and _MULTIHOST.value:
+        _end_now(_last_line(error), 2)
     print(f'perturbjax: {_last_line(error)}', file=sys.stderr)
     sys.exit(2)
 
 
 def _last_line(error: Exception) -> str:
     """The sentence of an error: of a traceback that a flag brings along, what the last line says."""
+    if isinstance(error, OSError):
+        return of_system(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].removeprefix(f'{InputError.__module__}.{InputError.__name__}: ') if lines else type(error).__name__
 
 
 def run() -> None:
     """The console command."""
-    app.run(_main, flags_parser=_parse)
+    interruption.listen()
+    try:
+        app.run(_main, flags_parser=_parse)
+    except interruption.Stopped as stopped:
+        print(f'\nperturbjax: {stopped}', file=sys.stderr)
 
 
 if __name__ == '__main__':

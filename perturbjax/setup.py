@@ -6,14 +6,19 @@ from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+from absl import logging
 from etils import epath
 
-from perturbjax.config import Config, parse, refuse_changed, refuse_other_config
+from perturbjax.config import Config, parse, refuse_changed, refuse_other_config, without_paths
 from perturbjax.errors import InputError
+from perturbjax.idle_settings import idle_settings
+from perturbjax.lock import locked
 from perturbjax.models import Model, check_label, make_models
 from perturbjax.quality.inspection import inspect
+from perturbjax.quality.warnings import urgent
 from perturbjax.readers import split_file
 from perturbjax.readers.loading import load
+from perturbjax.readers.told import heard, read_prepared
 from perturbjax.report.data.page import summary_page, summary_text
 from perturbjax.screens import store
 from perturbjax.screens.screen import Compendium
@@ -46,26 +51,33 @@ class Setup(NamedTuple):
         return self.folder / 'checkpoints' / label / str(split.seed)
 
 
-def make_setup(config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Model]) -> Setup:
+def make_setup(
+    config: ml_collections.ConfigDict, folder: epath.Path, models: Mapping[str, Model], trains: bool = False
+) -> Setup:
     """Parses the config, loads the data and makes the splits.
 
     Args:
       config: of the run.
       folder: the workdir, which may not be there yet.
       models: further models by label, beside those of the config.
+      trains: whether the models are to be trained, for more epochs than before if the config says so.
 
     Raises:
       InputError: something cannot be used, or is not what the workdir was made with.
     """
     parsed = parse(config)
-    refuse_other_config(parsed, folder)
+    refuse_other_config(parsed, folder, trains)
     for label in models:
         check_label(label)
     all_models = make_models(parsed.models) | dict(models)
     compendium = _compendium(parsed.data, folder)
-    rule = split_file.resolve(parsed.split)
+    for sentence in urgent(compendium):
+        logging.warning('%s', sentence)
+    rule = split_file.resolve(parsed.split, parsed.data, compendium.vocabulary)
     name = rule.pop('name')
     splits = [make_split(compendium, name, seed, **rule) for seed in parsed.split_seeds]
+    for sentence in idle_settings(parsed, splits, all_models):
+        logging.warning('%s', sentence)
     for model in all_models.values():
         if model.fit is not None:
             # Traced, not run: what the model cannot be fitted on is told before anything is written.
@@ -92,13 +104,16 @@ def store_data(config: ml_collections.ConfigDict, folder: epath.Path) -> str:
     """
     parsed = parse(config)
     refuse_other_config(parsed, folder)
-    compendium = load(parsed.data)
+    with heard() as told:
+        compendium = load(parsed.data)
     found = inspect(compendium)
-    store.write(compendium, folder / _STORE, parsed.data)
-    text = summary_text(found)
-    write_text(folder / 'data.html', summary_page(found, parsed.data))
-    write_text(folder / 'data.txt', text)
-    write_table(folder / 'shared_perturbations.csv', found.perturbations.rename_axis('context').reset_index())
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, 'training'):
+        store.write(compendium, folder / _STORE, parsed.data, told)
+        text = summary_text(found)
+        write_text(folder / 'data.html', summary_page(found, parsed.data))
+        write_text(folder / 'data.txt', text)
+        write_table(folder / 'shared_perturbations.csv', found.perturbations.rename_axis('context').reset_index())
     return text
 
 
@@ -106,9 +121,13 @@ def _compendium(data: Mapping[str, Any], folder: epath.Path) -> Compendium:
     """The store of the workdir, where there is one; else the data, read anew."""
     if not store.exists(folder / _STORE):
         return load(data)
-    if store.made_from(folder / _STORE) != data:
+    before = store.made_from(folder / _STORE)
+    if before != data and without_paths(before) == without_paths(data):
+        logging.warning('%s: it was prepared from another path; the data are read anew.', folder / _STORE)
+        return load(data)
+    if before != data:
         raise InputError(
             f'{folder / _STORE}: it was prepared with other settings of the data; '
             'run --mode=prepare again, or give another --workdir.'
         )
-    return store.read(folder / _STORE)
+    return read_prepared(folder / _STORE)

@@ -1,9 +1,14 @@
-"""Files of a run, local or in a bucket; each is written under another name first, and renamed when complete."""
+"""Files of a run, local or in a bucket; each is written under another name first, and renamed when complete.
+
+Files that a later stage reads again are checked: their sha256 is kept beside them, as `.predictions.h5ad.sha256`.
+"""
 
 import contextlib
+import hashlib
 import io
 import json
 import pathlib
+import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -14,39 +19,82 @@ from etils import epath
 
 from perturbjax.errors import InputError
 
+_PREDICT = 'run --mode=predict again.'
+_REMOVE = 'remove it to go on without it.'
+
 
 @contextlib.contextmanager
-def replacing(path: epath.Path) -> Iterator[epath.Path]:
+def replacing(path: epath.Path, checked: bool = False) -> Iterator[epath.Path]:
     """Gives a temporary path to write to; it is renamed to `path` on success and removed on an error."""
     beside = path.parent / f'.{path.name}.writing'
     try:
         yield beside
+        if checked:
+            _keep_hash(path, _hash(beside))
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 
 
+def _keep_hash(path: epath.Path, digest: str) -> None:
+    """Keeps the hash of the file that is about to be renamed, and that of the file it replaces until it is."""
+    kept = _hash_path(path)
+    before = [_hash(path)] if kept.exists() and path.exists() else []
+    before = [each for each in before if each in kept.read_bytes().decode(errors='replace').split()]
+    with replacing(kept) as beside:
+        beside.write_text('\n'.join([digest, *before]))
+
+
+def _hash_path(path: epath.Path) -> epath.Path:
+    return path.parent / f'.{path.name}.sha256'
+
+
+def _hash(path: epath.Path) -> str:
+    with path.open('rb') as file:
+        digest = hashlib.sha256()
+        while piece := file.read(2**24):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def check_unchanged(path: epath.Path, mend: str) -> None:
+    """Raises InputError where the file is not as it was written; `mend` says what to do then."""
+    kept = _hash_path(path)
+    if kept.exists() and _hash(path) not in kept.read_bytes().decode(errors='replace').split():
+        raise InputError(f'{path}: it is damaged or was changed (its sha256 is not that of {kept.name}); {mend}')
+
+
 @contextlib.contextmanager
-def replacing_from_local(path: epath.Path) -> Iterator[pathlib.Path]:
+def replacing_from_local(path: epath.Path, checked: bool = False) -> Iterator[pathlib.Path]:
     """Like `replacing`, but gives a local path, for libraries that can write only local files."""
     with tempfile.TemporaryDirectory() as folder:
         local = pathlib.Path(folder) / path.name
         yield local
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as beside:
+        with replacing(path, checked) as beside:
             epath.Path(local).copy(beside, overwrite=True)
 
 
-def write_text(path: epath.Path, text: str) -> None:
-    """Writes a text file, completely or not at all."""
+def write_text(path: epath.Path, text: str, checked: bool = False) -> None:
+    """Writes a text file, completely or not at all; `checked` keeps its sha256 beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
+    with replacing(path, checked) as beside:
         beside.write_text(text)
 
 
-def write_table(path: epath.Path, table: pd.DataFrame) -> None:
-    """Writes a CSV file, completely or not at all; numbers have 7 digits."""
-    write_text(path, table.to_csv(index=False, float_format='%.7g'))
+def write_table(path: epath.Path, table: pd.DataFrame, checked: bool = False) -> None:
+    """Writes a CSV file, completely or not at all; numbers have 7 digits.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it, which shows it as it is.
+    """
+    texts = table.select_dtypes(exclude='number').columns
+    safe = table.assign(**{name: table[name].map(_no_formula) for name in texts})
+    write_text(path, safe.to_csv(index=False, float_format='%.7g'), checked)
+
+
+def _no_formula(cell: Any) -> Any:
+    is_formula = isinstance(cell, str) and re.match(r'[=@\t\r]|[+-](?![\d.]*$)', cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def write_figure(path: epath.Path, figure: Any) -> None:
@@ -60,23 +108,33 @@ def read_table(path: epath.Path) -> pd.DataFrame:
     """Reads a CSV file; raises InputError if there is none."""
     if not path.exists():
         raise InputError(f'{path}: not there; run --mode=predict first.')
-    return pd.read_csv(io.StringIO(path.read_text()))
+    check_unchanged(path, _PREDICT)
+    try:
+        return pd.read_csv(io.StringIO(path.read_text()))
+    except ValueError as error:
+        raise InputError(f'{path}: it is no table ({_line(error)}); {_PREDICT}') from error
 
 
 def add_time(path: epath.Path, label: str, seconds: float) -> None:
     """Adds seconds to the time that fitting a model has taken so far."""
     times = read_times(path)
-    write_text(path, json.dumps(times | {label: round(times.get(label, 0.0) + seconds, 1)}))
+    write_text(path, json.dumps(times | {label: round(times.get(label, 0.0) + seconds, 1)}), checked=True)
 
 
 def read_times(path: epath.Path) -> dict[str, float]:
-    """The seconds that fitting took, by model; empty if nothing was fitted."""
-    return json.loads(path.read_text()) if path.exists() else {}
+    """The seconds that fitting took, by model; empty if nothing was fitted. Raises InputError on a damaged file."""
+    if not path.exists():
+        return {}
+    check_unchanged(path, _REMOVE)
+    try:
+        return {str(label): float(seconds) for label, seconds in json.loads(path.read_text()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f'{path}: it is damaged ({_line(error)}); {_REMOVE}') from error
 
 
 def write_anndata(path: epath.Path, data: anndata.AnnData) -> None:
-    """Writes an AnnData as an h5ad file, completely or not at all."""
-    with replacing_from_local(path) as local:
+    """Writes an AnnData as an h5ad file, completely or not at all, and keeps its sha256 beside it."""
+    with replacing_from_local(path, checked=True) as local:
         data.write_h5ad(local, compression='gzip')
 
 
@@ -84,7 +142,15 @@ def read_anndata(path: epath.Path) -> anndata.AnnData:
     """Reads an h5ad file, local or in a bucket, as an AnnData; raises InputError if there is none."""
     if not path.exists():
         raise InputError(f'{path}: not there; run --mode=predict first.')
+    check_unchanged(path, _PREDICT)
     with tempfile.TemporaryDirectory() as folder:
         local = pathlib.Path(folder) / path.name
         path.copy(local)
-        return anndata.read_h5ad(local)
+        try:
+            return anndata.read_h5ad(local)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise InputError(f'{path}: it cannot be read as h5ad ({_line(error)}); {_PREDICT}') from error
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -11,7 +11,7 @@ from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import checkpoints
 
 # The config's models of `one_unit`.
-ONE_UNIT = {'lpm': {'embedding_dim': 1, 'hidden_dims': [1]}}
+ONE_UNIT = {'lpm': {'model': 'lpm_released', 'embedding_dim': 1, 'hidden_dims': [1]}}
 
 
 def one_unit(perturbations: Sequence[float], counts: Sequence[int] | None = None) -> Fitted:

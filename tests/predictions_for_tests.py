@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from screens_for_tests import measurements
 
-from perturbjax.evaluation.metrics.discrimination import l1
+from perturbjax.evaluation.metrics.discrimination import cosine, l1
 from perturbjax.prediction.file import held_out, stack
 from perturbjax.screens.aggregation import average
 from perturbjax.screens.replicates import Replicates
@@ -68,11 +68,13 @@ def without_replicates(predictions):
 
 
 def discriminated(prediction, truth, left_out, distance):
-    """The perturbation discrimination score by an explicit loop, `[P]`; a tie counts half."""
-    truth, scores = np.where(left_out, np.nan, truth), []
+    """The perturbation discrimination score by an explicit loop, `[P]`; a tie counts half.
+
+    A readout that is left out for one perturbation is left out for all.
+    """
+    kept, scores = ~np.asarray(left_out).any(axis=0), []
     for own, row in enumerate(prediction):
-        seen = np.where(left_out[own], np.nan, row)
-        distances = np.array([_distance(seen, other, distance) for other in truth])
+        distances = np.array([_distance(row[kept], other[kept], distance) for other in truth])
         others = np.delete(distances, own)
         others = others[~np.isnan(others)]
         ties = np.isclose(others, distances[own], rtol=1e-6, atol=0)
@@ -86,8 +88,10 @@ def _distance(x, y, distance):
     x, y = x[both].astype(float), y[both].astype(float)
     if not both.any():
         return np.nan
-    lengths = np.linalg.norm(x) * np.linalg.norm(y)
-    return np.abs(x - y).mean() if distance is l1 else 1 - (x @ y / lengths if lengths else 0)
+    if distance is cosine:
+        lengths = np.linalg.norm(x) * np.linalg.norm(y)
+        return 1 - (x @ y / lengths if lengths else 0)
+    return np.abs(x - y).mean() if distance is l1 else np.sqrt(((x - y) ** 2).mean())
 
 
 def make_cells(effect, seed=0, noise=1.0):

@@ -6,6 +6,7 @@ import pandas as pd
 
 from perturbjax.evaluation.doubles import Doubles
 from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.repeats import SUPPORT
 from perturbjax.evaluation.results import Results
 
 EVIL = '<script>alert("x")</script> & \'co\''
@@ -94,7 +95,8 @@ def _calibration():
     drf = [(0.5, 0.02, np.nan)[number % 3] for number in range(len(METRICS))]
     table = table.assign(negative=2.0, permuted=3.0, duplicate=1.0, interpolated=0.5, drf=drf)
     table['drf_low'], table['drf_high'], table['drf_interpolated'] = table['drf'] - 0.1, table['drf'] + 0.1, 0.75
-    return table.assign(bds=0.75, calibrated=table['drf_low'] > 0)
+    known = (table['drf_low'] > 0).astype('boolean').where(table['drf'].notna())
+    return table.assign(bds=0.75, duplicates=40, calibrated=known)
 
 
 def _curves(ratios):
@@ -110,7 +112,8 @@ def _curves(ratios):
 
 def _doubles(ratios):
     """Two of ten values are called; the second split is ranked worse than the first."""
-    calls = pd.DataFrame(columns=['screen', 'context', 'perturbation', 'readout', 'interaction', 'fdr', 'class'])
+    names = ['screen', 'context', 'perturbation', 'readout', 'interaction', 'fdr', 'class', *SUPPORT]
+    calls = pd.DataFrame(columns=names)
     nulls = pd.DataFrame([{'screen': 'screen', 'delta': 0.0, 'sigma': 0.5, 'called': 2}])
     keys = [{'screen': 'screen', 'model': model, 'split': split} for model in ratios for split in (13, 14)]
     areas = {'auprc': 0.625, 'auroc': 0.75, 'positives': 2, 'ranked': 10}

@@ -92,7 +92,8 @@ def headings(table):
 def test_quickstart(run):
     settings = f"""
 config.data = {{'source': 'simulation', 'contexts': 12, **{MIXED}}}
-config.training.update(epochs=2, patience=0)
+config.training = {{'epochs': 2}}
+config.models.lpm_released.training.update(epochs=2, patience=0)
 config.evaluation.bootstrap_samples = 50
 """
     shown = run('01_quickstart', settings, tables=1, figures=2)
@@ -122,7 +123,7 @@ def test_your_own_screen(run):
 def test_lpm_embeddings(run):
     settings = f"""
 SIMULATION = {{'contexts': 3, **{MIXED}}}
-LPM, EPOCHS = {{'embedding_dim': 4, 'hidden_dims': (8,)}}, 2
+LPM, EPOCHS = {{'model': 'lpm_released', 'embedding_dim': 4, 'hidden_dims': (8,)}}, 2
 """
     with_scanpy = importlib.util.find_spec('scanpy') is not None
     shown = run('03_lpm_embeddings', settings, tables=4, figures=2 + with_scanpy)

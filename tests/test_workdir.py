@@ -16,7 +16,7 @@ def test_text_tables_and_h5ad_come_back(tmp_path):
     assert (tmp_path / 'deep' / 'a.txt').read_text() == 'é'
     assert (tmp_path / 'b.csv').read_text() == 'x\n0.3333333\n'
     np.testing.assert_array_equal(workdir.read_anndata(folder / 'c.h5ad').X, np.eye(2))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['b.csv', 'c.h5ad', 'deep']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['.c.h5ad.sha256', 'b.csv', 'c.h5ad', 'deep']
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -59,7 +59,7 @@ def read_model(
     saved = checkpoints.read(checkpoint)
     model = _model_of(saved.about, checkpoint, models or {})
     if model.fit is None:
-        predict = _ask(model, learned_params(saved.params))
+        predict = _ask(model, learned_params(model, saved))
         return FittedModel(predict, lambda query: np.nan_to_num(predict(query)), saved.about)
     if compendium is None:
         raise InputError(

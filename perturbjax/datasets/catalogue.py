@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from perturbjax.datasets.download import obtain, pooch_library
 from perturbjax.datasets.public_data import CATALOGUE, Entry
 from perturbjax.errors import InputError, did_you_mean
+from perturbjax.paths import absolute
 from perturbjax.renames import with_new_names
 
 _FILES = ('path', 'siginfo', 'geneinfo')
@@ -113,7 +114,7 @@ def _find(name: str) -> Entry:
 
 def _cache(cache: str) -> pathlib.Path:
     folder = cache or os.environ.get('PERTURBJAX_CACHE', '') or pooch_library().os_cache('perturbjax')
-    return pathlib.Path(folder).expanduser().absolute()
+    return pathlib.Path(absolute(folder, 'cache'))
 
 
 class _Parser(argparse.ArgumentParser):

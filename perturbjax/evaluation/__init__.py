@@ -1,5 +1,5 @@
 """How good predictions are.
 
 Reading order: results.py (everything at once), scores.py and metrics/, summary.py and statistics.py, calibration.py and
-controls.py, verdict.py, doubles.py and interactions.py, linear_sweep.py.
+controls.py, coverage.py, gaps.py, verdict.py, doubles.py, interactions.py and repeats.py, linear_sweep.py.
 """

@@ -7,8 +7,6 @@ the training perturbations. Source: Mejia et al. 2025; Miller et al. 2025.
 """
 
 import anndata
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -16,12 +14,12 @@ from perturbjax.evaluation.controls import permuted_labels
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells, has_replicates
 from perturbjax.evaluation.scores import BASELINE, WHOLE, Compared, compare
-from perturbjax.evaluation.statistics import bootstrap, interval
+from perturbjax.evaluation.statistics import LEAST_CLUSTERS, bootstrap, interval
 from perturbjax.evaluation.summary import at_once, estimates, number_of_clusters, sums_of
 
 COLUMNS = [
     'metric', 'negative', 'permuted', 'duplicate', 'interpolated',
-    'drf', 'drf_low', 'drf_high', 'drf_interpolated', 'bds', 'calibrated',
+    'drf', 'drf_low', 'drf_high', 'drf_interpolated', 'bds', 'duplicates', 'calibrated',
 ]  # fmt: skip
 _NEGATIVE, _PERMUTED, _DUPLICATE, _INTERPOLATED = range(4)
 _PERFECT = np.array([metric.perfect for metric in METRICS.values()])
@@ -30,7 +28,7 @@ _PERFECT = np.array([metric.perfect for metric in METRICS.values()])
 def calibrate(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 2000) -> pd.DataFrame:
     """Calibrates every metric, one row per metric.
 
-    The table is empty if no held-out profile has replicates, because then there is no duplicate.
+    The table is empty if no profile has a duplicate, for a reason that `why_unknown` gives.
 
     Columns:
       metric: its name.
@@ -43,33 +41,51 @@ def calibrate(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: in
       drf_low, drf_high: its 95% interval.
       drf_interpolated: the same fraction for the interpolated duplicate.
       bds: bound discrimination score, the share of profiles in which the duplicate beats the negative.
-      calibrated: whether drf_low is above 0 and bds above 0.5.
+      duplicates: the number of pairs (context, perturbation) that all this rests on.
+      calibrated: whether drf_low is above 0 and bds above 0.5; missing (not known) with fewer than
+        `LEAST_CLUSTERS` duplicates, or where the metric is not defined.
 
     Args:
       predictions: as a run writes them.
       seed: seed of the permutation and the bootstrap.
       bootstrap_samples: number of bootstrap samples.
     """
-    if not has_replicates(predictions):
+    if why_unknown(predictions):
         return pd.DataFrame(columns=COLUMNS)
-    # A context without a training perturbation has no negative.
-    missing = np.isnan(predictions.layers['second_half']) | np.isnan(predictions.layers['perturbed_mean'])
-    repeated = ~missing.all(axis=1)
-    if not repeated.any():
-        return pd.DataFrame(columns=COLUMNS)
-    halves = _halves(predictions[repeated], seed)
+    halves = _halves(predictions[_repeated(predictions)], seed)
     cells = half_cells(np.asarray(halves.obs['cells'], float))[0]
     compared = _with_chance(compare(halves, cells=cells))
     sums = sums_of(compared)
     values, fractions = at_once(estimates, sums)['value'], at_once(_fractions, sums)
-    clusters = number_of_clusters(sums)[None, _DUPLICATE, WHOLE]
+    clusters = number_of_clusters(sums)[_DUPLICATE, WHOLE]
     low, high = interval(bootstrap(_fractions, sums, seed, bootstrap_samples), clusters)
     bds = _wins(compared)
     numbers = (*values, fractions[0], low[0], high[0], fractions[1], bds)
     table = pd.DataFrame({name: np.asarray(each, float) for name, each in zip(COLUMNS[1:], numbers)})
     table.insert(0, 'metric', list(METRICS))
-    table['calibrated'] = (table['drf_low'] > 0) & (table['bds'] > 0.5)
+    table['duplicates'] = clusters
+    known = (clusters >= LEAST_CLUSTERS) & np.isfinite(low[0])
+    table['calibrated'] = ((table['drf_low'] > 0) & (table['bds'] > 0.5)).astype('boolean').where(known)
     return table
+
+
+def why_unknown(predictions: anndata.AnnData) -> str:
+    """The reason why no profile has a duplicate to calibrate by; empty if some have."""
+    if not has_replicates(predictions):
+        return 'the predictions do not say what is known of the rows behind the profiles'
+    if np.isnan(predictions.layers['second_half']).all():
+        return 'no held-out profile has replicates'
+    if np.isnan(predictions.layers['perturbed_mean']).all():
+        return 'nothing is known to compare a repeat with, because the held-out contexts have no training perturbation'
+    if not _repeated(predictions).any():
+        return 'the held-out profiles that have replicates lie in contexts without a training perturbation'
+    return ''
+
+
+def _repeated(predictions: anndata.AnnData) -> np.ndarray:
+    """Which profiles have a second half, and a mean of training perturbations in their context; bool `[N]`."""
+    missing = np.isnan(predictions.layers['second_half']) | np.isnan(predictions.layers['perturbed_mean'])
+    return ~missing.all(axis=1)
 
 
 def _halves(predictions: anndata.AnnData, seed: int) -> anndata.AnnData:
@@ -104,12 +120,11 @@ def _with_chance(compared: Compared) -> Compared:
     return compared._replace(values=values)
 
 
-def _fractions(sums: dict[str, jax.Array]) -> jax.Array:
-    """The dynamic range fractions of the duplicate and the interpolated duplicate, `[2, metrics]`."""
+def _fractions(sums: dict[str, np.ndarray]) -> np.ndarray:
+    """The dynamic range fractions of the duplicate and the interpolated duplicate, `[..., 2, metrics]`."""
     values = estimates(sums)['value']
-    negative = values[_NEGATIVE][None]
-    positive = values[jnp.array([_DUPLICATE, _INTERPOLATED])]
-    return jnp.clip((positive - negative) / (_PERFECT[None] - negative), -1, 1)
+    negative, positive = values[..., [_NEGATIVE], :], values[..., [_DUPLICATE, _INTERPOLATED], :]
+    return np.clip((positive - negative) / (_PERFECT - negative), -1, 1)
 
 
 def _wins(compared: Compared) -> np.ndarray:

@@ -1,12 +1,12 @@
 """Controls that keep scores honest: permuted labels, and the check for collapsed predictions."""
 
 import anndata
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 PERMUTED = 'permuted_labels'
+# A smaller variance, relative to the squares, is rounding.
+_ROUNDING = 1e-6
 
 
 def permuted_labels(predictions: anndata.AnnData, seed: int = 0) -> np.ndarray:
@@ -55,27 +55,36 @@ def collapse(predictions: anndata.AnnData) -> pd.DataFrame:
 
 def _mean_correlation(blocks: list[np.ndarray]) -> float:
     """The mean correlation over all pairs of different rows within each block `[N, M]`."""
-    pairs = [np.asarray(pairwise_pearson(jnp.asarray(block)))[np.triu_indices(len(block), 1)] for block in blocks]
-    known = np.concatenate(pairs)
-    known = known[np.isfinite(known)]
-    return float(known.mean()) if known.size else np.nan
+    totals, numbers = zip(*map(_pairs, blocks), strict=True)
+    return float(sum(totals) / sum(numbers)) if sum(numbers) else np.nan
 
 
-@jax.jit
-def pairwise_pearson(x: jax.Array) -> jax.Array:
+def _pairs(block: np.ndarray) -> tuple[float, int]:
+    """The sum of the correlations over all pairs of rows, and the number of pairs that have one."""
+    rows = block[~np.isnan(block).all(axis=1)].astype(float)
+    rows = rows[:, ~np.isnan(rows).all(axis=0)]
+    if np.isnan(rows).any():
+        pairs = pairwise_pearson(rows)[np.triu_indices(len(rows), 1)]
+        return float(np.nansum(pairs)), int(np.isfinite(pairs).sum())
+    # Without gaps no pair needs to be looked at: the products of all pairs of unit rows are the square of their sum.
+    centred = rows - rows.mean(axis=1, keepdims=True) if rows.size else rows
+    squares = (centred**2).sum(axis=1)
+    varies = squares - centred.sum(axis=1) ** 2 / max(rows.shape[1], 1) > _ROUNDING * squares
+    unit = centred[varies] / np.sqrt(squares[varies])[:, None]
+    return float((unit.sum(axis=0) ** 2).sum() - len(unit)) / 2, len(unit) * (len(unit) - 1) // 2
+
+
+def pairwise_pearson(x: np.ndarray) -> np.ndarray:
     """Correlations `[N, N]` between rows of `x [N, M]`, over what both measured; NaN if one of them is constant."""
-    measured = ~jnp.isnan(x)
-    weights = measured.astype(x.dtype)
-    # Subtract means first: float32 would lose a small spread around a large mean.
-    mean = jnp.where(measured, x, 0).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
-    centred = jnp.where(measured, x - mean, 0)
-
-    def product(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.matmul(a, b.T, precision='highest')
-
-    size = product(weights, weights)
-    total, squares = product(centred, weights), product(centred**2, weights)
-    variance = squares - total**2 / size
-    covariance = product(centred, centred) - total * total.T / size
-    spread = jnp.where((size > 1) & (variance > 1e-6 * squares), jnp.sqrt(jnp.abs(variance)), jnp.nan)
-    return jnp.clip(covariance / (spread * spread.T), -1, 1)
+    values = np.asarray(x, float)
+    measured = ~np.isnan(values)
+    weights = measured.astype(float)
+    # Subtract means first, so that a small spread around a large mean keeps its digits.
+    mean = np.where(measured, values, 0).sum(axis=1, keepdims=True) / np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    centred = np.where(measured, values - mean, 0)
+    size, total, squares = weights @ weights.T, centred @ weights.T, centred**2 @ weights.T
+    with np.errstate(divide='ignore', invalid='ignore'):
+        variance = squares - total**2 / size
+        covariance = centred @ centred.T - total * total.T / size
+        spread = np.where((size > 1) & (variance > _ROUNDING * squares), np.sqrt(np.abs(variance)), np.nan)
+        return np.clip(covariance / (spread * spread.T), -1, 1)

@@ -16,13 +16,14 @@ from perturbjax.evaluation.interactions import (
     interactions,
     rank_by_split,
 )
+from perturbjax.evaluation.repeats import SUPPORT, outliers, support
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.vocabulary import parts
 
 ADDITIVE = 'additive'
 MOST_READOUTS = 1000
 _AREAS = ('auprc', 'auroc', 'positives', 'ranked')
-_CALL = ['screen', 'context', 'perturbation', 'readout', 'interaction', 'fdr', 'class']
+_CALL = ['screen', 'context', 'perturbation', 'readout', 'interaction', 'fdr', 'class', *SUPPORT]
 
 
 class Doubles(NamedTuple):
@@ -30,12 +31,13 @@ class Doubles(NamedTuple):
 
     Attributes:
       calls: the called interactions, strongest first: screen, context, perturbation, readout,
-        interaction (observed minus additive), fdr, class.
+        interaction (observed minus additive), fdr, class, and what the replicates say of it, see `repeats.SUPPORT`.
       nulls: one row per screen: delta, sigma, p0 and misfit of the null, the number of values, the number
         called, and the number called of each class.
       ranking: one row per model, screen and split: auprc, auroc, positives, ranked.
       curves: false_discovery_proportion and true_positive_rate of each ranking, at most 200 points each.
-      notes: sentences about screens for which no null could be fitted.
+      notes: sentences about screens for which no null could be fitted, and about calls that replicates do not bear
+        out.
     """
 
     calls: pd.DataFrame
@@ -49,15 +51,16 @@ def judge_doubles(predictions: anndata.AnnData) -> Doubles | None:
     """Calls interactions in every screen that has held-out combinations.
 
     Values are pooled over the combinations of a screen and over its 1,000 readouts that are highest in control
-    (over all readouts if the scale gives control no level), as in Ahlmann-Eltze et al. 2025. Returns None if
-    nothing held out is a combination, or if there is no additive model.
+    (over all readouts if the scale gives control no level), as in Ahlmann-Eltze et al. 2025. A perturbation combined
+    with itself, such as `A+A`, is no combination. Returns None if nothing held out is a combination, or if there is no
+    additive model.
     """
     models = [str(name) for name in predictions.uns['models']]
-    order = predictions.obs['perturbation'].astype(str).map(lambda name: len(parts(name)))
-    if ADDITIVE not in models or not (order >= 2).any():
+    combined = predictions.obs['perturbation'].astype(str).map(_is_combination).to_numpy(bool)
+    if ADDITIVE not in models or not combined.any():
         return None
     calls, nulls, ranking, curves, notes = [], [], [], [], []
-    for screen, rows in predictions[order.to_numpy() >= 2].obs.groupby('screen', observed=True):
+    for screen, rows in predictions[combined].obs.groupby('screen', observed=True):
         block = _block(predictions[rows.index], find_scale(predictions.uns['scale'][screen]).control_has_level)
         once = ~block.obs.duplicated(['context', 'perturbation']).to_numpy()
         try:
@@ -66,6 +69,7 @@ def judge_doubles(predictions: anndata.AnnData) -> Doubles | None:
             notes.append(f'No interactions are called in {screen}: {error}')
             continue
         calls.append(_calls(block[once], found))
+        notes += outliers(calls[-1])
         nulls.append({'screen': screen, **_describe(found)})
         for key, each in _rank(block, once, found, models):
             key = {'screen': screen, **key}
@@ -74,6 +78,11 @@ def judge_doubles(predictions: anndata.AnnData) -> Doubles | None:
     called = pd.concat(calls) if calls else pd.DataFrame(columns=_CALL)
     drawn = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()
     return Doubles(called, pd.DataFrame(nulls), pd.DataFrame(ranking), drawn, notes)
+
+
+def _is_combination(perturbation: str) -> bool:
+    names = parts(perturbation)
+    return len(names) == len(set(names)) >= 2
 
 
 def _block(block: anndata.AnnData, has_level: bool) -> anndata.AnnData:
@@ -91,6 +100,7 @@ def _calls(block: anndata.AnnData, found: Interactions) -> pd.DataFrame:
     table['readout'] = block.var_names[column]
     table['interaction'], table['fdr'] = found.value[row, column], found.fdr[row, column]
     table['class'] = found.kind[row, column]
+    table = pd.concat([table, support(block, found, row, column)], axis=1)
     return table.sort_values('interaction', key=abs, ascending=False)
 
 

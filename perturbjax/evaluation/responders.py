@@ -1,13 +1,17 @@
 """Which readouts respond to a perturbation, judged by the truth and its replicates, never by a prediction."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import anndata
 import numpy as np
-import scipy.stats
+import scipy.special
 
 # The layers in which `prediction.file` keeps statistics of the rows behind a profile, see `screens.replicates`.
 LAYERS = ('variance', 'control_variance', 'rest_cells', 'rest_mean', 'rest_variance', 'first_half', 'second_half')
+
+# Values looked at at a time, so that statistics in float64 take little memory.
+_VALUES = 2**20
 
 
 def has_replicates(predictions: anndata.AnnData) -> bool:
@@ -32,17 +36,28 @@ def responders(predictions: anndata.AnnData, truth: np.ndarray, cells: np.ndarra
 
     Everything is NaN if the predictions lack the statistics of `screens.replicates`.
     """
-    if not has_replicates(predictions):
-        return Responders(*np.full((2, *truth.shape), np.nan))
-    known = {name: np.asarray(predictions.layers[name], float) for name in LAYERS}
+    found = Responders(*np.full((2, *truth.shape), np.nan, np.float32))
+    if has_replicates(predictions):
+        layers = {name: np.asarray(predictions.layers[name]) for name in (*LAYERS, 'control')}
+        rows, control_cells = (np.asarray(predictions.obs[name], float) for name in ('cells', 'control_cells'))
+        step = max(1, _VALUES // truth.shape[1])
+        for first in range(0, len(truth), step):
+            part = slice(first, first + step)
+            known = {name: layer[part].astype(float) for name, layer in layers.items()}
+            counts = (each[part, None] for each in (cells, rows, control_cells))
+            found.weight[part], found.p_value[part] = _responders(known, truth[part], *counts)
+    return found
+
+
+def _responders(
+    known: Mapping[str, np.ndarray], truth: np.ndarray, cells: np.ndarray, rows: np.ndarray, control_cells: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The weights and p values of some profiles, each `[N, M]`; the numbers of cells are `[N, 1]`."""
     weight = response_weight(truth - known['rest_mean'], np.nan_to_num(known['variance']) + known['rest_variance'])
-    control_cells = np.asarray(predictions.obs['control_cells'], float)[:, None]
     # If control is defined by the scale, it has no error.
     control_error = np.where(control_cells > 0, known['control_variance'] / np.maximum(control_cells, 1), 0)
-    rows = np.asarray(predictions.obs['cells'], float)[:, None]
-    difference = truth - np.asarray(predictions.layers['control'], float)
-    error = known['variance'] / cells[:, None]
-    return Responders(weight, welch(difference, error, rows - 1, control_error, control_cells - 1))
+    error = known['variance'] / cells
+    return weight, welch(truth - known['control'], error, rows - 1, control_error, control_cells - 1)
 
 
 def response_weight(difference: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -83,7 +98,7 @@ def welch(
             for each, df in ((error, freedom), (other_error, other_freedom))
         )
         df = total**2 / sum(parts)
-        p = 2 * scipy.stats.t.sf(np.abs(difference) / np.sqrt(total), df)
+        p = 2 * scipy.special.stdtr(df, -np.abs(difference) / np.sqrt(total))
     return np.where(total > 0, p, np.nan)
 
 

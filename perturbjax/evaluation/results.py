@@ -6,10 +6,13 @@ from typing import NamedTuple
 import anndata
 import pandas as pd
 
-from perturbjax.evaluation.calibration import calibrate
+from perturbjax.evaluation.calibration import calibrate, why_unknown
 from perturbjax.evaluation.controls import add_permuted_labels, collapse
+from perturbjax.evaluation.coverage import COLUMNS as COVERAGE_COLUMNS
+from perturbjax.evaluation.coverage import interval_coverage
 from perturbjax.evaluation.curves import readout_curves
 from perturbjax.evaluation.doubles import Doubles, judge_doubles
+from perturbjax.evaluation.gaps import where_silent
 from perturbjax.evaluation.scores import check, compare, score
 from perturbjax.evaluation.summary import summarise
 from perturbjax.evaluation.verdict import notes, run_facts, verdict
@@ -22,7 +25,7 @@ class Results(NamedTuple):
       predictions: the predictions of the run, with other tools' predictions added.
       scores: one row per model, held-out profile and metric, see `scores.score`.
       summary: one row per model and metric, see `summary.summarise`.
-      calibration: one row per metric, see `calibration.calibrate`; empty if the data has no replicates.
+      calibration: one row per metric, see `calibration.calibrate`; empty if no profile has a duplicate.
       curves: L2 and Pearson-delta by number of readouts, see `curves.readout_curves`.
       collapse: whether predictions differ between perturbations, see `controls.collapse`.
       doubles: genetic interactions, see `doubles.judge_doubles`; None without held-out combinations or without
@@ -33,6 +36,9 @@ class Results(NamedTuple):
       verdict: sentences that say whether a model beats the simple rules, and whether the metrics could show it.
       notes: sentences about what could not be predicted or judged.
       run_facts: names and values for the head of the report, such as what was held out.
+      calibration_unknown: the reason why no profile has a duplicate; empty if some have.
+      interval_coverage: how often the intervals of models with a spread hold the truth, see
+        `coverage.interval_coverage`; empty if no model has one.
     """
 
     predictions: anndata.AnnData
@@ -47,6 +53,8 @@ class Results(NamedTuple):
     verdict: Sequence[str]
     notes: Sequence[str]
     run_facts: Mapping[str, str]
+    calibration_unknown: str = ''
+    interval_coverage: pd.DataFrame = pd.DataFrame(columns=COVERAGE_COLUMNS)
 
 
 def judge(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 2000) -> Results:
@@ -64,7 +72,7 @@ def judge(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 
     add_permuted_labels(predictions, seed)
     compared = compare(predictions)
     summary = summarise(predictions, compared, seed, bootstrap_samples)
-    calibration = calibrate(predictions, seed, bootstrap_samples)
+    calibration, unknown = calibrate(predictions, seed, bootstrap_samples), why_unknown(predictions)
     return Results(
         predictions=predictions,
         scores=score(compared),
@@ -75,7 +83,9 @@ def judge(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 
         doubles=judge_doubles(predictions),
         training=None,
         linear_sweep=None,
-        verdict=verdict(summary, calibration),
-        notes=notes(compared, summary),
+        verdict=verdict(summary, calibration, unknown),
+        notes=notes(compared, summary, where_silent(predictions)),
         run_facts=run_facts(compared),
+        calibration_unknown=unknown,
+        interval_coverage=interval_coverage(predictions, seed, bootstrap_samples),
     )

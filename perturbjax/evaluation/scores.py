@@ -4,6 +4,7 @@ Each model is compared with a baseline over the readouts that both predict, so a
 punished nor rewarded for them. Its coverage says how large the gaps are.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import anndata
@@ -21,8 +22,8 @@ from perturbjax.screens.scales import find_scale
 
 BASELINE = 'mean'
 PROFILE = ['split', 'screen', 'context', 'perturbation']
-# Profiles compared at a time; each takes a few arrays of about 3 x models x M floats.
-_BATCH = 4
+# Values of a model compared at a time: few enough to stay in a processor's cache.
+_VALUES = 2**16
 # Three scores of a model: on all readouts that it predicts, on those that the baseline predicts too, and the
 # baseline's score on the latter.
 WHOLE, SHARED, REFERENCE = range(3)
@@ -52,7 +53,7 @@ def compare(
     predictions: anndata.AnnData,
     baseline: str = BASELINE,
     cells: np.ndarray | None = None,
-    known: Responders | None = None,
+    known: Compared | None = None,
 ) -> Compared:
     """Computes every metric of every profile and model, beside that of the baseline.
 
@@ -60,7 +61,8 @@ def compare(
       predictions: as a run writes them; layers `[N, M]` truth, control, perturbed_mean and one per model.
       baseline: one of the models.
       cells: number of rows behind each truth, `[N]`; those in `obs` if None.
-      known: the responding readouts, if an earlier comparison has computed them.
+      known: an earlier comparison of the same predictions with another baseline. What does not depend on the
+        baseline is taken from it.
 
     Raises:
       InputError: a part of the predictions is missing.
@@ -70,14 +72,18 @@ def compare(
     models = [str(name) for name in predictions.uns['models']]
     if cells is None:
         cells = np.asarray(predictions.obs.get('cells', np.ones(len(truth))), float)
-    known = known or responders(predictions, truth, cells)
-    given = _Given(truth.mean(where=np.isfinite(truth), dtype=float), known)
+    given = _Given(
+        truth.mean(where=np.isfinite(truth), dtype=float),
+        known.responders if known else responders(predictions, truth, cells),
+        models.index(baseline),
+        known,
+    )
     screens = predictions.obs['screen'].astype(str).to_numpy()
     rows = [np.flatnonzero(screens == name) for name in np.unique(screens)]
-    parts = [_compare_screen(predictions, each, given, models.index(baseline)) for each in rows]
+    parts = [_compare_screen(predictions, each, given) for each in rows]
     back = np.argsort(np.concatenate(rows))
     values, sums = (np.concatenate(part)[back] for part in zip(*parts))
-    return Compared(predictions.obs[PROFILE], models, values, sums, (~np.isnan(truth)).sum(axis=1), known)
+    return Compared(predictions.obs[PROFILE], models, values, sums, (~np.isnan(truth)).sum(axis=1), given.responders)
 
 
 def score(compared: Compared) -> pd.DataFrame:
@@ -105,83 +111,130 @@ def score(compared: Compared) -> pd.DataFrame:
 
 
 class _Given(NamedTuple):
-    """What all screens share: the constant that is subtracted from values, and the responding readouts."""
+    """What all screens share.
+
+    Attributes:
+      centre: the constant that is subtracted from values.
+      responders: which readouts respond.
+      baseline: the position of the baseline among the models.
+      known: an earlier comparison with another baseline, or None.
+    """
 
     centre: float
     responders: Responders
+    baseline: int
+    known: Compared | None
 
 
-def _compare_screen(
-    predictions: anndata.AnnData, rows: np.ndarray, given: _Given, baseline: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _compare_screen(predictions: anndata.AnnData, rows: np.ndarray, given: _Given) -> tuple[np.ndarray, np.ndarray]:
     """The values and moments of the rows of one screen, over its own panel of readouts."""
     measured = ~np.isnan(predictions.layers['truth'][rows])
     columns = np.flatnonzero(measured.any(axis=0) | ~measured.any())
     block = predictions[rows, columns]
     names = [str(name) for name in predictions.uns['models']]
-    panel = np.ix_(rows, columns)
-    weight, p_value = (jnp.asarray(each[panel], jnp.float32) for each in given.responders)
-
-    def cut(name: str, centre: float = given.centre) -> jax.Array:
-        return jnp.asarray(block.layers[name] - centre, jnp.float32)
-
     has_level = find_scale(predictions.uns['scale'][str(block.obs['screen'].iloc[0])]).control_has_level
-    level = cut('control', 0) if has_level else None
-    prediction: Any = tuple(cut(name) for name in names)
-    comparison = Comparison(cut('truth'), prediction, cut('control'), cut('perturbed_mean'), level, weight, p_value)
-    single, sums = _compare_profiles(comparison, baseline)
-    among = _among_perturbations(block, names, baseline)
-    parts = {'perturbations': iter(np.moveaxis(among, -1, 0)), 'other': iter(np.moveaxis(np.asarray(single), -1, 0))}
-    values = [next(parts['perturbations' if m.over == 'perturbations' else 'other']) for m in METRICS.values()]
-    return np.stack(values, axis=-1), np.asarray(sums)
+    weight, p_value = (each[np.ix_(rows, columns)] for each in given.responders)
+    truth, control, mean = (block.layers[name] for name in ('truth', 'control', 'perturbed_mean'))
+    layers = [np.asarray(block.layers[name]) for name in names]
+    done = given.known and (given.known.values[rows, :, WHOLE], given.known.moments[rows, :, WHOLE])
+    profiles = Comparison(truth, layers[0], control, mean, control if has_level else None, weight, p_value)
+    single, sums = _of_profiles(profiles, layers, given, done and (done[0][..., _SINGLE], done[1]))
+    among = _among_perturbations(block, layers, given.baseline, done and done[0][..., ~_SINGLE])
+    values = np.empty((*single.shape[:-1], len(METRICS)), np.float32)
+    values[..., _SINGLE], values[..., ~_SINGLE] = single, among
+    return values, sums
+
+
+# Which metrics need no other perturbation.
+_SINGLE = np.array([metric.over != 'perturbations' for metric in METRICS.values()])
+
+
+def _of_profiles(
+    profiles: Comparison, layers: Sequence[np.ndarray], given: _Given, done: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Metrics `[N, models, 3, metrics]` and moments `[N, models, 3, 8]` of profiles `[N, M]`, some rows at a time."""
+    rows, readouts = profiles.truth.shape
+    step = 1 << max(0, (_VALUES // readouts).bit_length() - 1)
+    values = np.empty((rows, len(layers), 3, _SINGLE.sum()), np.float32)
+    sums = np.empty((rows, len(layers), 3, 8), np.float32)
+    for first in range(0, rows, step):
+        part = slice(first, first + step)
+        # All parts have one size, so that they share a compilation.
+        chosen = np.minimum(np.arange(first, first + step), rows - 1)
+        known = None if done is None else (done[0][part], done[1][part])
+        found = _of_part(_cut(profiles, chosen, given.centre), [layer[chosen] for layer in layers], given, known)
+        values[part], sums[part] = (each[: rows - first] for each in found)
+    return values, sums
+
+
+def _cut(profiles: Comparison, rows: np.ndarray, centre: float) -> Comparison:
+    """Those rows as float32; a constant is subtracted from all values, because the moments need it."""
+
+    def cut(values: Any, constant: float = 0.0) -> np.ndarray:
+        return np.asarray(values[rows] - constant, np.float32)
+
+    truth, prediction, control, mean = (cut(each, centre) for each in profiles[:4])
+    level = None if profiles.level is None else cut(profiles.level)
+    return Comparison(truth, prediction, control, mean, level, cut(profiles.weight), cut(profiles.p_value))
+
+
+def _of_part(
+    profiles: Comparison, layers: Sequence[np.ndarray], given: _Given, done: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    profiles = jax.device_put(profiles)
+    layers = [np.asarray(layer - given.centre, np.float32) for layer in layers]
+    measured = ~np.isnan(profiles.truth)
+
+    def measure(prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, sums = _measure(profiles._replace(prediction=prediction))
+        return np.asarray(values), np.asarray(sums)
+
+    if done is None:
+        whole = [measure(layer) for layer in layers]
+    else:
+        padding = len(measured) - len(done[0])
+        filled = [np.pad(each, [(0, padding)] + [(0, 0)] * (each.ndim - 1)) for each in done]
+        whole = [(filled[0][:, model], filled[1][:, model]) for model in range(len(layers))]
+    baseline = layers[given.baseline]
+    kinds = []
+    for own, layer in zip(whole, layers, strict=True):
+        # If both predict the same readouts, their values over the shared ones are those over all.
+        same = not ((np.isnan(layer) != np.isnan(baseline)) & measured).any()
+        shared = own if same else measure(np.where(np.isnan(baseline), np.nan, layer))
+        reference = whole[given.baseline] if same else measure(np.where(np.isnan(layer), np.nan, baseline))
+        kinds.append([np.stack(each, axis=1) for each in zip(own, shared, reference, strict=True)])
+    values, sums = zip(*kinds, strict=True)
+    return np.stack(values, axis=1), np.stack(sums, axis=1)
 
 
 @jax.jit
-def _compare_profiles(given: Comparison, baseline: jax.Array) -> Any:
-    return jax.lax.map(lambda profile: _compare_profile(profile, baseline), given, batch_size=_BATCH)
+def _measure(profiles: Comparison) -> tuple[jax.Array, jax.Array]:
+    """Metrics `[N, metrics]` and moments `[N, 8]` of the predictions of profiles `[N, M]`."""
+    single = [metric.function(profiles) for metric in METRICS.values() if metric.over != 'perturbations']
+    return jnp.stack(single, axis=-1), moments(profiles.truth, profiles.prediction)
 
 
-def _compare_profile(given: Comparison, baseline: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Metrics `[models, 3, metrics]` and moments `[models, 3, 8]` of one profile `[M]`.
-
-    `given.prediction` is a tuple, one prediction for each model. A common constant is already subtracted from
-    all values, because the moments need it.
-    """
-    whole = jnp.stack(given.prediction)
-    reference = jnp.broadcast_to(whole[baseline], whole.shape)
-    shared = jnp.where(jnp.isnan(reference), jnp.nan, whole)
-    reference = jnp.where(jnp.isnan(whole), jnp.nan, reference)
-    metrics = [metric for metric in METRICS.values() if metric.over != 'perturbations']
-
-    def measure(prediction: jax.Array) -> tuple[jax.Array, jax.Array]:
-        comparison = given._replace(prediction=prediction)
-        return jnp.stack([each.function(comparison) for each in metrics]), moments(given.truth, prediction)
-
-    return jax.vmap(jax.vmap(measure))(jnp.stack([whole, shared, reference], axis=1))
-
-
-def _among_perturbations(block: anndata.AnnData, models: list[str], baseline: int) -> np.ndarray:
+def _among_perturbations(
+    block: anndata.AnnData, layers: Sequence[np.ndarray], baseline: int, done: np.ndarray | None
+) -> np.ndarray:
     """The metrics that need the other perturbations of the split and context, `[N, models, 3, those metrics]`."""
     left_out = perturbed_readouts(block.obs['perturbation'].astype(str), block.var_names)
     group = block.obs.groupby(['split', 'context'], observed=True).ngroup().to_numpy()
-    truth, *changes = (
-        np.asarray(block.layers[name] - block.layers['control'], np.float32) for name in ('truth', *models)
-    )
-    gaps = [np.isnan(change) for change in changes]
-    columns = []
-    for metric in METRICS.values():
-        if metric.over != 'perturbations':
-            continue
-        whole = [discriminate(change, truth, left_out, group, metric.function) for change in changes]
-        column = np.stack([np.stack([own, own, whole[baseline]], axis=-1) for own in whole], axis=1)
-        for model, change in enumerate(changes):
-            # If both predict the same readouts, the values above are already those of the shared readouts.
-            if (gaps[model] != gaps[baseline]).any():
-                shared, reference = change + 0 * changes[baseline], changes[baseline] + 0 * change
-                column[:, model, SHARED] = discriminate(shared, truth, left_out, group, metric.function)
-                column[:, model, REFERENCE] = discriminate(reference, truth, left_out, group, metric.function)
-        columns.append(column)
-    return np.stack(columns, axis=-1)
+    control = np.asarray(block.layers['control'], np.float32)
+    truth, reference = np.asarray(block.layers['truth'] - control), np.asarray(layers[baseline] - control)
+    distances = [metric.function for metric in METRICS.values() if metric.over == 'perturbations']
+
+    def scores(change: np.ndarray) -> np.ndarray:
+        return np.stack([discriminate(change, truth, left_out, group, each) for each in distances], axis=-1)
+
+    whole = done if done is not None else np.stack([scores(layer - control) for layer in layers], axis=1)
+    kinds = np.stack([whole, whole, np.broadcast_to(whole[:, [baseline]], whole.shape)], axis=2)
+    for model, layer in enumerate(layers):
+        if (np.isnan(layer) != np.isnan(layers[baseline])).any():
+            change = layer - control
+            kinds[:, model, SHARED] = scores(change + 0 * reference)
+            kinds[:, model, REFERENCE] = scores(reference + 0 * change)
+    return kinds
 
 
 def check(predictions: anndata.AnnData) -> None:

@@ -4,18 +4,25 @@ from collections.abc import Callable
 from typing import Any
 
 import anndata
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.metrics.pooling import pooled
 from perturbjax.evaluation.scores import BASELINE, REFERENCE, SHARED, WHOLE, Compared, compare
-from perturbjax.evaluation.statistics import bootstrap, cluster_sums, holm, interval, paired_test, weigh
+from perturbjax.evaluation.statistics import bootstrap, cluster_sums, holm, interval, paired_test
 
 # The labels of the simple rules; every other model is judged next to the best of them.
-BASELINES = ('no_change', 'mean', 'context_mean', 'perturbation_mean', 'additive')
+BASELINES = (
+    'no_change',
+    'mean',
+    'context_mean',
+    'perturbation_mean',
+    'additive',
+    'own_readout',
+    'two_way',
+    'low_rank',
+)
 # Controls, which are shown but are in no test.
 CONTROLS = ('permuted_labels',)
 # A model can be the best only from this coverage on: with gaps, its question is easier or harder.
@@ -63,7 +70,7 @@ def summarise(
     columns = ['difference', 'difference_low', 'difference_high', 'baseline_ratio', 'baseline_ratio_low']
     table[[*columns, 'baseline_ratio_high', 'p_value']] = np.nan
     for name in filter(None, table['baseline'].unique()):
-        beside = compared if name == BASELINE else compare(predictions, name, known=compared.responders)
+        beside = compared if name == BASELINE else compare(predictions, name, known=compared)
         other = _estimated(beside, seed, bootstrap_samples)
         other = other.rename(columns=lambda column: column.replace('ratio', 'baseline_ratio'))
         other['p_value'] = _p_values(beside)
@@ -96,31 +103,35 @@ def clusters_of(compared: Compared) -> np.ndarray:
     return compared.profiles.groupby(['context', 'perturbation'], observed=True).ngroup().to_numpy()
 
 
-def sums_of(compared: Compared) -> dict[str, jax.Array]:
+def sums_of(compared: Compared) -> dict[str, np.ndarray]:
     """The sums that metrics are computed from, by (context, perturbation), `[clusters, models, 3, ...]`."""
     known = ~np.isnan(compared.values)
     # A model and the baseline are compared over the profiles in which the metric is defined for both.
     known[:, :, [SHARED, REFERENCE]] = known[:, :, [SHARED]] & known[:, :, [REFERENCE]]
     profiles = {'moments': compared.moments, 'count': known * 1.0, 'total': np.where(known, compared.values, 0)}
     cluster = clusters_of(compared)
-    return cluster_sums(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), profiles), cluster, cluster.max() + 1)
+    return cluster_sums(profiles, cluster, cluster.max() + 1)
 
 
-def estimates(sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Each metric's value, its ratio to that of the baseline, and its difference from it, `[models, metrics]`."""
+def estimates(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Each metric's value, its ratio to that of the baseline, and its difference from it, `[..., models, metrics]`."""
     means = sums['total'] / sums['count']
     of_all = pooled(sums['moments'])
     metrics = enumerate(METRICS.items())
     columns = [of_all[name] if metric.over == 'values' else means[..., i] for i, (name, metric) in metrics]
-    values = jnp.stack(columns, axis=-1)
-    lower = jnp.array([[metric.lower_is_better for metric in METRICS.values()]])
-    ratio = jnp.where(lower, values[:, SHARED] / values[:, REFERENCE], jnp.nan)
-    return {'value': values[:, WHOLE], 'ratio': ratio, 'difference': values[:, SHARED] - values[:, REFERENCE]}
+    whole, shared, reference = np.moveaxis(np.stack(columns, axis=-1), -2, 0)
+    lower = np.array([metric.lower_is_better for metric in METRICS.values()])
+    return {
+        'value': whole,
+        'ratio': np.where(lower, shared / reference, np.nan),
+        'difference': shared - reference,
+    }
 
 
-def at_once(statistic: Callable, sums: dict[str, jax.Array]) -> Any:
+def at_once(statistic: Callable, sums: dict[str, np.ndarray]) -> Any:
     """The statistic over all clusters, each counted once."""
-    return statistic(weigh(jnp.ones(len(sums['count'])), sums))
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return statistic({name: each.sum(axis=0) for name, each in sums.items()})
 
 
 def _estimated(compared: Compared, seed: int, bootstrap_samples: int) -> pd.DataFrame:
@@ -139,10 +150,10 @@ def _estimated(compared: Compared, seed: int, bootstrap_samples: int) -> pd.Data
     return table.reset_index()
 
 
-def number_of_clusters(sums: dict[str, jax.Array]) -> jax.Array:
+def number_of_clusters(sums: dict[str, np.ndarray]) -> np.ndarray:
     """The number of clusters that each metric is based on, `[models, 3, metrics]`."""
-    over_values = jnp.array([metric.over == 'values' for metric in METRICS.values()])
-    count = jnp.where(over_values[None, None, None], sums['moments'][..., :1], sums['count'])
+    over_values = np.array([metric.over == 'values' for metric in METRICS.values()])
+    count = np.where(over_values, sums['moments'][..., :1], sums['count'])
     return (count > 0).sum(axis=0)
 
 

@@ -1,52 +1,66 @@
 """The results in words: the verdict, notes that the reader should know, and what was held out."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.scores import BASELINE, Compared
+from perturbjax.evaluation.statistics import LEAST_CLUSTERS
 from perturbjax.evaluation.summary import BASELINES, BETTER, CONTROLS, NEARLY_ALL, WORSE, outcome
 from perturbjax.evaluation.tables import number
 
 
-def verdict(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[str]:
+def verdict(summary: pd.DataFrame, calibration: pd.DataFrame, unknown: str = '') -> list[str]:
     """Sentences that say which models beat the best simple rule, which rule that is, and which metrics can tell.
 
     Only metrics of single profiles count, because only they can be paired by perturbation; if calibration is
     known, only calibrated ones. See `summary.outcome` for when a model beats a rule.
+
+    Args:
+      summary: as `summary.summarise` returns it.
+      calibration: as `calibration.calibrate` returns it.
+      unknown: the reason why there is no calibration, see `calibration.why_unknown`.
     """
     single = [name for name, metric in METRICS.items() if metric.over != 'values' and _is_known(summary, name)]
-    calibrated = single
-    if len(calibration):
-        calibrated = list(calibration['metric'][calibration['calibrated'] & calibration['metric'].isin(single)])
+    judged = calibration[calibration['metric'].isin(single) & calibration['calibrated'].notna()]
+    counted = list(judged['metric'][judged['calibrated'].astype(bool)]) if len(judged) else single
     sentences = []
     for model, rows in summary.groupby('model', sort=False):
-        if calibrated and model not in BASELINES + CONTROLS:
-            sentences.append(_on_model(str(model), rows, calibrated, bool(len(calibration))))
-    return [*sentences, *_on_rules(summary), _on_calibration(single, calibrated, bool(len(calibration)))]
+        if counted and model not in BASELINES + CONTROLS:
+            sentences.append(_on_model(str(model), rows, counted, bool(len(judged))))
+    known = _on_calibration(single, counted, judged) if len(judged) else _not_known(calibration, unknown)
+    return [*sentences, *_on_rules(summary), known]
+
+
+def _not_known(calibration: pd.DataFrame, reason: str) -> str:
+    if len(calibration):
+        number = int(calibration['duplicates'].max())
+        reason = (
+            f'{number} of the held-out perturbations {"has" if number == 1 else "have"} replicates to compare, and at '
+            f'least {LEAST_CLUSTERS} are needed'
+        )
+    return f'Which metrics are calibrated here is not known: {reason or "it was not measured"}.'
 
 
 def _is_known(summary: pd.DataFrame, metric: str) -> bool:
     return bool(summary['value'][summary['metric'] == metric].notna().any())
 
 
-def _on_calibration(single: list[str], calibrated: list[str], known: bool) -> str:
-    if not known:
-        return (
-            'Which metrics are calibrated here is not known: no held-out profile has replicates, so no technical '
-            'duplicate is possible.'
-        )
+def _on_calibration(single: list[str], calibrated: list[str], judged: pd.DataFrame) -> str:
+    rests = f'This rests on {int(judged["duplicates"].max()):,} held-out perturbations that have replicates.'
     if not calibrated:
         return (
             'No metric of single profiles is calibrated here: a repeat of the experiment does '
-            'not clearly beat a prediction that knows nothing of the perturbation, so no score can tell models apart.'
+            'not clearly beat a prediction that knows nothing of the perturbation, so no score can tell models apart. '
+            f'{rests}'
         )
     return (
         f'Calibrated here are {len(calibrated)} of the {len(single)} metrics of single profiles '
         f'({", ".join(calibrated)}): by them, a '
-        'repeat of the experiment clearly beats a prediction that knows nothing of the perturbation.'
+        f'repeat of the experiment clearly beats a prediction that knows nothing of the perturbation. {rests}'
     )
 
 
@@ -66,6 +80,13 @@ def _on_model(model: str, rows: pd.DataFrame, metrics: list[str], calibrated: bo
     rows = rows[rows['metric'].isin(metrics) & rows['difference_low'].notna()]
     if rows.empty:
         return f'{model}: too little is held out or predicted to compare it with a simple rule.'
+    enough = rows[rows['perturbations'] >= LEAST_CLUSTERS]
+    if enough.empty:
+        return (
+            f'{model}: too few perturbations are held out and predicted to tell it from a simple rule, which takes at '
+            f'least {LEAST_CLUSTERS} ({_example(rows)}).'
+        )
+    rows = enough
     outcomes = [outcome(row) for row in rows.itertuples()]
     better, worse = outcomes.count(BETTER), outcomes.count(WORSE)
     which = 'metrics that are calibrated here' if calibrated else 'metrics'
@@ -109,17 +130,29 @@ def run_facts(compared: Compared) -> dict[str, str]:
     }
 
 
-def notes(compared: Compared, summary: pd.DataFrame) -> list[str]:
-    """Sentences to know before comparing models: few pairs are held out, or a model has gaps."""
+def notes(compared: Compared, summary: pd.DataFrame, reasons: Mapping[str, str] | None = None) -> list[str]:
+    """Sentences to know before comparing models: few pairs are held out, or a model has gaps.
+
+    Args:
+      compared: the comparison that `summary` was made from.
+      summary: as `summary.summarise` returns it.
+      reasons: by model, a sentence that says where it has no answer, see `gaps.where_silent`.
+    """
     coverage = summary[~summary['model'].isin(CONTROLS)].groupby('model', sort=False)['coverage'].first()
     gaps = [
-        f'{model} predicts {share:.1%} of the measured values; its scores are over these alone, '
+        f'{model} predicts {_share(share)} of the measured values; its scores are over these alone, '
         'and its ratio compares it with the baseline over the same values.'
+        + (f' {reasons[str(model)]}' if reasons and model in reasons else '')
         for model, share in coverage[coverage < 1].items()
     ]
     pairs = len(compared.profiles[['context', 'perturbation']].drop_duplicates())
     few = [f'Few pairs are held out ({pairs}), so the intervals are wide, or too narrow.'] * (pairs < 10)
     return [*few, *gaps]
+
+
+def _share(share: float) -> str:
+    """A share below 1, rounded down, so that a gap is never called 100%."""
+    return f'{math.floor(1000 * share) / 1000:.1%}'
 
 
 def _shown(names: Any, most: int = 8) -> str:

@@ -3,6 +3,8 @@
 Source of the format: `PerturbationAnndataPair` of ArcInstitute/cell-eval.
 """
 
+from collections.abc import Sequence
+
 import anndata
 import h5py
 import numpy as np
@@ -21,6 +23,8 @@ from perturbjax.screens.aggregation import average
 CONTROL = 'non-targeting'
 # The column of targets. cell-eval's default was the first and is now the second, so our files have both.
 TARGETS = ('target', 'target_gene')
+# The layer with the values as they are, in files whose X was lifted above 0.
+UNSHIFTED = 'unshifted'
 _NOTE = (
     'pseudobulk: one mean profile per target and celltype, no cells; '
     'only metrics of means apply (--profile anndata --celltype-col celltype), no differential expression'
@@ -37,6 +41,7 @@ def read_cell_eval(path: str) -> Foreign:
     """
     with open_hdf5(path, 'h5ad') as file:
         obs, var = (_columns(file, table) for table in ('obs', 'var'))
+        layer = UNSHIFTED if f'layers/{UNSHIFTED}' in file else ''
     target = next((name for name in TARGETS if name in obs), None)
     context = next((name for name in CONTEXTS if name in obs), '')
     if target is None:
@@ -45,7 +50,7 @@ def read_cell_eval(path: str) -> Foreign:
             mend = 'var has it, so the axes are swapped: transpose the file, for its rows must be conditions'
         raise InputError(f'{path}: obs has no column {" or ".join(map(repr, TARGETS))}, it has {listed(obs)}; {mend}.')
     fields = Fields(context=context, context_name='' if context else 'any', perturbation=target, control=CONTROLS)
-    profiles = average(read_h5ad_screen(path, fields))
+    profiles = average(read_h5ad_screen(path, fields, layer=layer))
     contexts = list(profiles.context) if context else None
     return Foreign(list(profiles.perturbation), contexts, list(profiles.readout), np.asarray(profiles.values))
 
@@ -56,7 +61,9 @@ def write_cell_eval(predictions: anndata.AnnData, model: str, folder: epath.Path
     obs has `target` and `target_gene` (`non-targeting` for control) and `celltype`, the context. uns has model,
     split, screen and scale, and says that rows are pseudobulks. cell-eval allows no gaps: profiles that the
     model does not predict, and readouts that are missing anywhere, are left out of both files, with a warning.
-    Negative values, which cell-eval refuses, are written, also with a warning.
+    cell-eval refuses negative values: where there are any, the lowest is subtracted from all values of both files,
+    which changes no difference between them. `uns['shift']` then says what was added, and the layer `unshifted` holds
+    the values as they are.
 
     Args:
       predictions: as `prediction.file.stack` returns them, with truth.
@@ -69,16 +76,27 @@ def write_cell_eval(predictions: anndata.AnnData, model: str, folder: epath.Path
     missing = [layer for layer in ('truth', 'control') if layer not in predictions.layers]
     if missing:
         raise InputError(f'predictions: cell-eval compares with the {listed(missing)} layer, which is not there.')
-    negative = 0
     blocks = cut(predictions, model, folder, by=('split', 'screen'))
     for part, block in [(part, _complete(block, model)) for part, block in blocks]:
         part.mkdir(parents=True, exist_ok=True)
-        for name, layer in (('real.h5ad', 'truth'), ('pred.h5ad', model)):
-            data = _with_control(block, layer, model)
-            negative += int((data.X < 0).sum())
+        files = {'real.h5ad': _with_control(block, 'truth', model), 'pred.h5ad': _with_control(block, model, model)}
+        _lift(list(files.values()), part)
+        for name, data in files.items():
             workdir.write_anndata(part / name, data)
-    if negative:
-        logging.warning('%s: %d values are negative; cell-eval refuses files with such.', folder, negative)
+
+
+def _lift(pair: Sequence[anndata.AnnData], path: epath.Path) -> None:
+    """Adds one number to all values of both, so that none is negative."""
+    lowest = min(float(data.X.min()) for data in pair)
+    if lowest < 0:
+        for data in pair:
+            data.layers[UNSHIFTED] = data.X
+            data.X, data.uns['shift'] = data.X - np.float32(lowest), -lowest
+        logging.warning(
+            "%s: cell-eval refuses negative values, so %.3g was added to all values of both files (uns['shift']); "
+            'pass --input-type lognorm.',
+            path, -lowest,
+        )  # fmt: skip
 
 
 def _columns(file: h5py.File, table: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Writes long tables, with one value per line, piece by piece; a table is written completely or not at all."""
 
 import contextlib
+import functools
 import gzip
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from absl import logging
 from etils import epath
 
 from perturbjax.errors import InputError, listed
+from perturbjax.paths import absolute
 from perturbjax.workdir import replacing_from_local
 
 _SEPARATORS = {'.csv': ',', '.csv.gz': ',', '.tsv': '\t', '.tsv.gz': '\t'}
@@ -35,7 +37,7 @@ def write_long(pieces: Iterable[pd.DataFrame], path: epath.PathLike) -> None:
     Raises:
       InputError: the path has another ending, or pyarrow is needed and not installed.
     """
-    path = epath.Path(path)
+    path = epath.Path(absolute(path))
     ending = next((each for each in ENDINGS if path.name.lower().endswith(each)), '')
     if not ending:
         raise InputError(f'{path}: the name of a long table must end in one of {listed(ENDINGS)}.')
@@ -91,12 +93,36 @@ def _write_parquet(pieces: Iterable[pd.DataFrame], path: pathlib.Path) -> None:
 
 
 def _write_text(pieces: Iterable[pd.DataFrame], path: pathlib.Path, ending: str) -> None:
-    opener = gzip.open if ending.endswith('.gz') else open
+    separator = _SEPARATORS[ending]
+    # A higher level takes most of the time, for a file that is a tenth smaller.
+    opener: Any = functools.partial(gzip.open, compresslevel=1) if ending.endswith('.gz') else open
     with opener(path, 'wt', encoding='utf-8', newline='') as file:
         for number, piece in enumerate(pieces):
             if not number:
                 _warn_of_lost_names(piece, path.name)
-            piece.to_csv(file, sep=_SEPARATORS[ending], index=False, header=not number, float_format=_DIGITS)
+                file.write(separator.join(_quoted(piece, separator)) + '\n')
+            columns = [_cells(piece[name], separator) for name in piece]
+            file.writelines(f'{separator.join(cells)}\n' for cells in zip(*columns, strict=True))
+
+
+def _cells(column: pd.Series, separator: str) -> Sequence[str]:
+    """The values of a column as text. This is several times faster than pandas, which formats one by one."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        texts = np.array([*_quoted(column.cat.categories, separator), ''], object)
+        return texts[column.cat.codes.to_numpy()].tolist()  # the code of a missing value is -1
+    if column.dtype.kind == 'f':
+        missing = np.flatnonzero(column.isna())
+        cells = list(map(_DIGITS.__mod__, column.tolist()))
+        for row in missing:
+            cells[row] = ''
+        return cells
+    return _quoted(column, separator)
+
+
+def _quoted(texts: Iterable[Any], separator: str) -> list[str]:
+    """Texts in quotes, as CSV has them, where they hold a separator, a quote or a line break."""
+    special = {separator, '"', '\n', '\r'}
+    return [f'"{text.replace(chr(34), chr(34) * 2)}"' if special & set(text) else text for text in map(str, texts)]
 
 
 def _warn_of_lost_names(piece: pd.DataFrame, name: str) -> None:

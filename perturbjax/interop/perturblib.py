@@ -27,12 +27,11 @@ from perturbjax.analysis.completion import model_settings
 from perturbjax.analysis.embeddings import AXES
 from perturbjax.errors import InputError, check_settings, listed
 from perturbjax.interop.perturblib_file import Content, read_file, write_file
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm_released
 from perturbjax.models.model import Fitted
 from perturbjax.readers.perturblib import TRANSCRIPT, our_perturbation, their_perturbation
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 from perturbjax.training import checkpoints
-from perturbjax.training.fit import learned_params
 from perturbjax.training.settings import TrainingSettings
 
 
@@ -60,7 +59,10 @@ def import_perturblib(path: str, folder: str | os.PathLike, seed: int = 0) -> No
         raise InputError(f'{folder}: holds a checkpoint already; give another folder.')
     renamed = {table: _renamed(names[table], content.symbols[table]) for table in AXES}
     arguments = json.loads(json.dumps(content.arguments, default=str))
-    config = {'models': {'lpm': settings}, 'perturblib': {'arguments': arguments, 'names': renamed}}
+    config = {
+        'models': {'lpm': {'model': 'lpm_released', **settings}},
+        'perturblib': {'arguments': arguments, 'names': renamed},
+    }
     split = {'name': 'perturblib', 'seed': seed, 'validation': [], 'test': [], 'unused': []}
     weights = {name: each[None] for name, each in content.weights.items()}
     counts = {f'{table}_counts': np.ones(len(names[table]), np.int32) for table in AXES}
@@ -84,9 +86,14 @@ def export_perturblib(folder: str | os.PathLike, path: str, readout_type: str = 
     """
     params, about = checkpoints.read(folder)
     label, settings = model_settings(about, folder)
-    if settings.get('model', label) != 'lpm':
+    if settings.get('model', label) not in ('lpm', 'lpm_released'):
         raise InputError(f'{folder}: holds the model {label!r}; perturblib has a form for LPM alone.')
-    fitted = learned_params(params)
+    if 'base' in params['constants']:
+        raise InputError(
+            f'{folder}: holds an LPM on what a rule leaves over; perturblib has a form for the published LPM alone, '
+            "so train the model 'lpm_released'."
+        )
+    fitted = Fitted(**params)
     if fitted.num_members > 1:
         raise InputError(f'{folder}: holds an ensemble; perturblib has a form for one model, so train with one seed.')
     kept = {table: np.asarray(fitted.constants[f'{table}_counts']) > 0 for table in AXES}
@@ -111,8 +118,8 @@ def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
         'dropout': arguments.get('dropout', 0.0),
         'aggregation': arguments.get('embedding_aggregation_mode', 'mean'),
     }
-    check_settings(lpm, settings, 'models.lpm')
-    lpm(**settings)
+    check_settings(lpm_released, settings, 'models.lpm')
+    lpm_released(**settings)
     return settings
 
 

@@ -1,10 +1,12 @@
 """Writes screens and predictions as perturblib's long tables: context, perturbation, readout and value.
 
-Names are written as perturblib writes them. Missing values have no line, because perturblib has none. The
-data source `perturblib` reads the screens back.
+Names are written as perturblib writes them. Missing values have no line, because perturblib has none. Each context has
+a shard, and `metadata.parquet` says what is in which, so that perturblib loads the folder as a data source
+(`perturb_lib.data.access`). Our data source `perturblib` reads the screens back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import anndata
 import numpy as np
@@ -19,12 +21,16 @@ from perturbjax.interop.screens import profile_names, readout_names, screen_path
 from perturbjax.readers.perturblib import CONTROL_SYMBOL, their_perturbation
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import parts
+from perturbjax.workdir import replacing_from_local
 
-SHARD = 'shard_000000.parquet'
+SHARD = 'shard_{:06d}.parquet'
+METADATA = 'metadata.parquet'
 
 
 def write_perturblib_screens(compendium: Compendium, folder: epath.PathLike, readout_type: str = '') -> list[str]:
-    """Writes a folder for each screen, `NAME/shard_000000.parquet`; returns the folders.
+    """Writes a folder for each screen, `NAME/shard_000000.parquet` and so on; returns the folders.
+
+    perturblib's split of all of it is `train`.
 
     Args:
       compendium: screens of any scale.
@@ -37,12 +43,12 @@ def write_perturblib_screens(compendium: Compendium, folder: epath.PathLike, rea
     paths = screen_paths(compendium, folder, '')
     for screen, path in zip(compendium.screens, paths, strict=True):
         names = profile_names(screen, compendium.vocabulary), readout_names(screen, compendium.vocabulary)
-        _write(names, screen.values, path / SHARD, readout_type)
+        _write(names, screen.values, path, readout_type, 'train')
     return list(map(str, paths))
 
 
 def write_perturblib(predictions: anndata.AnnData, model: str, folder: epath.PathLike, readout_type: str = '') -> None:
-    """Writes the held-out predictions of a model in the same format.
+    """Writes the held-out predictions of a model in the same format; perturblib's split of all of it is `test`.
 
     Args:
       predictions: as `prediction.file.stack` returns them.
@@ -56,10 +62,12 @@ def write_perturblib(predictions: anndata.AnnData, model: str, folder: epath.Pat
     """
     for part, block in cut(predictions, model, folder, by=('split', 'screen')):
         rows = block.obs[['context', 'perturbation']].astype(object)
-        _write((rows, list(block.var_names)), np.asarray(block.layers[model]), part / SHARD, readout_type)
+        _write((rows, list(block.var_names)), np.asarray(block.layers[model]), part, readout_type, 'test')
 
 
-def _write(names: tuple[pd.DataFrame, Sequence[str]], values: np.ndarray, path: epath.Path, readout_type: str) -> None:
+def _write(
+    names: tuple[pd.DataFrame, Sequence[str]], values: np.ndarray, path: epath.Path, readout_type: str, split: str
+) -> None:
     rows, readouts = names
     known = np.isfinite(values)
     if not known.any():
@@ -68,10 +76,34 @@ def _write(names: tuple[pd.DataFrame, Sequence[str]], values: np.ndarray, path: 
         if lost.any():
             gone = axis[lost]
             logging.warning('%s: %d names without any value are left out: %s.', path, len(gone), listed(gone))
-    theirs = [f'{readout_type}_{name}' if readout_type else name for name in readouts]
+    theirs = np.array([f'{readout_type}_{name}' if readout_type else name for name in readouts], object)
     rows = rows.assign(perturbation=_symbols(list(rows['perturbation']), path))
-    pieces = long_pieces(rows.reset_index(drop=True), theirs, {'value': values})
-    write_long((piece[np.isfinite(piece['value'])] for piece in pieces), path)
+    shards: list[dict[str, Any]] = []
+    for context in dict.fromkeys(rows['context'][known.any(axis=1)]):
+        here = (rows['context'] == context).to_numpy()
+        shard = path / SHARD.format(len(shards))
+        pieces = long_pieces(rows[here].reset_index(drop=True), list(theirs), {'value': values[here]})
+        write_long((piece[np.isfinite(piece['value'])] for piece in pieces), shard)
+        measured = rows['perturbation'][here & known.any(axis=1)]
+        about = {
+            'shard_path': f'{path.name}/{shard.name}',
+            'size': int(known[here].sum()),
+            'split': split,
+            'context': context,
+            'perturbations': sorted({part for name in measured for part in name.split('+')}),
+            'readouts': sorted(theirs[known[here].any(axis=0)]),
+        }
+        shards.append(about)
+    _write_metadata(shards, path / METADATA)
+
+
+def _write_metadata(shards: Sequence[Mapping[str, Any]], path: epath.Path) -> None:
+    """Writes a row for each shard, with the columns of perturblib."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replacing_from_local(path) as local:
+        pq.write_table(pa.Table.from_pylist(list(shards)), local)
 
 
 def _symbols(names: Sequence[str], path: epath.Path) -> list[str]:

@@ -15,6 +15,7 @@ from perturbjax.interop.cell_eval import read_cell_eval
 from perturbjax.interop.foreign import Foreign, canonical_condition, match
 from perturbjax.interop.table import TABLES, read_table
 from perturbjax.models import check_label
+from perturbjax.paths import absolute
 from perturbjax.readers.naming.columns import find_column, matches
 from perturbjax.screens.vocabulary import CONTROL
 
@@ -29,7 +30,7 @@ def read_predictions(path: str) -> Foreign:
     Raises:
       InputError: it is none of these, or it is damaged.
     """
-    file = pathlib.Path(path)
+    file = pathlib.Path(absolute(path, 'evaluation.predictions'))
     if not file.exists():
         raise InputError(f'{path}: there is no such file or folder.')
     if file.is_dir() or file.name in (PREDICTIONS, GENES):

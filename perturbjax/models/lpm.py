@@ -1,5 +1,6 @@
 """LPM: on what the simple rules leave over (`lpm`), and as published (`lpm_released`)."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -69,11 +70,9 @@ def lpm(
     rule = _base(base, standardise, folds, shrink)
     context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
     dims = (context, perturbation, readout), tuple(hidden_dims)
-    starts_at_zero = rule is not None
-
     def module(sizes: Sizes) -> LPM:
-        options = aggregation, matmul_precision, head, interaction, embedding_scale, starts_at_zero
-        return LPM(sizes, *dims, *options)
+        sized = functools.partial(LPM, sizes, *dims, aggregation, matmul_precision, head, interaction)
+        return sized(embedding_scale, starts_at_zero=rule is not None)
 
     model = flax_model(module, dropout, row_tables=('perturbation', 'readout'))
     if rule is None:

@@ -16,7 +16,7 @@ from jaxtyping import Int
 from perturbjax.errors import InputError
 from perturbjax.models.model import Model, Params
 from perturbjax.prediction.file import file_metadata
-from perturbjax.prediction.layers import Layer, layers_of
+from perturbjax.prediction.layers import X_LAYER, Layer, choose_x, layers_of
 from perturbjax.prediction.stream import stream
 from perturbjax.progress import bar
 from perturbjax.screens.vocabulary import Vocabulary, combine, parts
@@ -58,7 +58,8 @@ def write_grid(
 
     Neither all values nor all rows are ever in memory. The file is an h5ad with a layer
     per model, float32, and `LABEL_spread` for an ensemble; NaN where a model has no answer; obs
-    `context` and `perturbation`; `uns` as that of predictions.
+    `context` and `perturbation`; `uns` as that of predictions. X is the layer that `layers.choose_x` chooses and
+    `uns['X_layer']` names; it takes no room, because it is a link.
 
     Args:
       path: of the h5ad, local or in a bucket.
@@ -79,8 +80,10 @@ def write_grid(
         _write_names(local, grid, file_metadata(models, scales))
         with h5py.File(local, 'r+') as file:
             _write_rows(file['obs'], grid)
-            for layer in layers:
-                _write_layer(file['layers'], layer, grid, vocabulary)
+            gaps = {layer.label: _write_layer(file['layers'], layer, grid, vocabulary) for layer in layers}
+            label = choose_x({label: gaps[label] for label in models})
+            file['X'] = file['layers'][label]
+            anndata.io.write_elem(file['uns'], X_LAYER, label)
 
 
 def _choose(
@@ -168,7 +171,8 @@ def _lengthened(group: h5py.Group, name: str, rows: int) -> h5py.Dataset:
     return column
 
 
-def _write_layer(layers: h5py.Group, layer: Layer, grid: Grid, vocabulary: Vocabulary) -> None:
+def _write_layer(layers: h5py.Group, layer: Layer, grid: Grid, vocabulary: Vocabulary) -> bool:
+    """Writes a layer; returns whether any value is missing."""
     context, perturbation, readout = _ids(vocabulary, grid)
     shape = grid.rows, len(readout)
     values = layers.create_dataset(layer.label, shape, np.float32, chunks=tuple(map(min, _CHUNK, shape)))
@@ -177,7 +181,10 @@ def _write_layer(layers: h5py.Group, layer: Layer, grid: Grid, vocabulary: Vocab
     def ids(rows: Int[np.ndarray, ' n']) -> tuple[Int[np.ndarray, ' n'], Int[np.ndarray, 'n K']]:
         return context[rows // len(perturbation)], perturbation[rows % len(perturbation)]
 
+    has_gaps = False
     with bar(layer.label, grid.rows, unit=' profiles', delay=_BAR_AFTER) as progress:
         for where, part in stream(layer.predictor(), ids, grid.rows, readout):
             values[where] = part
+            has_gaps = has_gaps or bool(np.isnan(part).any())
             progress.update(len(part))
+    return has_gaps

@@ -1,7 +1,7 @@
-"""The layers that a model gives in a file of predictions: its own, and the spread of an ensemble."""
+"""The layers that a model gives in a file of predictions: its own, and the spread of an ensemble; and which is X."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from perturbjax.models.model import Model, Params
@@ -29,3 +29,19 @@ def layers_of(label: str, model: Model, read: Callable[[], Params]) -> Iterator[
     yield Layer(label, lambda: Predictor(model.predict, read(), model.tile_values))
     if model.num_members(read()) > 1:
         yield Layer(f'{label}_spread', lambda: Predictor(spread, read(), model.tile_values))
+
+
+# What `uns` calls the name of the layer that X is.
+X_LAYER = 'X_layer'
+
+
+def choose_x(has_gaps: Mapping[str, bool]) -> str:
+    """The layer that a file has as X: the last model that predicts everything, or the last one if none does.
+
+    X is what scanpy takes where no layer is named. The models that a config names last are those to be judged.
+
+    Args:
+      has_gaps: for each model, in order, whether a value of it is missing; at least one model.
+    """
+    labels = list(has_gaps)
+    return next((label for label in reversed(labels) if not has_gaps[label]), labels[-1])

@@ -1,23 +1,28 @@
 """Checkpoints by Orbax: params with the vocabulary, config and split they belong to, and the state to resume from.
 
-A folder holds the latest checkpoint, whose params are those with the lowest validation error so far.
-Arrays are saved as numpy from one process, so that any number of devices can read them.
+A folder holds the last two steps; the params are those with the lowest validation error so far. Every step has a
+manifest (see `manifest`) and is verified where it is read, at about the speed of reading it. Arrays are saved as
+numpy from one process, so that any number of devices can read them.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import args
-from orbax.checkpoint import checkpoint_managers as policies
 
+from perturbjax import paths
 from perturbjax.errors import InputError
 from perturbjax.renames import with_new_names
 from perturbjax.screens.vocabulary import Vocabulary
+from perturbjax.training import manifest
+from perturbjax.training.checkpoint_folder import CheckpointFolder, latest_good, reason, remove_damaged, steps
+from perturbjax.training.hosts import from_first
 from perturbjax.training.old_checkpoints import (
     OLDEST_FORMAT,
     params_of_format_2,
@@ -36,12 +41,14 @@ class About(NamedTuple):
       config: of the run, as plain values.
       split: the held-out profiles, as `Split.describe` gives them.
       label: of the model in the run; empty in checkpoints that do not say.
+      screens: the form of the training data, as `screens.outline` gives it; empty in checkpoints that do not say.
     """
 
     vocabulary: Vocabulary
     config: Mapping[str, Any]
     split: Mapping[str, Any]
     label: str = ''
+    screens: Sequence[Mapping[str, Any]] = ()
 
 
 class Checkpoint(NamedTuple):
@@ -51,81 +58,99 @@ class Checkpoint(NamedTuple):
     about: About
 
 
-def open_folder(folder: str | epath.Path) -> ocp.CheckpointManager:
-    """A manager that keeps the latest checkpoint; use it as a context, for saves are asynchronous.
-
-    Each of several hosts has its own manager and waits for no other: the first host saves, all may read.
-    """
-    host = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=host, active_processes={host}, barrier_sync_key_prefix=f'host{host}'
-    )
-    path = absolute(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=policies.LatestN(1), multiprocessing_options=alone, create=False
-    )
-    return ocp.CheckpointManager(path, options=options)
+def open_folder(folder: str | os.PathLike) -> CheckpointFolder:
+    """The folder to save to; use it as a context, for saves go on beside the training."""
+    return CheckpointFolder(absolute(folder))
 
 
 def save(
-    manager: ocp.CheckpointManager,
+    folder: CheckpointFolder,
     step: int,
     params: Any,
     about: About,
     state: Any = None,
     progress: Mapping[str, Any] | None = None,
 ) -> None:
-    """Saves a checkpoint, on the first host; `state` and `progress` are what resuming needs."""
+    """Saves a checkpoint, on the first host; `state` and `progress` are what resuming needs.
+
+    Raises InputError where an earlier save failed.
+    """
     if jax.process_index():
         return
+    names = {'format': FORMAT, manifest.SEALED: True, 'label': about.label, **json.loads(about.vocabulary.to_json())}
+    names['screens'] = list(about.screens)
     items = {
         'params': args.StandardSave(jax.device_get(params)),
-        'vocabulary': args.JsonSave({'format': FORMAT, 'label': about.label, **json.loads(about.vocabulary.to_json())}),
+        'vocabulary': args.JsonSave(names),
         'config': args.JsonSave(dict(about.config)),
         'split': args.JsonSave(dict(about.split)),
     }
     if state is not None:
         items['state'] = args.StandardSave(jax.device_get(state))
         items['progress'] = args.JsonSave(dict(progress or {}))
-    manager.save(step, args=args.Composite(**items), force=True)
+    folder.save(step, lambda path: _checkpointer().save(path, args=args.Composite(**items), force=True))
 
 
-def resume(manager: ocp.CheckpointManager, state: Any) -> tuple[Any, dict[str, Any]] | None:
+def _checkpointer() -> ocp.Checkpointer:
+    """Orbax for this host alone: the first host saves, all may read, and none waits for another."""
+    host = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=host, active_processes={host}, barrier_sync_key_prefix=f'host{host}'
+    )
+    handler = ocp.CompositeCheckpointHandler(composite_options=ocp.CompositeOptions(multiprocessing_options=alone))
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
+def resume(folder: CheckpointFolder, state: Any) -> tuple[Any, dict[str, Any]] | None:
     """The latest state, in the structure of `state`, and its progress; None where nothing was saved.
 
-    Raises InputError where its format cannot be read.
+    Where the latest step is damaged it is removed, which is told, and the step before it is taken. On several
+    hosts all take the step that the first one found.
+
+    Raises InputError where all steps are damaged, or the format cannot be read.
     """
-    step = manager.latest_step()
-    if step is None:
+    path = folder.path
+    step, faults = latest_good(path) if jax.process_index() == 0 else (None, {})
+    if step is None and faults:
+        last = max(faults)
+        raise InputError(
+            f'{path}: checkpoint {last} is damaged ({faults[last]}) and no earlier one is whole; remove the folder to '
+            'train from the start.'
+        )
+    remove_damaged(path, faults, f'training goes on from checkpoint {step}')
+    step = from_first(-1 if step is None else step)
+    if step < 0:
         return None
-    saved_format, _ = _read_about(manager, step, epath.Path(manager.directory))
-    target = args.StandardRestore(jax.device_get(state) if saved_format == FORMAT else None)
-    restored = manager.restore(step, args=args.Composite(state=target, progress=args.JsonRestore()))
-    if saved_format == FORMAT:
-        return restored['state'], restored['progress']
-    return _in_structure_of(state, state_of_format_2(restored['state'])), restored['progress']
+    with _told(path, step):
+        saved_format, _ = _read_about(path / str(step))
+        target = args.StandardRestore(jax.device_get(state) if saved_format == FORMAT else None)
+        restored = _restore(path / str(step), state=target, progress=args.JsonRestore())
+        if saved_format == FORMAT:
+            return restored['state'], restored['progress']
+        return in_structure_of(state, state_of_format_2(restored['state'])), restored['progress']
 
 
-def _in_structure_of(target: Any, saved: Any) -> Any:
-    """Nested dicts as the nested named tuples and dicts of `target`."""
+def in_structure_of(target: Any, saved: Any) -> Any:
+    """Nested dicts and lists as the nested named tuples, dicts and tuples of `target`."""
     if hasattr(target, '_fields'):
-        return type(target)(*(_in_structure_of(getattr(target, name), saved[name]) for name in target._fields))
+        return type(target)(*(in_structure_of(getattr(target, name), saved[name]) for name in target._fields))
     if isinstance(target, Mapping):
-        return {name: _in_structure_of(target[name], saved[name]) for name in target}
-    return saved
+        return {name: in_structure_of(target[name], saved[name]) for name in target}
+    if isinstance(target, tuple):
+        return tuple(in_structure_of(each, part) for each, part in zip(target, saved or (), strict=True))
+    return None if target is None else saved
 
 
-def is_saved(folder: str | epath.Path) -> bool:
-    """Whether the folder holds a finished checkpoint; one that a killed run left half-written does not count."""
-    if not epath.Path(folder).is_dir():
-        return False
-    with open_folder(folder) as manager:
-        return manager.latest_step() is not None
+def is_saved(folder: str | os.PathLike) -> bool:
+    """Whether the folder holds a whole checkpoint; a damaged one is told and removed."""
+    path = absolute(folder)
+    step, faults = latest_good(path)
+    remove_damaged(path, faults, 'it is made again' if step is None else f'checkpoint {step} takes its place')
+    return step is not None
 
 
 def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> Checkpoint:
-    """The checkpoint of a folder.
+    """The latest checkpoint of a folder; training may go on saving there.
 
     Args:
       folder: as written by a run, `WORKDIR/checkpoints/MODEL/SPLIT_SEED`.
@@ -136,83 +161,110 @@ def read(folder: str | os.PathLike, target: Any = None, part: bool = False) -> C
     Raises:
       InputError: there is no checkpoint, or it cannot be read: damaged, too old or of a newer version.
     """
-    path = absolute(folder)
+    return _of_latest(absolute(folder), lambda path: _read(path, target, part))
+
+
+def param_names(folder: str | os.PathLike) -> Mapping[str, Any]:
+    """The nested names of the latest checkpoint's params, without reading them; raises InputError as `read` does."""
+    tree = _of_latest(absolute(folder), lambda path: ocp.PyTreeCheckpointHandler().metadata(path / 'params').tree)
+    return tree if isinstance(tree, Mapping) else {}
+
+
+def _of_latest(path: epath.Path, read_step: Callable[[epath.Path], Any]) -> Any:
+    """What `read_step` makes of the latest step, once it is verified; a later one, where it is removed meanwhile."""
+    while True:
+        step = _latest(path)
+        try:
+            with _told(path, step):
+                wrong = manifest.fault(path / str(step))
+                if wrong:
+                    raise InputError(f'{path}: checkpoint {step} is damaged ({wrong}); {_mend(path, step)}')
+                return read_step(path / str(step))
+        except InputError:
+            if _latest(path) == step:
+                raise
+
+
+def _latest(path: epath.Path) -> int:
     if not path.is_dir():
         raise InputError(
             f'{path}: no checkpoint is there; train first, or give the folder WORKDIR/checkpoints/MODEL/SEED.'
         )
-    with open_folder(path) as manager:
-        step = manager.latest_step()
-        if step is None:
-            raise InputError(
-                f'{path}: it holds no finished checkpoint; train again, or give WORKDIR/checkpoints/MODEL/SEED.'
-            )
-        try:
-            saved_format, about = _read_about(manager, step, path)
-            is_old = saved_format < FORMAT
-            if part and is_old:
-                target = wanted_of_format_2(target)
-            params = _read_params(manager, step, target, path / str(step) if part else None)
-            if is_old:
-                params = params_of_format_2(params)
-        except InputError:
-            raise
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f'{path}: checkpoint {step} cannot be read ({reason}).') from error
-    return Checkpoint(params, about)
+    found = steps(path)
+    if not found:
+        raise InputError(
+            f'{path}: it holds no finished checkpoint; train again, or give WORKDIR/checkpoints/MODEL/SEED.'
+        )
+    return found[-1]
 
 
-def param_names(folder: str | os.PathLike) -> Mapping[str, Any]:
-    """The nested names of the latest checkpoint's params, without reading them; empty where nothing can be told."""
-    path = absolute(folder)
-    if not is_saved(path):
-        return {}
-    with open_folder(path) as manager:
-        params = path / str(manager.latest_step()) / 'params'
-        try:
-            tree = ocp.PyTreeCheckpointHandler().metadata(params).tree
-        except (ValueError, KeyError, TypeError, OSError):  # a damaged checkpoint, which reading tells in a sentence
-            return {}
-    return tree if isinstance(tree, Mapping) else {}
+def _mend(path: epath.Path, step: int) -> str:
+    earlier = [each for each in steps(path) if each < step and not manifest.fault(path / str(each))]
+    if earlier:
+        return f'--mode=train goes on from checkpoint {earlier[-1]}.'
+    return 'remove the folder and train again.'
+
+
+@contextlib.contextmanager
+def _told(path: epath.Path, step: int) -> Iterator[None]:
+    """Turns what Orbax and JSON raise on a checkpoint that cannot be read into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError) as error:
+        raise InputError(f'{path}: checkpoint {step} cannot be read ({reason(error)}).') from error
 
 
 def absolute(folder: str | os.PathLike) -> epath.Path:
-    """The folder as an absolute path, as Orbax wants it; one with `://` already is."""
-    path = os.fspath(folder)
-    return epath.Path(path if '://' in path else os.path.abspath(path))
+    """The folder as an absolute path, as Orbax wants it; raises InputError where there can be none of that name."""
+    return epath.Path(paths.absolute(folder))
 
 
-def _read_about(manager: ocp.CheckpointManager, step: int, path: epath.Path) -> tuple[int, About]:
+def _read(path: epath.Path, target: Any, part: bool) -> Checkpoint:
+    """The step in the folder `path`; see `read`."""
+    saved_format, about = _read_about(path)
+    is_old = saved_format < FORMAT
+    if part and is_old:
+        target = wanted_of_format_2(target)
+    params = _read_params(path, target, part)
+    return Checkpoint(params_of_format_2(params) if is_old else params, about)
+
+
+def _restore(path: epath.Path, **items: Any) -> Any:
+    return _checkpointer().restore(path, args=args.Composite(**items))
+
+
+def _read_about(path: epath.Path) -> tuple[int, About]:
     """The layout version and what the checkpoint says of itself, with the present names of settings."""
-    items = {item: args.JsonRestore() for item in ('vocabulary', 'config', 'split')}
-    restored = manager.restore(step, args=args.Composite(**items))
+    restored = _restore(path, **{item: args.JsonRestore() for item in ('vocabulary', 'config', 'split')})
     names, saved_format = restored['vocabulary'], restored['vocabulary'].get('format', 1)
     if saved_format > FORMAT:
         raise InputError(
-            f'{path}: the checkpoint has format {saved_format}, and this version of perturbjax reads up to {FORMAT}; '
-            'update perturbjax.'
+            f'{path.parent}: the checkpoint has format {saved_format}, and this version of perturbjax reads up to '
+            f'{FORMAT}; update perturbjax.'
         )
     if saved_format < OLDEST_FORMAT:
         raise InputError(
-            f'{path}: the checkpoint has format {saved_format}, which does not tell which epoch was the best; '
+            f'{path.parent}: the checkpoint has format {saved_format}, which does not tell which epoch was the best; '
             'train again, in another workdir.'
         )
     config = with_new_names(restored['config'], quiet=True)
     vocabulary = Vocabulary.from_json(json.dumps(names))
-    return saved_format, About(vocabulary, config, restored['split'], names.get('label', ''))
+    label, screens = names.get('label', ''), tuple(names.get('screens', ()))
+    return saved_format, About(vocabulary, config, restored['split'], label, screens)
 
 
-def _read_params(manager: ocp.CheckpointManager, step: int, target: Any, part_of: epath.Path | None) -> Any:
-    """All params in the structure of `target`, or, of the checkpoint in the folder `part_of`, only what it names."""
-    if part_of is None:
+def _read_params(path: epath.Path, target: Any, part: bool) -> Any:
+    """All params in the structure of `target`, or, where a part is wanted, only what it names."""
+    if not part:
         wanted = args.StandardRestore() if target is None else args.StandardRestore(jax.device_get(target))
     else:
-        there = _shared(ocp.PyTreeCheckpointHandler().metadata(part_of / 'params').tree, target)
+        there = _shared(ocp.PyTreeCheckpointHandler().metadata(path / 'params').tree, target)
         if not there:  # Orbax takes nothing for everything
             return {}
         wanted = args.PyTreeRestore(there, partial_restore=True)
-    return manager.restore(step, args=args.Composite(params=wanted))['params']
+    return _restore(path, params=wanted)['params']
 
 
 def _shared(tree: Any, target: Any) -> Any:

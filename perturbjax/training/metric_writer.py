@@ -1,17 +1,19 @@
 """The training curve, written as JSON lines by process 0, and read back for the report."""
 
-import io
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import pandas as pd
+from absl import logging
 from etils import epath
 
 from perturbjax.errors import InputError
 from perturbjax.training.settings import SWEPT
-from perturbjax.workdir import write_text
+from perturbjax.workdir import check_unchanged, write_text
+
+_REMOVE = 'remove it to go on without the curve of the epochs before.'
 
 
 class MetricWriter:
@@ -24,31 +26,59 @@ class MetricWriter:
 
     def __init__(self, path: epath.Path, model: str, split: int, tensorboard: bool = False):
         self.path, self.model, self.split = path, model, split
+        self.is_there = False
         is_writer = tensorboard and jax.process_index() == 0
         self.events = _events(path.parent / 'tensorboard' / model / str(split)) if is_writer else None
 
     def forget_from(self, epoch: int) -> None:
         """Removes the lines of this model and split from `epoch` on."""
-        if not self.path.exists() or jax.process_index():
+        if jax.process_index():
             return
-        lines = [line for line in self.path.read_text().splitlines() if line]
-        kept = [line for line in lines if not self._is_mine_from(json.loads(line), epoch)]
-        if kept != lines:
-            write_text(self.path, ''.join(line + '\n' for line in kept))
+        entries = _entries(self.path)
+        mine = [each['epoch'] for each in entries if (each['model'], each['split']) == (self.model, self.split)]
+        if len({each for each in mine if each < epoch}) < epoch - 1:
+            logging.warning('%s: the curve of %s lacks epochs before %d.', self.path, self.model, epoch)
+        kept = [each for each in entries if not self._is_mine_from(each, epoch)]
+        if kept != entries:
+            self._write(kept)
 
     def _is_mine_from(self, entry: dict[str, Any], epoch: int) -> bool:
         return (entry['model'], entry['split']) == (self.model, self.split) and entry['epoch'] >= epoch
 
+    def _write(self, entries: list[dict[str, Any]]) -> None:
+        write_text(self.path, ''.join(json.dumps(each) + '\n' for each in entries), checked=True)
+        self.is_there = True
+
     def write(self, *lines: Mapping[str, Any]) -> None:
-        """Adds an epoch's lines, one for each member: `epoch`, what was measured, and what sets the member apart."""
+        """Adds an epoch's lines, one for each member: `epoch`, what was measured, and what sets the member apart.
+
+        Raises InputError where the folder was removed since the last epoch, so that no half of it is made anew.
+        """
         if jax.process_index() == 0:
-            before = self.path.read_text() if self.path.exists() else ''  # buckets cannot append
-            named = [json.dumps({'model': self.model, 'split': self.split, **line}) + '\n' for line in lines]
-            write_text(self.path, before + ''.join(named))
+            if self.is_there and not self.path.parent.exists():
+                raise InputError(
+                    f'{self.path.parent}: it was removed while the run went on; launch again to start anew.'
+                )
+            named = [{'model': self.model, 'split': self.split, **line} for line in lines]
+            self._write(_entries(self.path) + named)  # buckets cannot append
             if self.events is not None:
                 for line in lines:
                     _write_events(self.events, line)
                 self.events.flush()
+
+
+def _entries(path: epath.Path) -> list[dict[str, Any]]:
+    """The lines of the training curve, none where there is no file; raises InputError where it is damaged."""
+    if not path.exists():
+        return []
+    check_unchanged(path, _REMOVE)
+    try:
+        entries = [json.loads(line) for line in path.read_text().splitlines() if line]
+        for entry in entries:
+            entry['model'], entry['split'], entry['epoch']
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f'{path}: it is damaged ({str(error) or "cut short"}); {_REMOVE}') from error
+    return entries
 
 
 def _write_events(events: Any, line: Mapping[str, Any]) -> None:
@@ -72,7 +102,9 @@ def read_curves(path: epath.Path) -> pd.DataFrame | None:
     """
     if not path.exists():
         return None
-    lines = pd.read_json(io.StringIO(path.read_text()), lines=True)
+    lines = pd.DataFrame(_entries(path))
+    if lines.empty:
+        return None
     swept = [name for name in SWEPT if name in lines]
     curves = {}
     for (model, *values), rows in lines.groupby(['model', *swept]):

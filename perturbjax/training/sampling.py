@@ -99,7 +99,7 @@ def draw(
 
 def _leaves(left_out: Int[jax.Array, 'n p'], fold: Int[Array, ''] | np.int32) -> Bool[jax.Array, 'n p']:
     """Which rows the fold leaves out; none where it is -1."""
-    return (fold >= 0) & ((left_out >> jnp.maximum(fold, 0)) & 1).astype(bool)
+    return jnp.asarray(fold >= 0) & ((left_out >> jnp.maximum(fold, 0)) & 1).astype(bool)
 
 
 def _tile(

@@ -12,7 +12,7 @@ from perturbjax.models.model import Fitted, Learner, Statistics, Weights
 from perturbjax.progress import bar
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import Split
-from perturbjax.training import checkpoints
+from perturbjax.training import checkpoints, interruption
 from perturbjax.training.epoch import Trainer, evaluate, keep_best, make_trainer, train_epoch
 from perturbjax.training.history import History
 from perturbjax.training.input_pipeline import replicate
@@ -69,16 +69,20 @@ def train(
       InputError: the settings do not fit the data or the devices, or the loss is no longer finite; names the step.
     """
     trainer = make_trainer(learner, compendium, split, settings, seed, tuple(devices or jax.devices()))
-    size = trainer.training.size
-    with checkpoints.open_folder(folder) as manager:
+    size = trainer.epoch_size
+    with interruption.training(), checkpoints.open_folder(folder) as manager:
         progress, history = _start(trainer, manager)
         writer.forget_from(history.epoch + 1)
         with bar(f'{writer.model}, split {writer.split}', settings.epochs * size, history.epoch * size) as progress_bar:
             while (active := history.active(settings)).any():
                 progress, history = _run_epoch(trainer, progress, history, active, writer, progress_bar)
-                if history.is_to_be_saved(settings):
+                stops = interruption.stops_here()
+                if stops or history.is_to_be_saved(settings):
                     fitted = _chosen(trainer, progress, history)
                     checkpoints.save(manager, history.epoch, fitted, about, progress, history.to_json())
+                if stops:
+                    manager.wait()
+                    interruption.stop(history.epoch)
     return _chosen(trainer, progress, history)
 
 
@@ -103,8 +107,8 @@ def _run_epoch(
     validation = evaluate(trainer, state)
     history, is_better = history.after(validation, active)
     errors = {'training': training} | ({} if validation is None else {'validation': validation})
-    rate = round(trainer.training.size * int(active.sum()) / seconds)
-    writer.write(*_lines(trainer.settings, history.epoch, active, errors, rate))
+    rate = round(trainer.epoch_size * int(active.sum()) / seconds)
+    writer.write(*_lines(trainer, history.epoch, active, errors, rate))
     means = {name: f'{each[active].mean():.4f}' for name, each in errors.items()}
     progress_bar.set_postfix(epoch=history.epoch, **means, refresh=False)
     if progress.best is None:
@@ -114,26 +118,26 @@ def _run_epoch(
 
 
 def _lines(
-    settings: TrainingSettings, epoch: int, active: np.ndarray, errors: dict[str, np.ndarray], rate: int
+    trainer: Trainer, epoch: int, active: np.ndarray, errors: dict[str, np.ndarray], rate: int
 ) -> list[dict[str, Any]]:
     """The epoch's lines of the training curve, one for each active member."""
     lines: list[dict[str, Any]] = []
     for member in np.flatnonzero(active).tolist():
         own = {f'{name}_rmse': float(each[member]) for name, each in errors.items()}
-        lines.append({'epoch': epoch, **_label(settings, member), **own, 'observations_per_second': rate})
+        lines.append({'epoch': epoch, **_label(trainer, member), **own, 'observations_per_second': rate})
     return lines
 
 
-def _label(settings: TrainingSettings, member: int) -> dict[str, Any]:
+def _label(trainer: Trainer, member: int) -> dict[str, Any]:
     """What sets a member apart in the training curve; nothing where it is the only one."""
-    tried = swept(settings)
-    seed = {'member': int(member % settings.seeds)} if settings.seeds > 1 else {}
-    return seed | tried[member // settings.seeds]
+    each = trainer.members_each
+    return ({'member': member % each} if each > 1 else {}) | swept(trainer.settings)[member // each]
 
 
 def _chosen(trainer: Trainer, progress: Progress, history: History) -> Fitted:
-    """What to predict with: the best of the seeds whose swept settings have the lowest validation error."""
+    """What to predict with: the best of the members whose swept settings have the lowest validation error."""
     best = progress.best or Best(progress.state.weights, progress.state.statistics)
-    chosen = history.chosen(trainer.settings)
+    chosen = history.chosen(trainer.members_each)
     weights, statistics = jax.tree.map(lambda each: each[chosen], jax.device_get((best.weights, best.statistics)))
-    return Fitted(weights, statistics, jax.device_get(trainer.constants))
+    fitted = Fitted(weights, statistics, jax.device_get(trainer.constants))
+    return trainer.training.config.learner.finish(fitted, trainer.target)

@@ -13,7 +13,7 @@ from tables_for_tests import FIELDS, write_cells
 
 from perturbjax.analysis.completed_networks import completed_networks
 from perturbjax.errors import InputError
-from perturbjax.models import lpm
+from perturbjax.models import lpm_released
 from perturbjax.screens.aggregation import average
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.simulation import simulate
@@ -110,9 +110,9 @@ def _rows(cells, chosen):
 
 def _fit_lpm(compendium, split, folder):
     settings = {'embedding_dim': 16, 'hidden_dims': [128, 128]}
-    config = {'models': {'lpm': settings}}
+    config = {'models': {'lpm': {'model': 'lpm_released', **settings}}}
     about = checkpoints.About(compendium.vocabulary, config, split.describe(compendium), 'lpm')
     recipe = TrainingSettings(0.005, 0.93, weight_decay=0.1, batch_size=500, epochs=40, checkpoint_every=40)
     checkpoint = folder / 'lpm' / '0'
-    fit(lpm(**settings), compendium, split, recipe, 0, about, checkpoint, folder / 'metrics.jsonl')
+    fit(lpm_released(**settings), compendium, split, recipe, 0, about, checkpoint, folder / 'metrics.jsonl')
     return checkpoint

@@ -25,7 +25,7 @@ def test_without_a_control_changes_count_from_zero_and_untrained_names_have_none
 
 
 def test_a_copied_checkpoint_is_known_as_the_one_lpm_of_its_config(tmp_path):
-    models = {'mean': {}, 'deep': {'model': 'lpm', 'embedding_dim': 1, 'hidden_dims': [1]}}
+    models = {'mean': {}, 'deep': {'model': 'lpm_released', 'embedding_dim': 1, 'hidden_dims': [1]}}
     assert complete(read_model(save_model(tmp_path / 'copied', one_unit([0, 2, 1]), models)), 'a').loc['g', 'x'] == 2
 
 

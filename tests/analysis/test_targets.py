@@ -9,7 +9,7 @@ from perturbjax.analysis.deltas import mean_deltas
 from perturbjax.analysis.embeddings import axis_table, read_embeddings
 from perturbjax.analysis.targets import target_recall
 from perturbjax.errors import InputError
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm_released
 from perturbjax.screens.aggregation import average
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.simulation import simulate
@@ -117,7 +117,7 @@ def train_lpm(folder, compendium):
     split = make_split(compendium, 'unseen_in_context', 13, context='context1')
     about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium), 'lpm')
     settings = TrainingSettings(0.005, 0.95, weight_decay=1.0, batch_size=500, epochs=30, checkpoint_every=30)
-    learner = lpm(16, (128, 128)).learner
+    learner = lpm_released(16, (128, 128)).learner
     writer = MetricWriter(epath.Path(folder) / 'metrics.jsonl', 'lpm', 13)
     checkpoint = epath.Path(folder) / 'lpm' / '13'
     train(learner, compendium, split, settings, 13, about, checkpoint, writer, jax.local_devices()[:1])

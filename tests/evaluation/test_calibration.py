@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from predictions_for_tests import make_predictions, make_replicated, without_replicates
 
-from perturbjax.evaluation.calibration import COLUMNS, calibrate
+from perturbjax.evaluation.calibration import COLUMNS, calibrate, why_unknown
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.responders import differs_from_rest
 from perturbjax.evaluation.statistics import draw
@@ -48,14 +48,14 @@ def test_where_effects_are_strong_a_repeat_is_nearly_perfect(table):
     assert table['calibrated'].all()
     near = ['l2', 'rmse', 'mae', 'pearson_delta', 'pearson_delta_perturbed_mean', 'weighted_r2_delta', 'des']
     assert (table.loc[near, 'drf'] > 0.85).all()
-    assert (table.loc[['mse', 'r2', 'pearson', 'weighted_mse', 'pds_l1', 'pds_cosine'], 'drf'] > 0.97).all()
-    assert (table['bds'].drop(['pds_l1', 'pds_cosine']) == 1).all()
+    assert (table.loc[['mse', 'r2', 'pearson', 'weighted_mse', 'pds_l1', 'pds_l2', 'pds_cosine'], 'drf'] > 0.97).all()
+    assert (table['bds'].drop(['pds_l1', 'pds_l2', 'pds_cosine']) == 1).all()
     # One answer for all is now and then next to its own truth, and then as good as the duplicate.
-    assert (table.loc[['pds_l1', 'pds_cosine'], 'bds'] > 0.9).all()
+    assert (table.loc[['pds_l1', 'pds_l2', 'pds_cosine'], 'bds'] > 0.9).all()
     assert (table['drf_low'] <= table['drf']).all()
     assert (table['drf'] <= table['drf_high']).all()
     assert (table['drf_high'] <= 1).all()
-    np.testing.assert_allclose(table.loc[['pds_l1', 'pds_cosine'], 'negative'], 0.5)
+    np.testing.assert_allclose(table.loc[['pds_l1', 'pds_l2', 'pds_cosine'], 'negative'], 0.5)
 
 
 @pytest.mark.parametrize('seed', [0, 1, 2, 3])
@@ -124,19 +124,42 @@ def test_alone_in_its_context_the_negative_has_the_correlation_of_chance(strong)
     alone.obs['context'] = [f'c{i}' for i in range(16)]
     table = calibrate(alone, bootstrap_samples=BOOTSTRAP_SAMPLES).set_index('metric')
     assert table.loc['pearson_delta_perturbed_mean', 'negative'] == 0
-    assert table.loc[['pds_l1', 'pds_cosine'], ['negative', 'duplicate', 'drf', 'bds']].isna().all(axis=None)
-    assert not table.loc[['pds_l1', 'pds_cosine'], 'calibrated'].any()
+    assert table.loc[['pds_l1', 'pds_l2', 'pds_cosine'], ['negative', 'duplicate', 'drf', 'bds']].isna().all(axis=None)
+    assert table.loc[['pds_l1', 'pds_l2', 'pds_cosine'], 'calibrated'].isna().all()
     assert table['permuted'].isna().all()
 
 
 def test_without_replicates_nothing_is_said(strong):
     old = without_replicates(make_predictions())
-    single = strong.copy()
+    single, context = strong.copy(), strong.copy()
     single.layers['second_half'] = np.full(single.shape, np.nan, np.float32)
-    for predictions in (old, single):
+    context.layers['perturbed_mean'] = np.full(single.shape, np.nan, np.float32)
+    mixed = strong.copy()
+    half = (strong.obs['context'] == 'a').to_numpy()
+    mixed.layers['perturbed_mean'] = np.where(half[:, None], np.nan, strong.layers['perturbed_mean'])
+    mixed.layers['second_half'] = np.where(half[:, None], strong.layers['second_half'], np.nan)
+    reasons = {
+        'the predictions do not say what is known of the rows behind the profiles': old,
+        'no held-out profile has replicates': single,
+        'the held-out contexts have no training perturbation': context,
+        'that have replicates lie in contexts without a training perturbation': mixed,
+    }
+    for reason, predictions in reasons.items():
+        assert reason in why_unknown(predictions)
         found = calibrate(predictions)
         assert found.empty
         assert list(found) == COLUMNS
+    assert why_unknown(strong) == ''
+
+
+@pytest.mark.parametrize(('pairs', 'known'), [(1, False), (5, False), (6, True)])
+def test_few_duplicates_say_nothing(strong, pairs, known):
+    few = strong.copy()
+    few.layers['second_half'] = np.where(np.arange(16)[:, None] < pairs, strong.layers['second_half'], np.nan)
+    table = calibrate(few, bootstrap_samples=BOOTSTRAP_SAMPLES).set_index('metric')
+    assert (table.loc[['l2', 'rmse', 'pearson_delta'], 'duplicates'] == pairs).all()
+    assert table.loc[['l2', 'rmse', 'pearson_delta'], 'calibrated'].notna().all() == known
+    assert table['calibrated'].any() == known
 
 
 def test_profiles_of_one_row_are_left_out(strong, table):

@@ -47,6 +47,20 @@ def test_one_answer_for_all_is_seen(predictions):
     assert found.loc[['no_change', 'silent']].isna().all(axis=None)
 
 
+@pytest.mark.parametrize('gap', [False, True])
+def test_collapse_is_the_mean_over_all_pairs(predictions, gap):
+    some = predictions.copy()
+    some.layers['good'][1] = 3  # constant: no correlation
+    some.layers['good'][6] = np.nan
+    if gap:
+        some.layers['good'][5, :3] = np.nan
+    pairs = [(i, j) for rows in ((0, 2, 3), (4, 5, 7)) for i in rows for j in rows if i < j]
+    good = some.layers['good']
+    seen = [~np.isnan(good[i] + good[j]) for i, j in pairs]
+    expected = np.mean([np.corrcoef(good[i, each], good[j, each])[0, 1] for (i, j), each in zip(pairs, seen)])
+    assert collapse(some).set_index('model').loc['good', 'correlation'] == pytest.approx(expected)
+
+
 @pytest.fixture
 def labelled():
     """Two splits of two contexts and two screens, of 1, 2, 3, 5, ... perturbations; each truth is its own number."""

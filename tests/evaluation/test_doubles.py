@@ -93,3 +93,48 @@ def test_a_screen_without_a_null_is_told(predictions):
     assert found.calls.empty
     assert found.curves.empty
     assert found.notes[0].startswith('No interactions are called in s: ')
+
+
+def test_a_perturbation_with_itself_is_no_combination(predictions):
+    block, _ = predictions
+    alone = block.copy()
+    alone.obs['perturbation'] = 'g+g'
+    assert judge_doubles(alone) is None
+    mixed = block.copy()
+    mixed.obs['perturbation'] = ['g+g', *block.obs['perturbation'][1:]]
+    # The call of the first double of one split is lost; the second split does not test it.
+    assert judge_doubles(mixed).nulls['values'].item() == 39 * 60
+
+
+def with_replicates(block, wells):
+    """The truth as the mean of four wells `[4, N, M]`, with what is known of them."""
+    known = block.copy()
+    known.layers['truth'] = wells.mean(axis=0)
+    known.layers['first_half'], known.layers['second_half'] = wells[:2].mean(axis=0), wells[2:].mean(axis=0)
+    known.layers['variance'] = wells.var(axis=0, ddof=1)
+    known.obs['cells'] = 4
+    return known
+
+
+def test_calls_say_what_the_replicates_say(predictions):
+    block, _ = predictions
+    wells = block.layers['truth'] + np.random.default_rng(0).normal(0, 0.1, (4, *block.shape))
+    wells[:, 3, 7] = block.layers['additive'][3, 7] + np.array([0.4, 1.7, 1.0, -30.9])  # one bad well
+    found = judge_doubles(with_replicates(block, wells))
+    calls = found.calls.reset_index(drop=True)
+    bad = calls.iloc[0]
+    assert (bad['perturbation'], bad['readout']) == ('g3+h3', '7')
+    assert bad['interaction'] == pytest.approx(-27.8 / 4)
+    assert bad['standard_error'] == pytest.approx(np.std([0.4, 1.7, 1.0, -30.9], ddof=1) / 2)
+    assert (bad['first_half'], bad['second_half']) == (pytest.approx(1.05), pytest.approx(-14.95))
+    assert bad['replicates_agree'] == 'no'
+    assert (calls['replicates_agree'][1:] == 'yes').mean() > 0.95
+    assert 'The strongest is g3+h3 in 7 (a): 1.05 in one half, -1' in found.notes[0]
+    assert found.notes[0].startswith(f'{(calls["replicates_agree"] == "no").sum()} of the {len(calls)} called ')
+
+
+def test_without_replicates_nothing_is_said_of_them(predictions):
+    found = judge_doubles(predictions[0])
+    assert found.notes == []
+    assert (found.calls['replicates_agree'] == '').all()
+    assert found.calls[['standard_error', 'first_half', 'second_half']].isna().all(axis=None)

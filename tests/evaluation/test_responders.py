@@ -26,7 +26,7 @@ def rows_of(cells, profile):
     here = cells.context == profile['context']
     names = (here & (cells.perturbation == profile['perturbation'])), (here & (cells.perturbation == 'control'))
     own, control = (cells.values[chosen].astype(float) for chosen in names)
-    rest = cells.values[here & (cells.perturbation != profile['perturbation'])].astype(float)
+    rest = cells.values[here & ~np.isin(cells.perturbation, [profile['perturbation'], 'control'])].astype(float)
     return own, control, rest
 
 

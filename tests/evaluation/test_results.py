@@ -43,7 +43,8 @@ def test_an_old_file_without_replicates(predictions):
     found = judge(without_replicates(predictions), bootstrap_samples=BOOTSTRAP_SAMPLES)
     assert list(found.summary['model'].unique()) == [*MODELS, PERMUTED]
     assert found.calibration.empty
-    assert found.verdict[-1].startswith('Which metrics are calibrated here is not known')
+    assert found.verdict[-1] == f'Which metrics are calibrated here is not known: {found.calibration_unknown}.'
+    assert found.calibration_unknown.startswith('the predictions do not say what is known of the rows')
     known = found.summary.dropna(subset='value')['metric']
     assert set(METRICS) - set(known) == {'weighted_mse', 'weighted_r2_delta', 'des'}
 
@@ -70,9 +71,10 @@ def test_one_readout_of_one_profile(predictions):
         assert row['perturbations'] == 1
         assert row['p_value'] == 1
     undefined = {'r2', 'pearson', 'pearson_delta', 'pearson_delta_perturbed_mean', 'weighted_mse', 'weighted_r2_delta'}
-    assert summary.loc[[*undefined, 'pds_l1', 'pds_cosine'], 'value'].isna().all()
-    assert not found.calibration['calibrated'].any()
-    assert found.verdict[-1].startswith('No metric of single profiles is calibrated')
+    assert summary.loc[[*undefined, 'pds_l1', 'pds_l2', 'pds_cosine'], 'value'].isna().all()
+    assert found.calibration['calibrated'].isna().all()
+    assert found.verdict[-1].startswith('Which metrics are calibrated here is not known: 1 of the held-out ')
+    assert found.verdict[0].startswith('near: too little is held out or predicted')
     assert found.notes[0].startswith('Few pairs are held out (1)')
     assert found.run_facts['Held out'] == '1 pairs of context and perturbation, 1 profiles'
 

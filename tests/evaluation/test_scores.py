@@ -109,7 +109,7 @@ def test_every_score_against_plain_numpy(predictions, scores):
     assert (known > 0).all()
 
 
-@pytest.mark.parametrize('metric', ['pds_l1', 'pds_cosine'])
+@pytest.mark.parametrize('metric', ['pds_l1', 'pds_l2', 'pds_cosine'])
 def test_discrimination_against_explicit_ranking(predictions, scores, metric):
     assert perturbed_readouts(predictions.obs['perturbation'], predictions.var_names).any()
     by = dict(iter(scores[scores['metric'] == metric].groupby('model')))
@@ -128,7 +128,7 @@ def test_discrimination_is_over_the_same_readouts_also_where_the_own_truth_is_mi
     complete.layers['lpm'] = (complete.layers['truth'] + complete.layers['mean']) / 2
     compared = compare(complete)
     predicted = ~np.isnan(complete.layers['lpm'])
-    for metric in ('pds_l1', 'pds_cosine'):
+    for metric in ('pds_l1', 'pds_l2', 'pds_cosine'):
         found = compared.values[:, MODELS.index('lpm'), :, list(METRICS).index(metric)]
         for kind, model in ((SHARED, 'lpm'), (REFERENCE, 'mean')):
             expected = discriminated_by_hand(complete, metric, model, predicted)

@@ -27,7 +27,8 @@ def summary_of(*rows):
 
 
 def calibration_of(**calibrated):
-    return pd.DataFrame({'metric': list(calibrated), 'calibrated': list(calibrated.values())})
+    known = pd.array(list(calibrated.values()), 'boolean')
+    return pd.DataFrame({'metric': list(calibrated), 'duplicates': 16, 'calibrated': known})
 
 
 def of_model(*rows, calibration=UNKNOWN):
@@ -35,9 +36,37 @@ def of_model(*rows, calibration=UNKNOWN):
     return verdict(summary_of(*rows), calibration)[:-2]
 
 
-def test_without_replicates_calibration_is_not_known():
-    last = verdict(summary_of(), UNKNOWN)[-1]
-    assert last.startswith('Which metrics are calibrated here is not known: no held-out profile has replicates')
+def test_without_a_duplicate_calibration_is_not_known():
+    last = verdict(summary_of(), UNKNOWN, 'no held-out profile has replicates')[-1]
+    assert last == 'Which metrics are calibrated here is not known: no held-out profile has replicates.'
+
+
+def test_with_too_few_duplicates_calibration_is_not_known_and_models_are_judged():
+    calibration = calibration_of(l2=None, pearson_delta=None).assign(duplicates=1)
+    first, *_, last = verdict(summary_of(row('lpm', 'l2', -0.5, 0.6)), calibration)
+    assert first.startswith('lpm beats the best simple rule on 1 of 1 metrics, loses on 0 (l2: 0.600 ')
+    assert last == (
+        'Which metrics are calibrated here is not known: 1 of the held-out perturbations has replicates to compare, '
+        'and at least 6 are needed.'
+    )
+
+
+def test_a_metric_whose_calibration_is_not_known_does_not_count():
+    rows = row('lpm', 'l2', -0.5, 0.6), row('lpm', 'pearson_delta', 0.3)
+    (found,) = of_model(*rows, calibration=calibration_of(l2=True, pearson_delta=None))
+    assert found.startswith('lpm beats the best simple rule on 1 of 1 metrics that are calibrated here, ')
+
+
+def test_too_few_perturbations_are_no_verdict():
+    (found,) = of_model({**row('lpm', 'l2', -0.5, 0.6), 'perturbations': 3})
+    assert found == (
+        'lpm: too few perturbations are held out and predicted to tell it from a simple rule, which takes at least 6 '
+        '(l2: 0.600 (95% 0.500 to 0.700) times that of mean; 3 perturbations, 2 splits).'
+    )
+    # A metric that is defined for few of them is not counted.
+    few = {**row('lpm', 'pearson_delta', 0.3), 'perturbations': 5}
+    (found,) = of_model(row('lpm', 'l2', -0.5, 0.6), few)
+    assert found.startswith('lpm beats the best simple rule on 1 of 1 metrics, ')
 
 
 @pytest.mark.parametrize(
@@ -51,7 +80,9 @@ def test_without_replicates_calibration_is_not_known():
 def test_which_metrics_are_calibrated(l2, pearson_delta, expected):
     # Metrics over all values and those that nothing is known of are not counted.
     calibration = calibration_of(l2=l2, rmse=True, pearson_delta=pearson_delta, des=True)
-    assert verdict(summary_of(row('lpm', 'rmse', -1, 0.5)), calibration)[-1].startswith(expected)
+    found = verdict(summary_of(row('lpm', 'rmse', -1, 0.5)), calibration)[-1]
+    assert found.startswith(expected)
+    assert found.endswith(' This rests on 16 held-out perturbations that have replicates.')
 
 
 def test_where_nothing_is_calibrated_no_model_is_judged():
@@ -165,6 +196,10 @@ def test_notes():
     assert notes(compared_of(5), summary_of()) == []
     (found,) = notes(compared_of(5), gaps)
     assert found.startswith('lpm predicts 76.4% of the measured values; its scores are over these alone, ')
+    (nearly,) = notes(compared_of(5), summary_of(row('lpm', 'l2', coverage=0.99999)))
+    assert nearly.startswith('lpm predicts 99.9% of the measured values; ')
+    (told,) = notes(compared_of(5), gaps, {'lpm': 'The others have no control.', 'mean': 'It has all.'})
+    assert told == f'{found} The others have no control.'
     few, other = notes(compared_of(4), gaps)
     assert few == 'Few pairs are held out (8), so the intervals are wide, or too narrow.'
     assert other == found

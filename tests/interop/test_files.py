@@ -289,7 +289,17 @@ def test_perturblib_predictions(tmp_path):
     predictions = make_predictions()
     write_perturblib(predictions, 'mean', tmp_path, 'Transcriptome')
     found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.parquet')}
-    assert found == {f'{split}/{screen}/shard_000000.parquet' for split in (13, 14) for screen in PANELS}
+    names = ('shard_000000', 'shard_000001', 'metadata')  # a shard for each context
+    assert found == {f'{split}/{screen}/{name}.parquet' for split in (13, 14) for screen in PANELS for name in names}
+    metadata = pd.read_parquet(tmp_path / '13' / 'proteins' / 'metadata.parquet')
+    assert list(metadata) == ['shard_path', 'size', 'split', 'context', 'perturbations', 'readouts']
+    assert set(metadata['split']) == {'test'}
+    for about in metadata.itertuples():
+        shard = pd.read_parquet(tmp_path / '13' / about.shard_path)
+        assert about.size == len(shard)
+        assert set(shard['context']) == {about.context}
+        assert set(about.perturbations) == set(shard['perturbation'].str.split('+').explode())
+        assert set(about.readouts) == set(shard['readout'])
     back = load({'preset': 'perturblib', 'path': str(tmp_path / '13' / 'proteins'), 'scale': 'log-fold-change'})
     chosen = (predictions.obs['split'] == 13) & (predictions.obs['screen'] == 'proteins')
     values = values_by_name(back.screens[0], back.vocabulary)

@@ -16,7 +16,7 @@ from perturbjax.analysis.embeddings import read_embeddings
 from perturbjax.errors import InputError
 from perturbjax.interop.perturblib import export_perturblib, import_perturblib, main
 from perturbjax.models import Query
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm_released
 from perturbjax.models.model import Fitted
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import checkpoints
@@ -150,7 +150,7 @@ def native(folder, widths=3, hidden=(5, 5), counts=(2, 6, 3), models=None):
     """A checkpoint as training writes it."""
     sizes = zip(('context', 'perturbation', 'readout'), (2, 6, 3), counts)
     constants = {f'{axis}_counts': (np.arange(size) < count).astype(np.int32) for axis, size, count in sizes}
-    weights, statistics = lpm(widths, hidden).learner.init(jax.random.key(0), constants)
+    weights, statistics = lpm_released(widths, hidden).learner.init(jax.random.key(0), constants)
     fitted = Fitted(jax.tree.map(lambda each: each[None], weights), statistics, constants)
     settings = {'embedding_dim': widths, 'hidden_dims': hidden, 'aggregation': 'mean', 'dropout': 0.25}
     config = {'models': models or {'lpm': settings}, 'training': {'batch_size': 7}}

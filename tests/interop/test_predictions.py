@@ -17,7 +17,7 @@ from perturbjax.errors import InputError
 from perturbjax.evaluation.scores import compare
 from perturbjax.evaluation.summary import summarise
 from perturbjax.interop.ahlmann_eltze import write_ahlmann_eltze
-from perturbjax.interop.cell_eval import write_cell_eval
+from perturbjax.interop.cell_eval import read_cell_eval, write_cell_eval
 from perturbjax.interop.foreign import Foreign, canonical_condition, match, plain_names
 from perturbjax.interop.predictions import add_foreign, read_predictions
 from perturbjax.screens.vocabulary import combine
@@ -345,7 +345,8 @@ def test_blocks_have_folders_of_what_is_several(tmp_path):
     write_ahlmann_eltze(predictions[predictions.obs['context'] == 'K562'].copy(), 'ours', tmp_path / 'half')
     assert [path.name for path in (tmp_path / 'half').iterdir()] == ['one']
     shutil.rmtree(tmp_path / 'half')
-    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file()}
+    files = [path for path in tmp_path.rglob('*') if path.is_file() and not path.name.startswith('.')]
+    found = {str(path.relative_to(tmp_path)) for path in files}
     names = {f'json/{s}/{c}' for s in ('one', 'two') for c in ('K562', 'a%2Fb')}
     assert found == {f'{name}/{file}.json' for name in names for file in ('all_predictions', 'gene_names')} | {
         f'h5ad/{screen}/{kind}.h5ad' for screen in ('one', 'two') for kind in ('real', 'pred')
@@ -361,9 +362,13 @@ def test_the_pair_is_what_cell_eval_compares(tmp_path):
     assert list(pred.obs['target']) == ['HLA_A', 'CEBPE+KLF1'] * 2 + ['non-targeting'] * 2
     assert list(pred.obs['target']) == list(pred.obs['target_gene'])
     assert list(pred.obs['celltype']) == ['K562'] * 2 + ['RPE1'] * 2 + ['K562', 'RPE1']
-    np.testing.assert_array_equal(real.X[:4], predictions.layers['truth'])
-    np.testing.assert_array_equal(pred.X[:4], predictions.layers['ours'])
-    np.testing.assert_array_equal(pred.X[4:], predictions.layers['control'][[0, 2]])
+    # Some values are negative, so X is lifted, and a layer has them as they are.
+    as_is = {name: data.layers['unshifted'] for name, data in (('real', real), ('pred', pred))}
+    np.testing.assert_array_equal(as_is['real'][:4], predictions.layers['truth'])
+    np.testing.assert_array_equal(as_is['pred'][:4], predictions.layers['ours'])
+    np.testing.assert_array_equal(as_is['pred'][4:], predictions.layers['control'][[0, 2]])
+    for name, data in (('real', real), ('pred', pred)):
+        np.testing.assert_array_equal(data.X, as_is[name] + np.float32(pred.uns['shift']))
     np.testing.assert_array_equal(pred.X[4:], real.X[4:])
     assert {name: pred.uns[name] for name in ('model', 'split', 'screen', 'scale')} == {
         'model': 'ours', 'split': '13', 'screen': 'norman', 'scale': 'log1p'
@@ -390,7 +395,14 @@ def test_values_that_cell_eval_refuses_are_told(tmp_path, caplog):
     assert not caplog.text
     predictions.layers['ours'][0, :2] = -1
     write_cell_eval(predictions, 'ours', tmp_path)
-    assert f'{tmp_path}: 2 values are negative; cell-eval refuses files with such.' in caplog.text
+    assert f'{tmp_path}: cell-eval refuses negative values, so 1 was added to all values of both files' in caplog.text
+    assert 'pass --input-type lognorm' in caplog.text
+    real, pred = (anndata.read_h5ad(tmp_path / name) for name in ('real.h5ad', 'pred.h5ad'))
+    assert min(real.X.min(), pred.X.min()) == 0
+    assert real.uns['shift'] == pred.uns['shift'] == 1
+    expected = predictions.layers['ours'] - predictions.layers['truth']
+    np.testing.assert_allclose((pred.X - real.X)[: len(expected)], expected, atol=1e-6)
+    assert read_cell_eval(str(tmp_path / 'pred.h5ad')).values.min() == -1
 
 
 def test_what_cannot_be_written_writes_nothing(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from screens_for_tests import measurements
 
 from perturbjax.errors import InputError
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm_released
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import make_split
 from perturbjax.training.epoch import make_trainer, train_epoch
@@ -41,7 +41,7 @@ def compendium():
 
 def pipeline_of(compendium, settings=SETTINGS):
     chosen = [np.ones(len(each.values), bool) for each in compendium.screens]
-    config = make_step_config(lpm(4, (8,)).learner, compendium, chosen, settings, 1)
+    config = make_step_config(lpm_released(4, (8,)).learner, compendium, chosen, settings, 1)
     return InputPipeline(compendium, chosen, settings.data_chunks, config, tuple(jax.local_devices()[:1]))
 
 
@@ -81,7 +81,7 @@ def errors_of(compendium, devices, epochs=4):
     """The training RMSE by epoch, after checking that every observation was counted."""
     split = make_split(compendium, 'unseen_in_context', 13, context='c')
     where = tuple(jax.local_devices()[:devices])
-    trainer = make_trainer(lpm(4, (8,)).learner, compendium, split, SETTINGS, 3, where)
+    trainer = make_trainer(lpm_released(4, (8,)).learner, compendium, split, SETTINGS, 3, where)
     config = trainer.training.config
     state = init_states(config.learner, (), jax.device_get(trainer.constants), np.uint32([3]))
     state = replicate(state, where)
@@ -103,7 +103,7 @@ def test_learning_from_parts_is_the_same_on_any_number_of_devices(compendium):
 def test_devices_that_cannot_share_the_shards_are_told(compendium):
     chosen = [np.ones(len(each.values), bool) for each in compendium.screens]
     with pytest.raises(InputError, match='training.shards: 4 is not a multiple of the 3 devices; make it 6'):
-        make_step_config(lpm(4, (8,)).learner, compendium, chosen, SETTINGS, 3)
+        make_step_config(lpm_released(4, (8,)).learner, compendium, chosen, SETTINGS, 3)
 
 
 def test_data_that_do_not_fit_a_device_are_told():

@@ -1,12 +1,15 @@
 """Checkpoints of format 2, laid out as they were, are read, resumed and asked for their embeddings."""
 
+import json
+
 import numpy as np
 import pytest
 from etils import epath
+from orbax.checkpoint import CheckpointManager
 from screens_for_tests import measurements
 
 from perturbjax.analysis.embeddings import has_tables, read_embeddings
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm_released
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import make_split
 from perturbjax.training import checkpoints
@@ -15,7 +18,7 @@ from perturbjax.training.metric_writer import MetricWriter
 from perturbjax.training.settings import TrainingSettings
 from perturbjax.training.train import train
 
-MODEL = lpm(2, (4,), dropout=0.1)
+MODEL = lpm_released(2, (4,), dropout=0.1)
 SETTINGS = TrainingSettings(batch_size=20, epochs=3, shards=4)
 
 
@@ -47,37 +50,44 @@ def as_format_2(params):
     return {'weights': weights, **counts}
 
 
-def rewrite(folder, monkeypatch):
-    """Saves the latest checkpoint of a folder again, in the layout of format 2."""
+def rewrite(folder):
+    """Saves the latest checkpoint of a folder again, in the layout of format 2 and as Orbax's manager did."""
     saved = checkpoints.read(folder)
-    with checkpoints.open_folder(folder) as manager:
-        step = manager.latest_step()
-        items = {'state': checkpoints.args.StandardRestore(), 'progress': checkpoints.args.JsonRestore()}
-        restored = manager.restore(step, args=checkpoints.args.Composite(**items))
-        state, best = restored['state']['state'], restored['state'].get('best')
-        old = {'weights': state['weights'], 'moments': state['opt_state'], 'seen': state['row_steps']}
-        monkeypatch.setattr(checkpoints, 'FORMAT', 2)
-        learnt = {'state': old, 'best': best and best['weights']}
-        about = saved.about._replace(label='')
-        checkpoints.save(manager, step + 100, as_format_2(saved.params), about, learnt, restored['progress'])
-        monkeypatch.undo()
+    step = max(int(each.name) for each in folder.iterdir())
+    path, args = epath.Path(folder), checkpoints.args
+    items = args.Composite(state=args.StandardRestore(), progress=args.JsonRestore())
+    with CheckpointManager(path) as manager:
+        restored = manager.restore(step, args=items)
+    state, best = restored['state']['state'], restored['state'].get('best')
+    old = {'weights': state['weights'], 'moments': state['opt_state'], 'seen': state['row_steps']}
+    learnt = {'state': old, 'best': best and best['weights']}
+    items = {
+        'params': args.StandardSave(as_format_2(saved.params)),
+        'vocabulary': args.JsonSave({'format': 2, **json.loads(saved.about.vocabulary.to_json())}),
+        'config': args.JsonSave(dict(saved.about.config)),
+        'split': args.JsonSave(dict(saved.about.split)),
+        'state': args.StandardSave(learnt),
+        'progress': args.JsonSave(restored['progress']),
+    }
+    with CheckpointManager(path) as manager:
+        manager.save(step + 100, args=args.Composite(**items), force=True)
 
 
 @pytest.mark.parametrize('split', [{'context': 'b'}, {'validation': 0.0}], ids=['with validation', 'without'])
-def test_an_old_run_goes_on_bit_for_bit(compendium, tmp_path, monkeypatch, split):
+def test_an_old_run_goes_on_bit_for_bit(compendium, tmp_path, split):
     whole = trained(compendium, tmp_path / 'whole', 3, **split)
     trained(compendium, tmp_path / 'old', 2, **split)
-    rewrite(tmp_path / 'old' / 'lpm' / '1', monkeypatch)
+    rewrite(tmp_path / 'old' / 'lpm' / '1')
     again = trained(compendium, tmp_path / 'old', 3, **split)
     for name, each in whole.weights.items():
         np.testing.assert_array_equal(again.weights[name], each)
 
 
-def test_an_old_checkpoint_is_read(compendium, tmp_path, monkeypatch):
+def test_an_old_checkpoint_is_read(compendium, tmp_path):
     folder = tmp_path / 'lpm' / '1'
     params = trained(compendium, tmp_path, 1, context='b')
     tables = read_embeddings(folder)
-    rewrite(folder, monkeypatch)
+    rewrite(folder)
     read = read_params(MODEL, folder)
     assert read.num_members == 1
     for name, each in params.constants.items():

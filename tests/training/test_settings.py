@@ -37,4 +37,4 @@ def test_members_are_every_combination_with_every_seed():
 
 def test_a_single_member_has_what_the_config_says():
     every = members(TrainingSettings(lr_decay=0.9), 3, 0.25)
-    assert [float(each[0]) for each in every] == pytest.approx([3, 0.002, 0.9, 0.01, 0.25])
+    assert [float(each[0]) for each in every] == pytest.approx([3, 0.002, 0.9, 0.01, 0.25, -1])

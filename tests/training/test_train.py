@@ -10,7 +10,7 @@ from etils import epath
 from screens_for_tests import measurements
 
 from perturbjax.errors import InputError
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm_released
 from perturbjax.models.training_counts import training_counts
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TRAIN, make_split
@@ -22,7 +22,7 @@ from perturbjax.training.metric_writer import MetricWriter
 from perturbjax.training.settings import TrainingSettings
 from perturbjax.training.train_step import StepIndex, init_states, pmap_train_steps
 
-MODEL = lpm(4, (8, 8), dropout=0.1)
+MODEL = lpm_released(4, (8, 8), dropout=0.1)
 # A block does not divide the panels, nor 12 shards the blocks of a batch.
 SETTINGS = TrainingSettings(batch_size=100, block=(2, 5), epochs=4, shards=12)
 

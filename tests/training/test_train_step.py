@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from screens_for_tests import measurements
 
-from perturbjax.models.lpm import lpm
+from perturbjax.models.lpm import lpm_released
 from perturbjax.models.model import Fitted, Query
 from perturbjax.screens.screen import assemble
 from perturbjax.training import train_step
@@ -33,7 +33,7 @@ def compendium():
 
 
 def config_of(compendium, blocks=6, block=(2, 3), devices=1, dropout=0.25, matmul='float32', **options):
-    learner = lpm(4, (8, 8), dropout, 'mean', matmul).learner
+    learner = lpm_released(4, (8, 8), dropout, 'mean', matmul).learner
     return StepConfig(learner, blocks, block, 4, devices, has_dropout=dropout > 0, **options)
 
 
@@ -130,6 +130,6 @@ def test_evaluation_sums_over_every_observation(compendium, devices, blocks, blo
     metrics = pmap_evaluate(config, where)(chunk.data, fixed[0], device_indices(where), steps, fixed[1], {})
     (screen,) = compendium.screens
     query = Query(screen.context, screen.perturbation, screen.readout)
-    errors = (lpm(4, (8, 8)).predict(Fitted(weights, {}, constants), query) - screen.values) ** 2
+    errors = (lpm_released(4, (8, 8)).predict(Fitted(weights, {}, constants), query) - screen.values) ** 2
     np.testing.assert_array_equal(metrics.observations, [104 * 9 - 1])
     np.testing.assert_allclose(metrics.loss, [np.nansum(errors)], rtol=1e-5)

@@ -6,8 +6,9 @@ All arguments of a function have the same shape and the screen's unit.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from perturbjax.evaluation.metrics.highest import highest
 from perturbjax.screens.arrays import Array
 
 
@@ -42,9 +43,16 @@ def l2_top(
     squares = jnp.square(truth - prediction)
     if control is not None:
         level = jnp.where(jnp.isnan(truth) | jnp.isnan(control), -jnp.inf, control)
-        level, top = jax.lax.top_k(level, min(n, level.shape[-1]))
-        squares = jnp.where(level > -jnp.inf, jnp.take_along_axis(squares, top, axis=-1), jnp.nan)
+        squares = jnp.where((level > -jnp.inf) & _first(level, n), squares, jnp.nan)
     return jnp.sqrt(jnp.where(jnp.isnan(squares).all(axis=-1), jnp.nan, jnp.nansum(squares, axis=-1)))
+
+
+def _first(level: Float[jax.Array, '*batch M'], n: int) -> Bool[jax.Array, '*batch M']:
+    """Which readouts have the n highest levels; of equal ones, those that come first."""
+    if n >= level.shape[-1]:
+        return jnp.ones_like(level, bool)
+    above, tied = highest(level, n)
+    return above | (tied & (jnp.cumsum(tied, axis=-1) <= n - above.sum(axis=-1, keepdims=True)))
 
 
 def weighted_mse(

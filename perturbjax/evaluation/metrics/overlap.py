@@ -1,12 +1,10 @@
-"""Whether a prediction changes the readouts that truly respond: pure functions of profiles `[..., M]`.
-
-Nothing is sorted, because on a CPU it is much cheaper to count the values above a threshold several times.
-"""
+"""Whether a prediction changes the readouts that truly respond: pure functions of profiles `[..., M]`."""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
+from perturbjax.evaluation.metrics.highest import highest
 from perturbjax.screens.arrays import Array
 
 # Readouts respond up to this false discovery rate.
@@ -52,26 +50,8 @@ def de_overlap(
     p_value = jnp.where(seen, p_value, jnp.nan)
     responds = significant(p_value)
     n = responds.sum(axis=-1, keepdims=True)
-    size = jnp.where(jnp.isnan(p_value), -1, jnp.abs(prediction - control))
-    last = nth_largest(size, n)
-    above, tied = size > last, size == last
+    above, tied = highest(jnp.where(jnp.isnan(p_value), -1, jnp.abs(prediction - control)), n)
     tied_share = (n - above.sum(axis=-1, keepdims=True)) / tied.sum(axis=-1, keepdims=True)
     share = jnp.where(above, 1.0, jnp.where(tied, tied_share, 0.0))
     says_something = (n > 0) & (n < (~jnp.isnan(p_value)).sum(axis=-1, keepdims=True))
     return jnp.where(says_something[..., 0], (share * responds).sum(axis=-1) / n[..., 0], jnp.nan)
-
-
-def nth_largest(values: Float[Array, '*batch M'], n: Int[Array, '*batch 1']) -> Float[jax.Array, '*batch 1']:
-    """The n-th largest `[..., 1]` of values `[..., M]` (float32); at least n `[..., 1]` of them must be 0 or more.
-
-    The bits of non-negative floats have the same order as the numbers, so the bits of the result are found one
-    by one.
-    """
-    bits = jax.lax.bitcast_convert_type(jnp.asarray(values, jnp.float32), jnp.int32)
-
-    def set_bit(step: Int[jax.Array, ''], found: Int[jax.Array, '*batch 1']) -> Int[jax.Array, '*batch 1']:
-        tried = found | (1 << (30 - step))
-        return jnp.where((bits >= tried).sum(axis=-1, keepdims=True) >= n, tried, found)
-
-    found = jax.lax.fori_loop(0, 31, set_bit, jnp.zeros_like(bits[..., :1]))
-    return jax.lax.bitcast_convert_type(found, jnp.float32)

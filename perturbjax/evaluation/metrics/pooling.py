@@ -5,6 +5,7 @@ LPM's release computes its metrics in this way: over all values, whichever profi
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from perturbjax.screens.arrays import Array
@@ -23,25 +24,29 @@ def moments(truth: Float[Array, '*batch M'], prediction: Float[Array, '*batch M'
     return jnp.stack([jnp.sum(term, axis=-1, where=~jnp.isnan(error)) for term in terms], axis=-1)
 
 
-def pooled(moments: Float[Array, '*batch 8']) -> dict[str, Float[jax.Array, '*batch']]:
+def pooled(moments: Float[Array, '*batch 8']) -> dict[str, Float[np.ndarray, '*batch']]:
     """Returns rmse, mse, mae, r2 and pearson, each `[...]`, over all values of the summed `moments` `[..., 8]`.
 
     The formulas, and the cases that give NaN, are those of the functions of the same names.
     """
-    count, *means = jnp.moveaxis(moments, -1, 0)
-    truth, prediction, truth2, prediction2, product, absolute, square = (mean / count for mean in means)
-    truth_variance = _variance(truth, truth2)
-    deviations = jnp.sqrt(truth_variance) * jnp.sqrt(_variance(prediction, prediction2))
-    return {
-        'rmse': jnp.sqrt(square),
-        'mse': square,
-        'mae': absolute,
-        'r2': 1 - square / truth_variance,
-        'pearson': jnp.clip((product - truth * prediction) / deviations, -1, 1),
-    }
+    with np.errstate(divide='ignore', invalid='ignore'):
+        count, *means = np.split(np.asarray(moments, float), 8, axis=-1)
+        truth, prediction, truth2, prediction2, product, absolute, square = (mean / count for mean in means)
+        truth_variance = _variance(truth, truth2)
+        deviations = np.sqrt(truth_variance) * np.sqrt(_variance(prediction, prediction2))
+        metrics = {
+            'rmse': np.sqrt(square),
+            'mse': square,
+            'mae': absolute,
+            'r2': 1 - square / truth_variance,
+            'pearson': np.clip((product - truth * prediction) / deviations, -1, 1),
+        }
+    return {name: np.asarray(values[..., 0]) for name, values in metrics.items()}
 
 
-def _variance(mean: Float[jax.Array, '*batch'], mean_square: Float[jax.Array, '*batch']) -> Float[jax.Array, '*batch']:
+def _variance(
+    mean: Float[np.ndarray, '*batch 1'], mean_square: Float[np.ndarray, '*batch 1']
+) -> Float[np.ndarray, '*batch 1']:
     """E[x^2] - E[x]^2; NaN if it is only rounding."""
-    variance = mean_square - jnp.square(mean)
-    return jnp.where(variance > 1e-6 * mean_square, variance, jnp.nan)
+    variance = mean_square - np.square(mean)
+    return np.where(variance > 1e-6 * mean_square, variance, np.nan)

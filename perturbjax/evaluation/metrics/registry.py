@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 
 from perturbjax.evaluation.metrics.correlations import pearson, pearson_delta, r2, weighted_r2_delta
-from perturbjax.evaluation.metrics.discrimination import cosine, l1
+from perturbjax.evaluation.metrics.discrimination import cosine, l1, l2
 from perturbjax.evaluation.metrics.distances import l2_top, mae, mse, rmse, weighted_mse
 from perturbjax.evaluation.metrics.overlap import de_overlap
 from perturbjax.screens.arrays import Array
@@ -140,15 +140,21 @@ METRICS = {
         False, '0 to 1', 'perturbations',
         l1,
         'Perturbation discrimination by absolute difference: the share of the other held-out perturbations of the '
-        'context whose truth is farther from the prediction than its own; 0.5 is chance. The perturbed genes '
-        'themselves are left out.',
-        'cell-eval (Arc Institute)',
+        'context whose truth is farther from the prediction than its own; 0.5 is chance. The genes that are perturbed '
+        'in any of these profiles are left out of all of them.',
+        'cell-eval2 (Arc Institute)',
+    ),
+    'pds_l2': Metric(
+        False, '0 to 1', 'perturbations',
+        l2,
+        'The same by Euclidean distance.',
+        'cell-eval2 (Arc Institute)',
     ),
     'pds_cosine': Metric(
         False, '0 to 1', 'perturbations',
         cosine,
         'The same by the cosine of the changes from control.',
-        'cell-eval (Arc Institute)',
+        'cell-eval2 (Arc Institute)',
     ),
     'des': Metric(
         False, '0 to 1', 'profiles',

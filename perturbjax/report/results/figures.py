@@ -144,11 +144,11 @@ def calibration(results: Results, axes: Axes | None = None) -> Axes:
     A dot is the technical duplicate with its 95% interval, filled if the metric is calibrated; a diamond is
     the interpolated duplicate.
     """
-    rows = results.calibration
-    rows = rows[np.isfinite(rows['drf'].astype(float))]
+    rows = results.calibration[np.isfinite(results.calibration['drf'].astype(float))]
+    rows = rows.assign(calibrated=rows['calibrated'].fillna(False).astype(bool))
     with drawing(axes, rows_height(len(rows))) as axes:
         if rows.empty:
-            return nothing(axes, 'No duplicate is possible, so calibration is not known.')
+            return nothing(axes, 'Calibration is not known.')
         draw_guide(axes, 0, len(rows), (4, 2))
         draw_guide(axes, 1, len(rows), (1, 1))
         remarks = [f'{number(row.drf)} {span(row.drf_low, row.drf_high)}' for row in rows.itertuples()]

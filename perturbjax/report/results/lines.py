@@ -61,8 +61,9 @@ def interaction_curve(results: Results, axes: Axes | None = None, screen: str = 
     """
     doubles = results.doubles
     if doubles is None or doubles.curves.empty:
+        why = 'No combination beside an additive model is held out.' if doubles is None else 'No null could be fitted.'
         with drawing(axes, 60) as axes:
-            return nothing(axes, 'No interaction was called.')
+            return nothing(axes, why)
     screen = screen or str(doubles.curves['screen'].iloc[0])
     rows = doubles.curves[doubles.curves['screen'] == screen].dropna()
     lines = {str(model): _mean_curve(each) for model, each in rows.groupby('model', sort=False, observed=True)}

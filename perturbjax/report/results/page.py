@@ -30,6 +30,7 @@ def report_page(results: Results, config: Mapping[str, Any]) -> str:
         'Predicted and observed changes': sections.predicted(results),
         'By number of readouts': sections.readouts(results),
         'Do predictions differ between perturbations?': sections.alike(results),
+        'Do the intervals hold the truth?': sections.intervals(results),
         'Genetic interactions': sections.genetic_interactions(results),
         'Training': sections.training(results),
         'Ranks and ridges of the linear model': sections.linear_sweep(results),

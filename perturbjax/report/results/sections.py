@@ -4,6 +4,7 @@ from xml.etree.ElementTree import Element
 
 from perturbjax.evaluation.results import Results
 from perturbjax.evaluation.scores import BASELINE
+from perturbjax.evaluation.statistics import LEAST_CLUSTERS
 from perturbjax.evaluation.summary import NEARLY_ALL
 from perturbjax.report.components import beside, gallery
 from perturbjax.report.elements import tag
@@ -24,7 +25,7 @@ def scores(results: Results) -> list[Element]:
         'share of the measured held-out values that the model predicts. ★ and bold: the best value among the models '
         f'that predict at least {NEARLY_ALL:.0%} of them; where intervals overlap, it may be so by chance. '
     )
-    if len(results.calibration):
+    if results.calibration['calibrated'].notna().any():
         legend += (
             'Grey: on these data the metric cannot tell a repeated measurement from an uninformative prediction, so '
             'its differences say little.'
@@ -53,11 +54,13 @@ def comparison(results: Results) -> list[Element]:
 def controls(results: Results) -> list[Element]:
     """Whether the metrics could show a difference on these data."""
     if results.calibration.empty:
+        reason = results.calibration_unknown or 'it was not measured'
         sentence = (
-            'The data has no replicates: no duplicate is possible, so calibration is not known. Whether the metrics '
-            'could tell a good prediction from an uninformative one on these data stays open.'
+            f'Calibration is not known: {reason}. Whether the metrics could tell a good prediction from an '
+            'uninformative one on these data stays open.'
         )
         return [tag('p', sentence)]
+    number = int(results.calibration['duplicates'].max())
     legend = (
         'A metric is worth reading only where it tells a repeated measurement (technical duplicate) from a '
         'prediction that knows nothing of the perturbation (uninformative: the mean of the training perturbations in '
@@ -65,7 +68,8 @@ def controls(results: Results) -> list[Element]:
         'towards perfect (1); BDS, bound discrimination, is the share of perturbations in which the duplicate beats '
         'it. A metric is calibrated here where the interval of its DRF lies above 0 and BDS is above 0.5. Permuted: '
         'the truth of another perturbation. Interpolated duplicate: the duplicate in readouts that respond, the mean '
-        'in the others.'
+        f'in the others. This rests on {number:,} pairs of context and perturbation with replicates; with fewer than '
+        f'{LEAST_CLUSTERS} it counts as not known.'
     )
     caption = (
         'How far the technical duplicate comes from an uninformative prediction (broken line at 0) towards a perfect '
@@ -132,8 +136,8 @@ def alike(results: Results) -> list[Element]:
     models = models.rename(columns={'correlation': 'predictions', 'truth': 'truths'})
     legend = (
         'Mean correlation between the changes from control of two different perturbations. A model far above '
-        'the truths (over the same pairs and readouts) predicts nearly the same for every perturbation; -: it predicts '
-        'no change at all.'
+        'the truths (over the same pairs and readouts) predicts nearly the same for every perturbation; -: no two of '
+        'its changes can be compared, for example because it predicts no change at all.'
     )
     caption = 'Dot: the predictions. Bar: the truths; a good model lies near it.'
     return [tag('p', legend), beside([plain_table(models)], gallery('collapse', [(collapse(results), caption)]))]
@@ -163,6 +167,18 @@ def genetic_interactions(results: Results) -> list[Element]:
     ]
     figures = gallery('interactions', drawn)
     return [tag('p', legend), plain_table(doubles.nulls), *notes, beside([plain_table(ranking)], figures)]
+
+
+def intervals(results: Results) -> list[Element]:
+    """How often the intervals of the models with a spread hold the truth."""
+    if results.interval_coverage.empty:
+        return []
+    legend = (
+        'The share of the held-out values that lie in prediction ± z × spread, where z is the quantile of the normal '
+        'distribution for the level. A share below the level says that the spread is too small, a share above it that '
+        'it is too large. Low and high: 95% bootstrap interval over (context, perturbation).'
+    )
+    return [tag('p', legend), plain_table(results.interval_coverage)]
 
 
 def training(results: Results) -> list[Element]:

@@ -48,7 +48,7 @@ def score_tables(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[Eleme
 def _mark(metric: str, calibration: pd.DataFrame) -> tuple[str, str]:
     """What the head of a metric's column says about its calibration, and the CSS class of the column."""
     rows = calibration[calibration['metric'] == metric]
-    if rows.empty or not np.isfinite(rows['drf'].iloc[0]):
+    if rows.empty or pd.isna(rows['calibrated'].iloc[0]):
         return 'calibration not known', ''
     row = rows.iloc[0]
     if row['calibrated']:
@@ -139,7 +139,7 @@ def calibration_table(calibration: pd.DataFrame) -> Element:
 
 
 def _calibration_row(row: Any) -> Element:
-    known = 'not known' if np.isnan(row.drf) else '✓ yes' if row.calibrated else '✗ no'
+    known = 'not known' if pd.isna(row.calibrated) else '✓ yes' if row.calibrated else '✗ no'
     drf = tag('td', number(row.drf), tag('small', span(row.drf_low, row.drf_high)))
     cells = [tag('td', number(getattr(row, name))) for name in _CONTROLS]
     return tag('tr', tag('th', *breakable(row.metric), scope='row'), tag('td', known, class_='text'), drf, *cells)

@@ -13,7 +13,7 @@ from perturbjax.evaluation.metrics.correlations import r2
 NAN = np.nan
 
 # Compiled as they are in use.
-moments, pooled = jax.jit(pooling.moments), jax.jit(pooling.pooled)
+moments, pooled = jax.jit(pooling.moments), pooling.pooled
 
 
 def profiles(*rows):

@@ -5,9 +5,11 @@ import re
 from xml.etree.ElementTree import tostring
 
 import numpy as np
+import pandas as pd
 import pytest
 from results_for_tests import EVIL, results
 
+from perturbjax.evaluation.coverage import COLUMNS
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.report import report_page
 from perturbjax.report.elements import tag
@@ -197,9 +199,9 @@ def test_controls_have_a_table(full):
 
 
 def test_without_replicates_calibration_is_not_known():
-    given = results(calibration=results().calibration.iloc[:0])
+    given = results(calibration=results().calibration.iloc[:0], calibration_unknown='all contexts are new')
     found = part([*sections.scores(given), *sections.comparison(given), *sections.controls(given)])
-    assert 'no duplicate is possible, so calibration is not known' in ''.join(found.text)
+    assert 'Calibration is not known: all contexts are new.' in ''.join(found.text)
     assert all('calibration not known' in cell for cell in found.table('model', 'coverage', 'l2')[0][2:])
     assert not [given for _, given in found.tags if 'off' in given.get('class', '').split()]
     assert 'Grey:' not in ''.join(found.text)
@@ -241,3 +243,19 @@ def test_few_models_and_profiles(ratios, profiles):
     found = Page(report_page(results(ratios, profiles=profiles), {}))
     assert found.count('svg') > 8
     assert 'nan' not in ''.join(found.text)
+
+
+def test_intervals_are_shown_where_a_model_has_a_spread():
+    assert sections.intervals(results()) == []
+    coverage = pd.DataFrame([('lpm', 0.5, 0.41, 1234, 0.38, 0.44)], columns=COLUMNS)
+    found = part(sections.intervals(results(interval_coverage=coverage)))
+    assert [text for text in found.text if text in ('lpm', '0.500', '0.410', '1,234', '0.380', '0.440')] == [
+        'lpm', '0.500', '0.410', '1,234', '0.380', '0.440'
+    ]  # fmt: skip
+
+
+def test_too_few_duplicates_are_not_known_in_the_table():
+    few = results().calibration.assign(duplicates=2, calibrated=pd.array([None] * len(METRICS), 'boolean'))
+    text = ''.join(part(sections.controls(results(calibration=few))).text)
+    assert 'This rests on 2 pairs of context and perturbation with replicates' in text
+    assert text.count('not known') == len(METRICS) + 1

@@ -1,0 +1,70 @@
+"""Settings that are given but do nothing, so that nobody believes they did."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from perturbjax.config import Config
+from perturbjax.errors import listed
+from perturbjax.models import Model
+from perturbjax.screens.splits import VALIDATION, Split
+
+# A setting of `data` that only acts beside another one, and what that other one must be.
+_NEEDS = {
+    'target_sum': ('counts', 'data.counts is not set'),
+    'response': ('readouts_are', 'data.readouts_are is not set'),
+}
+# Perturbation types whose names take a dose.
+_DOSED = ('', 'Compound')
+
+
+def idle_settings(config: Config, splits: Sequence[Split], models: Mapping[str, Model]) -> list[str]:
+    """A sentence for every setting of the config that does nothing in this run.
+
+    Args:
+      config: parsed.
+      splits: what is held out.
+      models: by label; one without `fit` is learned by the trainer.
+    """
+    return [*_training(config, splits, models), *_split(config, splits), *_data(config.data)]
+
+
+def _training(config: Config, splits: Sequence[Split], models: Mapping[str, Model]) -> Iterator[str]:
+    given = config.plain['training']
+    if given and all(model.fit is not None for model in models.values()):
+        yield f'training: {listed(given)} do nothing, because none of the models is trained step by step.'
+        return
+    without = [split.seed for split in splits if not any((roles == VALIDATION).any() for roles in split.roles)]
+    effects = {'patience': 'it does nothing', 'sweep': 'the first of its values is taken'}
+    for name, effect in effects.items() if without else ():
+        if given.get(name):
+            yield (
+                f'training.{name}: {effect}, because the split {config.split["name"]} holds out no profiles for '
+                'validation; set split.validation.'
+            )
+
+
+def _split(config: Config, splits: Sequence[Split]) -> Iterator[str]:
+    same = [split.seed for split in splits[1:] if _equal(split, splits[0])]
+    if same:
+        yield (
+            f'split.seeds: the seeds {[splits[0].seed, *same]} hold out the same profiles, so only learned models, '
+            'which start from another seed, differ between them.'
+        )
+
+
+def _equal(one: Split, other: Split) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one.roles, other.roles, strict=True))
+
+
+def _data(data: Mapping[str, Any], field: str = 'data') -> Iterator[str]:
+    for name, source in (data.get('screens') or {}).items():
+        yield from _data(source, f'{field}.screens.{name}')
+    for name, (other, why) in _NEEDS.items():
+        if name in data and 'preset' not in data and not data.get(other):
+            yield f'{field}.{name}: it does nothing, because {why}.'
+    fields = data.get('fields') or {}
+    kind = fields.get('perturbation_type', '')
+    if fields.get('dose') and kind not in _DOSED:
+        yield f'{field}.fields.dose: it does nothing, because names of the type {kind} take no dose.'

@@ -1,0 +1,88 @@
+"""Two processes of one launch: where one ends the other does, with a sentence; those that differ are refused."""
+
+import signal
+import socket
+import time
+
+import pytest
+from faults_for_tests import launch, said, wait_for_lines
+
+from perturbjax.training.hosts import LOST, SILENT, _difference, any_host, from_first, refuse_other
+
+
+def test_a_difference_is_named():
+    first = {'config': {'seed': 0, 'split': {'seeds': [1]}}, 'data': {'s': {'sha256': 'a'}}}
+    assert _difference(first, first) == ''
+    assert _difference(first | {'data': {'s': {'sha256': 'b'}}}, first) == 'data.s.sha256'
+    assert _difference(first | {'config': {'seed': 0}}, first) == 'config.split'
+    assert _difference({'version': '1'}, {'version': '2'}) == 'version'
+
+
+def test_a_host_alone_agrees_with_itself():
+    refuse_other({'a': 1})
+    assert from_first(3) == 3
+    assert [any_host(True), any_host(False)] == [True, False]
+
+
+def two(workdir, *of_second, epochs=3000):
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        where = f'--coordinator=127.0.0.1:{server.getsockname()[1]}'
+    flags = ('--mode=train', '--multihost', where, '--hosts=2')
+    more = [(), of_second]
+    one_device = {'JAX_NUM_CPU_DEVICES': '1'}
+    return [launch(workdir, *flags, f'--host={i}', *more[i], epochs=epochs, **one_device) for i in range(2)]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize('killed', [0, 1])
+def test_where_one_is_killed_the_other_ends_with_a_sentence(tmp_path, killed):
+    hosts = two(tmp_path)
+    wait_for_lines(tmp_path / 'metrics.jsonl', 3, hosts[0])
+    hosts[killed].kill()
+    began = time.monotonic()
+    hosts[killed].communicate()
+    code, output = said(hosts[1 - killed])
+    assert time.monotonic() - began < 10
+    if killed == 0 and code == -signal.SIGABRT:  # JAX was earlier, which it may be for the host that coordinates
+        assert 'another task died' in output
+        return
+    assert code == LOST
+    assert 'another host ended or cannot be reached' in output
+    assert 'launch the same line on every host again to go on' in output
+
+
+@pytest.mark.campaign
+def test_where_one_hangs_the_other_ends_with_a_sentence(tmp_path):
+    hosts = two(tmp_path)
+    wait_for_lines(tmp_path / 'metrics.jsonl', 3, hosts[0])
+    hosts[1].send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        code, output = said(hosts[0])
+    finally:
+        hosts[1].kill()
+        hosts[1].communicate()
+    assert code == LOST
+    assert time.monotonic() - began < SILENT + 10
+    assert f'nothing was heard of it for {SILENT} s' in output
+
+
+@pytest.mark.campaign
+def test_where_one_is_asked_to_stop_all_save_and_stop(tmp_path):
+    hosts = two(tmp_path)
+    wait_for_lines(tmp_path / 'metrics.jsonl', 3, hosts[0])
+    hosts[1].send_signal(signal.SIGTERM)
+    ended = [said(each) for each in hosts]
+    assert [code for code, _ in ended] == [0, 0]
+    assert all('stopped and saved after epoch' in output for _, output in ended)
+
+
+@pytest.mark.campaign
+def test_a_host_with_another_config_is_refused_by_name(tmp_path):
+    hosts = two(tmp_path, '--config.training.batch_size=100', epochs=3)
+    ended = [said(each) for each in hosts]
+    assert [code for code, _ in ended] == [2, 2]
+    assert 'this host (1) has another config.training.batch_size than the first' in ended[1][1]
+    assert 'host 1 differs from the first host' in ended[0][1]
+    assert not (tmp_path / 'checkpoints').exists()

@@ -1,0 +1,58 @@
+"""Settings that do nothing are told."""
+
+import numpy as np
+import pytest
+
+from perturbjax.config import parse
+from perturbjax.idle_settings import idle_settings
+from perturbjax.models import Model, no_change
+from perturbjax.screens.splits import TEST, TRAIN, VALIDATION, Split
+
+CLOSED = no_change()
+LEARNED = Model(None, CLOSED.predict)
+ROLES = [TRAIN, TRAIN, TEST, VALIDATION]
+
+
+def told(models=(LEARNED,), roles=(ROLES,), training=None, **data):
+    config = {
+        'seed': 0,
+        'data': {'source': 'h5ad', **data},
+        'split': {'name': 'unseen_single', 'seeds': list(range(len(roles)))},
+        'models': {},
+        'training': training or {},
+    }
+    splits = [Split('unseen_single', seed, (np.array(each, np.int8),)) for seed, each in enumerate(roles)]
+    return idle_settings(parse(config), splits, dict(zip('abc', models)))
+
+
+def test_settings_that_act_are_not_told():
+    training = {'patience': 5, 'sweep': {'weight_decay': [0.1, 1.0]}}
+    fields = {'dose': 'dose', 'perturbation_type': 'Compound'}
+    assert told((LEARNED, CLOSED), (ROLES, ROLES[::-1]), training, counts=True, target_sum=1e5, fields=fields) == []
+    assert told((CLOSED,)) == []
+
+
+@pytest.mark.parametrize(
+    ('given', 'sentence'),
+    [
+        ({'training': {'epochs': 3}, 'models': (CLOSED,)}, "training: 'epochs' do nothing, because none of the models"),
+        (
+            {'training': {'patience': 3}, 'roles': ([TRAIN, TEST],)},
+            'training.patience: it does nothing, because the split unseen_single holds out no profiles for validation',
+        ),
+        (
+            {'training': {'sweep': {'weight_decay': [0.1, 1.0]}}, 'roles': ([TRAIN, TEST],)},
+            'training.sweep: the first of its values is taken, because',
+        ),
+        ({'roles': (ROLES, ROLES[::-1], ROLES)}, 'split.seeds: the seeds [0, 2] hold out the same profiles'),
+        ({'target_sum': 1e5}, 'data.target_sum: it does nothing, because data.counts is not set.'),
+        ({'response': 'AUC'}, 'data.response: it does nothing, because data.readouts_are is not set.'),
+        (
+            {'screens': {'one': {'fields': {'dose': 'd', 'perturbation_type': 'CRISPRi'}}}},
+            'data.screens.one.fields.dose: it does nothing, because names of the type CRISPRi take no dose.',
+        ),
+    ],
+)
+def test_settings_that_do_nothing_are_told(given, sentence):
+    (found,) = told(**given)
+    assert found.startswith(sentence)
