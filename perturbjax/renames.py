@@ -16,6 +16,9 @@ RENAMED = {
     'models.lpm.embedding': 'embedding_dim',
     'models.lpm.hidden': 'hidden_dims',
     'models.lpm.matmul': 'matmul_precision',
+    'models.lpm_released.embedding': 'embedding_dim',
+    'models.lpm_released.hidden': 'hidden_dims',
+    'models.lpm_released.matmul': 'matmul_precision',
     'evaluation.replicates': 'bootstrap_samples',
     'evaluation.linear_grid': 'linear_sweep',
     'split.target': 'context',
@@ -49,6 +52,15 @@ def with_new_names(settings: Any, path: str = '', quiet: bool = False) -> Any:
             logging.warning('%s is called %r now; the old name goes with the next release.', here, new)
         renamed[new] = with_new_names(value, _path_within(path, new, value), quiet)
     return renamed
+
+
+def with_released_lpm(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config of before `lpm` learnt what rules leave over: its `lpm` is called `lpm_released` now."""
+    models = {
+        label: {**settings, 'model': 'lpm_released'} if settings.get('model', label) == 'lpm' else settings
+        for label, settings in config.get('models', {}).items()
+    }
+    return {**config, 'models': models} if models else config
 
 
 def _path_within(path: str, name: str, value: Any) -> str:

@@ -27,7 +27,7 @@ def test_a_run_prints_its_summary_and_where_the_report_lies(tmp_path):
     result = launch(*flags, f'--compilation_cache={tmp_path}/compiled')
     assert result.returncode == 0, result.stderr
     assert '| perturbation_mean ' in result.stdout
-    assert 'lpm beats the best simple rule on ' in result.stdout
+    assert 'lpm: too few perturbations are held out and predicted ' in result.stdout
     assert result.stdout.rstrip().endswith(f'report: {tmp_path}/report.html')
     assert json.loads((tmp_path / 'config.json').read_text())['training']['epochs'] == 1
     assert result.stderr.count('after launch') == 1

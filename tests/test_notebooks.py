@@ -89,6 +89,11 @@ def headings(table):
     return set(re.findall(r'<th[^>]*>([^<]+)</th>', table))
 
 
+def judged(model, printed):
+    """Whether the verdict has a sentence on the model; of a small run it may say that too few are held out."""
+    return f'{model} beats the best simple rule on ' in printed or f'{model}: too few perturbations ' in printed
+
+
 def test_quickstart(run):
     settings = f"""
 config.data = {{'source': 'simulation', 'contexts': 12, **{MIXED}}}
@@ -97,7 +102,7 @@ config.models.lpm_released.training.update(epochs=2, patience=0)
 config.evaluation.bootstrap_samples = 50
 """
     shown = run('01_quickstart', settings, tables=1, figures=2)
-    assert 'lpm beats the best simple rule on ' in shown.printed
+    assert judged('lpm', shown.printed)
     assert 'report.html' in shown.printed
     assert headings(shown.tables[0]) >= RULES | {'additive', 'linear', 'linear_transfer', 'lpm', 'ratio', 'coverage'}
 
@@ -112,7 +117,7 @@ def test_your_own_screen(run):
     settings = f"SIZE = {{'contexts': 3, **{SIZE}}}\nEPOCHS, BOOTSTRAP_SAMPLES = 2, 50"
     shown = run('02_your_own_screen', settings, tables=3, figures=1)
     assert "data.fields.context: there is no column 'cell_lines'; there are 'cell_line', 'guide'" in shown.printed
-    assert 'lpm beats the best simple rule on ' in shown.printed
+    assert judged('lpm', shown.printed)
     assert 'report.html: ' in shown.printed
     cells, profiles, scores = map(headings, shown.tables)
     assert cells >= {'cell_line', 'guide'}
@@ -152,8 +157,8 @@ EPOCHS, BOOTSTRAP_SAMPLES = 2, 50
 def test_benchmark_a_new_model(run):
     settings = f"SIMULATION = {{'contexts': 3, 'panels': 1, **{MIXED}}}\nEPOCHS, BOOTSTRAP_SAMPLES = 2, 50"
     shown = run('05_benchmark_a_new_model', settings, tables=3, figures=1)
-    assert 'shrunken beats the best simple rule on ' in shown.printed
-    assert 'network beats the best simple rule on ' in shown.printed
+    assert judged('shrunken', shown.printed)
+    assert judged('network', shown.printed)
     theirs, scores, comparison = map(headings, shown.tables)
     assert theirs >= {'condition', 'context'}
     assert scores >= RULES | {'shrunken', 'network', 'other_tool', 'linear'}

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from perturbjax.errors import InputError
-from perturbjax.renames import with_new_names
+from perturbjax.renames import with_new_names, with_released_lpm
 
 
 def test_old_names_become_new_ones_and_are_told(caplog):
@@ -40,3 +40,11 @@ def test_a_part_of_a_config_is_renamed_by_its_path(caplog):
 def test_both_names_are_refused():
     with pytest.raises(InputError, match=r"training.batch: it is called 'batch_size' now, and both are given"):
         with_new_names({'training': {'batch': 5, 'batch_size': 6}})
+
+
+def test_the_lpm_of_an_earlier_version_is_the_released_one():
+    models = {'lpm': {'embedding_dim': 4}, 'small': {'model': 'lpm'}, 'mean': {}}
+    config = with_released_lpm({'seed': 0, 'models': models})
+    released = {'model': 'lpm_released'}
+    assert config == {'seed': 0, 'models': {'lpm': {'embedding_dim': 4, **released}, 'small': released, 'mean': {}}}
+    assert with_released_lpm({'training': {}}) == {'training': {}}

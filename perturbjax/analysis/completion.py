@@ -91,7 +91,7 @@ def model_settings(about: checkpoints.About, folder: str | os.PathLike) -> tuple
     models, label = about.config.get('models', {}), about.label or epath.Path(folder).parent.name
     if label in {*models, *ALWAYS}:
         return label, models.get(label, {})
-    learned = [name for name in models if models[name].get('model', name) == 'lpm']
+    learned = [name for name in models if models[name].get('model', name) in ('lpm', 'lpm_released')]
     if about.label or len(learned) != 1:
         raise InputError(
             f'{folder}: the config there has the models {listed(models)}, and none is called {label!r}; give a folder '

@@ -40,7 +40,10 @@ def read_embeddings(folders: str | os.PathLike | Sequence[str | os.PathLike]) ->
         folders = [folders]
     if not folders:
         raise InputError('embeddings: no checkpoint is named; give WORKDIR/checkpoints/MODEL/SPLIT_SEED.')
-    return anndata.concat([_one_checkpoint(folder) for folder in folders], join='outer', fill_value=np.nan)
+    found = anndata.concat([_one_checkpoint(folder) for folder in folders], join='outer', fill_value=np.nan)
+    if found.obs['split'].dtype == object:  # members beside single models
+        found.obs['split'] = found.obs['split'].astype(str)
+    return found
 
 
 def has_tables(folder: str | os.PathLike) -> bool:

@@ -70,6 +70,7 @@ def lpm(
     rule = _base(base, standardise, folds, shrink)
     context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
     dims = (context, perturbation, readout), tuple(hidden_dims)
+
     def module(sizes: Sizes) -> LPM:
         sized = functools.partial(LPM, sizes, *dims, aggregation, matmul_precision, head, interaction)
         return sized(embedding_scale, starts_at_zero=rule is not None)

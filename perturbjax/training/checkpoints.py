@@ -18,7 +18,7 @@ from orbax.checkpoint import args
 
 from perturbjax import paths
 from perturbjax.errors import InputError
-from perturbjax.renames import with_new_names
+from perturbjax.renames import with_new_names, with_released_lpm
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import manifest
 from perturbjax.training.checkpoint_folder import CheckpointFolder, latest_good, reason, remove_damaged, steps
@@ -250,6 +250,8 @@ def _read_about(path: epath.Path) -> tuple[int, About]:
             'train again, in another workdir.'
         )
     config = with_new_names(restored['config'], quiet=True)
+    if 'screens' not in names:
+        config = with_released_lpm(config)
     vocabulary = Vocabulary.from_json(json.dumps(names))
     label, screens = names.get('label', ''), tuple(names.get('screens', ()))
     return saved_format, About(vocabulary, config, restored['split'], label, screens)

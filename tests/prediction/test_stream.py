@@ -77,7 +77,7 @@ def test_ensembles(name):
     )
 
 
-@pytest.mark.parametrize('name', sorted(set(MODELS) - {'lpm', 'linear_transfer'}))
+@pytest.mark.parametrize('name', sorted(set(MODELS) - {'lpm', 'lpm_released', 'linear_transfer'}))
 def test_closed_form_models(name):
     compendium = two_contexts()
     settings = {'embedding': 'identity'} if name == 'nearest' else {}

@@ -396,9 +396,7 @@ def check_means(found, table, separator):
     """Every row is counted, and every profile is the mean over its rows."""
     (screen,) = found.screens
     assert screen.cells.sum() == len(table)
-    names = vocabulary_names(
-        [(text(name), '') for name in table['gene']], {'control', 'ctrl'}, separator, '', 'any'
-    )
+    names = vocabulary_names([(text(name), '') for name in table['gene']], {'control', 'ctrl'}, separator, '', 'any')
     with np.errstate(over='ignore'):
         values = table[['e0', 'e1']].to_numpy().astype(np.float32).astype(float)
     values[np.isinf(values)] = NAN

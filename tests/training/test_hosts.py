@@ -17,7 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def launch(workdir, devices, *more):
     line = [sys.executable, '-m', 'perturbjax.main', '--config=experiments/tiny.py', f'--workdir={workdir}', *more]
-    small = ['--config.split.seeds=(13,)', "--config.models={'lpm': {'model': 'lpm_released', 'embedding': 4, 'hidden': (8,), 'dropout': 0.1}}"]
+    lpm = "{'model': 'lpm_released', 'embedding': 4, 'hidden': (8,), 'dropout': 0.1}"
+    small = ['--config.split.seeds=(13,)', f"--config.models={{'lpm': {lpm}}}"]
     quick = ['--mode=train', '--config.training={"batch": 200, "epochs": 3, "shards": 4, "block": (2, 5)}']
     settings = {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': str(devices)}
     return subprocess.Popen(
