@@ -210,9 +210,15 @@ def amplitude(found: Products, num_members: int) -> float:
     """How much of the prediction to keep, from 0 to 1: the least squares factor for the mean of all members.
 
     With g1, g2 of different seeds, the mean of n members has the square <g1 g2> + (<g g> - <g1 g2>) / n.
+    A factor below its own standard error, by the jackknife over profiles, is 0.
     """
-    square = found.pairs.sum() + (found.square.sum() - found.pairs.sum()) / num_members
-    return float(np.clip(found.cross.sum() / square, 0, 1)) if square > 0 else 0.0
+    square = found.pairs + (found.square - found.pairs) / num_members
+    if not square.sum() > 0:
+        return 0.0
+    factor = found.cross.sum() / square.sum()
+    without = (found.cross.sum() - found.cross) / np.maximum(square.sum() - square, 1e-12 * square.sum())
+    error = np.sqrt((len(square) - 1) / len(square) * ((without - without.mean()) ** 2).sum())
+    return float(np.clip(factor, 0, 1)) if factor > error else 0.0
 
 
 def left_over(found: Products, share: float, num_members: int) -> float:

@@ -6,7 +6,8 @@ held-out ones, are less so:
 
     mean over i of | y_i - sum over c of w_c p_ci |,
 
-with p_ci the prediction of rule c without the fold of profile i.
+with p_ci the prediction of rule c without the fold of profile i. Where they are not better than the best single
+rule by more than one standard error, that rule has all the weight.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.additive import additive
@@ -82,7 +83,8 @@ def stack(rules: Sequence[str] = DEFAULT, num_folds: int = 5) -> Model:
         errors = jnp.stack([jnp.nan_to_num(values - each) for each in _filled(predicted)])
         is_asked = folds.number >= 0
         gram = jnp.einsum('cnu,dnu->ncd', errors, errors, precision='highest')
-        return Params(fitted, best_weights(jnp.where(is_asked[:, None, None], gram, 0)))
+        gram = jnp.where(is_asked[:, None, None], gram, 0)
+        return Params(fitted, single_unless_better(gram, best_weights(gram), is_asked))
 
     def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
         pairs = zip(each_rule, params.rules, strict=True)
@@ -99,6 +101,31 @@ def stack(rules: Sequence[str] = DEFAULT, num_folds: int = 5) -> Model:
 def _filled(predicted: Sequence[Float[jax.Array, 'N U']]) -> list[Float[jax.Array, 'N U']]:
     """The predictions of all rules, those of the first where a rule has none."""
     return [jnp.where(jnp.isnan(each), predicted[0], each) for each in predicted]
+
+
+def single_unless_better(
+    gram: Float[jax.Array, 'N C C'], weight: Float[jax.Array, ' C'], is_asked: Bool[jax.Array, ' N']
+) -> Float[jax.Array, ' C']:
+    """All weight on the best single rule, unless the weights are better by more than one standard error.
+
+    A mixture that is no better only blurs what its best rule says of each perturbation.
+
+    Args:
+      gram: products of the errors of C rules for each profile.
+      weight: of the rules.
+      is_asked: which profiles count.
+    """
+
+    def l2(square: Float[jax.Array, '*N']) -> Float[jax.Array, '*N']:
+        return jnp.sqrt(jnp.maximum(square, 0))
+
+    each = l2(jnp.diagonal(gram, axis1=1, axis2=2))
+    best = each.sum(axis=0).argmin()
+    gain = each[:, best] - l2(gram @ weight @ weight)
+    count = jnp.maximum(is_asked.sum(), 1)
+    average = gain.sum() / count
+    error = jnp.sqrt(jnp.where(is_asked, (gain - average) ** 2, 0).sum()) / count
+    return jnp.where(average > error, weight, jnp.zeros_like(weight).at[best].set(1))
 
 
 def best_weights(gram: Float[jax.Array, 'N C C']) -> Float[jax.Array, ' C']:

@@ -12,7 +12,7 @@ from perturbjax.errors import InputError
 from perturbjax.models import context_mean, make_models
 from perturbjax.models.held_out_like import all_profiles, held_out_like, make_folds
 from perturbjax.models.out_of_fold import out_of_fold
-from perturbjax.models.stack import best_weights, stack
+from perturbjax.models.stack import best_weights, single_unless_better, stack
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TRAIN, make_split
 
@@ -52,6 +52,21 @@ def test_a_profile_that_does_not_count_changes_nothing_and_none_at_all_leaves_th
     padded = jnp.concatenate([gram, jnp.zeros((3, 2, 2))])
     np.testing.assert_allclose(best_weights(padded), best_weights(gram), atol=1e-6)
     np.testing.assert_array_equal(best_weights(jnp.zeros((4, 3, 3))), [1, 0, 0])
+
+
+def test_a_mixture_has_to_be_better_than_the_best_rule_by_a_standard_error():
+    rng = np.random.default_rng(0)
+    alike, other = rng.normal(size=(2, 60, 5))
+    is_asked = jnp.ones(60, bool)
+
+    def chosen(*errors):
+        gram = jnp.asarray(np.einsum('cnu,dnu->ncd', errors, errors), jnp.float32)
+        return np.asarray(single_unless_better(gram, best_weights(gram), is_asked))
+
+    np.testing.assert_array_equal(chosen(1.2 * alike, alike), [0, 1])
+    np.testing.assert_array_equal(chosen(alike, alike + 0.001 * other), [1, 0])
+    independent = chosen(alike, other)
+    assert independent.min() > 0.3
 
 
 def test_out_of_fold_predictions_are_those_of_the_rule_without_the_fold():
