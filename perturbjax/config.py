@@ -70,7 +70,7 @@ class Config(NamedTuple):
 def as_config(config: Any) -> ml_collections.ConfigDict:
     """What `get_config` returned as a config; raises InputError where it is neither a config nor a mapping."""
     if isinstance(config, ml_collections.ConfigDict):
-        return config.copy_and_resolve_references()
+        return config
     if not hasattr(config, 'items'):
         given = 'nothing (is a return missing?)' if config is None else f'a {type(config).__name__}'
         raise InputError(f'--config: get_config must return an ml_collections.ConfigDict or a dict, but gave {given}.')

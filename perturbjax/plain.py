@@ -1,5 +1,6 @@
 """Settings as plain values: what a config may hold, and what is kept of it in config.json."""
 
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +26,8 @@ def plain(settings: Any, field: str) -> Any:
       {'path': 'a/b.h5ad', 'seeds': [0, 1, 2]}
     """
     if isinstance(settings, ml_collections.ConfigDict):
-        settings = settings.copy_and_resolve_references().to_dict()
+        # Going through a ConfigDict sorts its names; its JSON keeps them in the order of the experiment file.
+        settings = {name: settings[name] for name in json.loads(settings.to_json_best_effort())}
     if isinstance(settings, Mapping):
         return {str(name): plain(value, f'{field}.{name}' if field else str(name)) for name, value in settings.items()}
     if isinstance(settings, pathlib.PurePath):

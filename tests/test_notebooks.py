@@ -21,7 +21,7 @@ SIZE = {'targets': 10, 'readouts': 24, 'programs': 3, 'cells': 6}
 MIXED = SIZE | {'compounds': 4, 'doubles': 4}
 RULES = {'no_change', 'mean', 'context_mean', 'perturbation_mean'}
 # What may stand in stderr: progress bars, and that Orbax waited for a slow disk.
-HARMLESS = r'(lpm|network), split \d+: |.*Waiting for previous save'
+HARMLESS = r'(lpm|lpm_released|network), split \d+: |.*Waiting for previous save'
 
 
 class Shown(NamedTuple):
