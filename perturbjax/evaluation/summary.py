@@ -11,18 +11,10 @@ from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.metrics.pooling import pooled
 from perturbjax.evaluation.scores import BASELINE, REFERENCE, SHARED, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import bootstrap, cluster_sums, holm, interval, paired_test
+from perturbjax.models.stack import RULES
 
 # The labels of the simple rules; every other model is judged next to the best of them.
-BASELINES = (
-    'no_change',
-    'mean',
-    'context_mean',
-    'perturbation_mean',
-    'additive',
-    'own_readout',
-    'two_way',
-    'low_rank',
-)
+BASELINES = tuple(RULES)
 # Controls, which are shown but are in no test.
 CONTROLS = ('permuted_labels',)
 # A model can be the best only from this coverage on: with gaps, its question is easier or harder.

@@ -17,23 +17,16 @@ from perturbjax.models.lpm import lpm, lpm_released
 from perturbjax.models.model import Learner, Model, Query
 from perturbjax.models.nearest import nearest
 from perturbjax.models.own_readout import own_readout
-from perturbjax.models.stack import stack
+from perturbjax.models.stack import RULES, stack
 from perturbjax.models.transfer import linear_transfer
 from perturbjax.models.two_way import two_way
 from perturbjax.screens.replicates import Replicates
 
 MODELS: dict[str, Callable[..., Model]] = {
-    'no_change': no_change,
-    'mean': mean,
-    'context_mean': context_mean,
-    'perturbation_mean': perturbation_mean,
-    'additive': additive,
+    **RULES,
     'linear': linear,
     'linear_transfer': linear_transfer,
     'nearest': nearest,
-    'own_readout': own_readout,
-    'two_way': two_way,
-    'low_rank': low_rank,
     'stack': stack,
     'lpm': lpm,
     'lpm_released': lpm_released,

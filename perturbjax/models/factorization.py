@@ -61,6 +61,12 @@ def complete(
     return jax.lax.map(of_readout, values.T)
 
 
+def no_factors(num_readouts: int, shape: tuple[int, int], rank: int, dtype: jnp.dtype) -> Factors:
+    """Factors of matrices that are 0."""
+    left, right = (jnp.zeros((num_readouts, size, rank), dtype) for size in shape)
+    return Factors(left, right)
+
+
 def _ridge(
     fixed: Float[jax.Array, 'J R'],
     weight: Float[jax.Array, 'I J'],

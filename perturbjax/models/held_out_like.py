@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt
 
 from perturbjax.models.dropout import mix
 from perturbjax.models.model import Masks, Query
@@ -68,11 +68,21 @@ def flat_values(compendium: Compendium, readout: Int[Array, ' U']) -> Float[jax.
     return jnp.concatenate(parts)
 
 
+def flat_mask(training: Masks) -> Bool[jax.Array, ' N']:
+    """Which of all profiles train."""
+    return jnp.concatenate([jnp.asarray(mask) for mask in training])
+
+
+def random_order(size: int) -> UInt[jax.Array, ' {size}']:
+    """A number below 2^31 for each of so many things, by which they are in a random order; always the same."""
+    return jnp.asarray(mix(jnp.arange(size, dtype=jnp.uint32)) >> 1)
+
+
 def held_out_like(compendium: Compendium, training: Masks) -> HeldOutLike:
     """Finds what stands for the profiles that do not train."""
     context, perturbation, _ = all_profiles(compendium)
     order = (perturbation > CONTROL_ID).sum(axis=1)
-    is_training = jnp.concatenate([jnp.asarray(mask) for mask in training]) & (order > 0)
+    is_training = flat_mask(training) & (order > 0)
     is_held_out = (order > 0) & ~is_training
     tested_context = jnp.zeros(len(compendium.vocabulary.contexts), bool).at[context].max(is_held_out)
     is_combined = (order > 1).astype(int)
@@ -117,8 +127,7 @@ def make_folds(like: HeldOutLike, num_folds: int) -> Folds:
 
 def _dealt(there: Bool[jax.Array, ' n'], num_folds: int) -> Int[jax.Array, ' n']:
     """Deals what is there to the folds, evenly and in a random order; -1 for the rest."""
-    shuffled = mix(jnp.arange(len(there), dtype=jnp.uint32)) >> 1
-    rank = jnp.where(there, shuffled, jnp.uint32(2**31)).argsort().argsort()
+    rank = jnp.where(there, random_order(len(there)), jnp.uint32(2**31)).argsort().argsort()
     return jnp.where(there, rank % num_folds, -1)
 
 

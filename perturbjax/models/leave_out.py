@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from perturbjax.models.dropout import mix
 from perturbjax.models.elimination import solve_each
-from perturbjax.models.held_out_like import HeldOutLike
+from perturbjax.models.held_out_like import HeldOutLike, random_order
 from perturbjax.models.sums import exact_matmul
 
 # The most rows that are left out in turn, a random choice of those like the held-out ones; fewer, but not below
@@ -73,8 +72,7 @@ def left_out_in_turn(like: HeldOutLike, num_slots: int) -> LeftOut:
     """
     size, repeats = len(like.group), min(num_slots, _REPEATS)
     tried = min(_TRIED, max(_FEWEST_TRIED, _ROWS // repeats))
-    shuffled = (mix(jnp.arange(size, dtype=jnp.uint32)) >> 1).astype(jnp.int32)
-    _, row = jax.lax.top_k(jnp.where(like.is_like, shuffled, -1), min(size, tried))
+    _, row = jax.lax.top_k(jnp.where(like.is_like, random_order(size).astype(jnp.int32), -1), min(size, tried))
     group = jnp.where(like.leaves, like.group, size)
     order = jnp.argsort(group)
     first = jnp.searchsorted(group[order], group[row])

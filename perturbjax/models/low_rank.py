@@ -22,14 +22,16 @@ from perturbjax.models.factorization import (
     distinct_rows,
     entries,
     most_combinations,
+    no_factors,
     pair_cells,
 )
-from perturbjax.models.held_out_like import all_profiles, by_screen, flat_values, held_out_like, make_folds
+from perturbjax.models.held_out_like import all_profiles, by_screen, flat_mask, flat_values, held_out_like, make_folds
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.two_way import Params as TwoWay
 from perturbjax.models.two_way import fit as fit_base
 from perturbjax.models.two_way import predict as predict_base
 from perturbjax.models.two_way import refit as refit_base
+from perturbjax.models.two_way import spread_out
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL_ID
@@ -96,31 +98,31 @@ def low_rank(rank: int = 16, penalty: float = 0.0, num_folds: int = 5, tuning_re
         errors = jnp.where(jnp.isfinite(errors), errors, jnp.inf)
         best = jnp.unravel_index(errors.argmin(), errors.shape)
         chosen = jnp.append(jnp.array(tried), jnp.inf)[best[1]]
-        return refit(Params(base, (), chosen, best[0]), compendium, training)
+        return with_matrices(Params(base, (), chosen, best[0]), compendium, training)
 
     def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
-        base = refit_base(params.base, compendium, training)
-        is_training = jnp.concatenate([jnp.asarray(mask) for mask in training])
-        residual = _residual(compendium, base, jnp.arange(len(compendium.vocabulary.readouts)), is_training)
+        return with_matrices(params._replace(base=refit_base(params.base, compendium, training)), compendium, training)
+
+    def with_matrices(params: Params, compendium: Compendium, training: Masks) -> Params:
+        everything = _left_over(compendium, params.base, jnp.arange(len(compendium.vocabulary.readouts)))
+        residual = jnp.where(flat_mask(training)[:, None], everything, jnp.nan)
         matrices = tuple(
             _matrix(each, compendium, residual, rank, params.penalty, params.kind == number)
             for number, each in enumerate(_kinds(compendium))
         )
-        return params._replace(base=base, matrices=matrices)
+        return params._replace(matrices=matrices)
 
     def _fold_errors(compendium: Compendium, training: Masks, base: TwoWay) -> Float[jax.Array, 'kinds penalties']:
         """The summed L2 error over the folds, for each kind and penalty; the last column is that of no matrix."""
         folds, profiles = make_folds(held_out_like(compendium, training), num_folds), all_profiles(compendium)
-        step = max(1, len(profiles.readout) // tuning_readouts)
-        tuned = profiles.readout[::step][:tuning_readouts]
+        tuned = profiles.readout[spread_out(len(profiles.readout), tuning_readouts)]
 
         def of_fold(fold: tuple[jax.Array, jax.Array]) -> Float[jax.Array, 'kinds penalties']:
             number, leaves = fold
             left = tuple(mask & ~out for mask, out in zip(training, by_screen(compendium, leaves)))
             again = refit_base(base, compendium, left)
-            everything = _residual(compendium, again, tuned)
-            is_left = jnp.concatenate([jnp.asarray(mask) for mask in left])
-            residual = jnp.where(is_left[:, None], everything, jnp.nan)
+            everything = _left_over(compendium, again, tuned)
+            residual = jnp.where(flat_mask(left)[:, None], everything, jnp.nan)
             is_asked = folds.number == number
 
             def l2(left_over: Float[jax.Array, 'N U']) -> Float[jax.Array, '']:
@@ -157,13 +159,10 @@ def _kinds(compendium: Compendium) -> tuple[str, ...]:
     return pairs + (('contexts',) if len(compendium.vocabulary.contexts) >= _FEWEST_CONTEXTS else ())
 
 
-def _residual(
-    compendium: Compendium, base: TwoWay, readout: Int[Array, ' U'], rows: Bool[jax.Array, ' N'] | None = None
-) -> Float[jax.Array, 'N U']:
-    """The values of all profiles minus the ridge rule's; NaN outside the rows."""
+def _left_over(compendium: Compendium, base: TwoWay, readout: Int[Array, ' U']) -> Float[jax.Array, 'N U']:
+    """The values of all profiles minus the ridge rule's."""
     query = all_profiles(compendium)._replace(readout=readout)
-    left_over = flat_values(compendium, readout) - predict_base(base, query)
-    return left_over if rows is None else jnp.where(rows[:, None], left_over, jnp.nan)
+    return flat_values(compendium, readout) - predict_base(base, query)
 
 
 def _matrix(
@@ -188,8 +187,11 @@ def _matrix(
     units = jnp.where(scale > 0, scale, 1)
     used = is_chosen & jnp.isfinite(penalty)
     cells = _cells(known, profiles)
-    factors = complete(
-        cells, residual / units[None, :], (rows, columns), min(rank, rows, columns), jnp.where(used, penalty, 1e6)
+    shape, width = (rows, columns), min(rank, rows, columns)
+    factors = jax.lax.cond(
+        used,
+        lambda: complete(cells, residual / units[None, :], shape, width, penalty),
+        lambda: no_factors(residual.shape[1], shape, width, residual.dtype),
     )
     return Matrix(known, factors, jnp.where(used, jnp.nan_to_num(scale), 0))
 

@@ -15,7 +15,7 @@ from perturbjax.errors import InputError, check_range
 from perturbjax.models.baselines import Deltas, fit_deltas, in_context, mean_delta
 from perturbjax.models.embedding import embedding as read
 from perturbjax.models.factorization import distinct_rows, find_rows, most_combinations
-from perturbjax.models.held_out_like import all_profiles
+from perturbjax.models.held_out_like import all_profiles, flat_mask
 from perturbjax.models.linear import sum_of_parts
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.sums import exact_matmul
@@ -85,8 +85,7 @@ def _trains(
     """In which contexts each known perturbation trains and has an embedding; control never does."""
     context, perturbation, _ = all_profiles(compendium)
     has_embedding = ~jnp.isnan(sum_of_parts(table, perturbation)).any(axis=1)
-    is_training = jnp.concatenate([jnp.asarray(mask) for mask in training])
-    is_used = is_training & has_embedding & (perturbation[:, 0] != CONTROL_ID)
+    is_used = flat_mask(training) & has_embedding & (perturbation[:, 0] != CONTROL_ID)
     number, _ = find_rows(known, perturbation)
     return jnp.zeros((len(compendium.vocabulary.contexts), len(known)), bool).at[context, number].max(is_used)
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.baselines import in_context, perturbed_sums
-from perturbjax.models.held_out_like import all_profiles, by_screen
+from perturbjax.models.held_out_like import all_profiles, by_screen, flat_mask
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.sums import Sums, columns
 from perturbjax.screens.arrays import Array
@@ -58,8 +58,7 @@ def _fit(compendium: Compendium, training: Masks) -> Params:
     mean = in_context(perturbed, Query(contexts, jnp.zeros((len(contexts), 1), jnp.int32), readout))[context, own]
     value = jnp.concatenate(list(map(_values_at, compendium.screens, by_screen(compendium, own))))
     is_single = (perturbation > CONTROL_ID).sum(axis=1) == 1
-    is_training = jnp.concatenate([jnp.asarray(mask) for mask in training])
-    return Params(perturbed, shrunken_mean(value - mean, is_single & is_training), target)
+    return Params(perturbed, shrunken_mean(value - mean, is_single & flat_mask(training)), target)
 
 
 def _values_at(screen: Screen, readout: Int[Array, ' N']) -> Float[jax.Array, ' N']:

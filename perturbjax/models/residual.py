@@ -11,7 +11,6 @@ Each part keeps the model from being worse than the rule:
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from perturbjax.models.held_out_like import Folds, all_profiles, flat_values, held_out_like, make_folds
+from perturbjax.models.held_out_like import Folds, all_profiles, flat_mask, flat_values, held_out_like, make_folds
 from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target, closed_form_of, spread_of
 from perturbjax.models.out_of_fold import out_of_fold
 from perturbjax.models.training_counts import is_trained
@@ -64,7 +63,7 @@ def on_residuals(
     if learner is None:
         raise TypeError('only a learned model, such as flax_model makes, can learn residuals')
     fit_base, spread_over_members = closed_form_of(base), spread_of(model)
-    prepare = jax.jit(_preparation(base, standardise, max(num_folds, 2)))
+    prepare, products = jax.jit(_preparation(base, standardise, max(num_folds, 2))), jax.jit(_products_of(model))
 
     def target(compendium: Compendium, training: Masks) -> Target:
         prepared = jax.device_get(prepare(compendium, training))
@@ -79,7 +78,7 @@ def on_residuals(
         compendium, prepared = target.kept
         share, noise = 1.0, 1.0
         if num_folds:
-            found = _out_of_fold_products(model, fitted, compendium, prepared, num_folds)
+            found = _out_of_fold(products, fitted, compendium, prepared, num_folds)
             share = amplitude(found, fitted.num_members) if shrink else 1.0
             noise = left_over(found, share, fitted.num_members)
         constants = {'base': prepared.base, 'scale': prepared.scale}
@@ -125,7 +124,7 @@ def _preparation(base: Model, standardise: bool, num_folds: int) -> Callable[[Co
         unseen = out_of_fold(base, params, compendium, training, folds)
         predicted = jnp.where((folds.number >= 0)[:, None], unseen, base.predict(params, profiles))
         residual = flat_values(compendium, profiles.readout) - predicted
-        is_training = jnp.concatenate([jnp.asarray(mask) for mask in training])
+        is_training = flat_mask(training)
         chosen = jnp.where(like.is_like.any(), like.is_like, is_training)
         scale = _root_mean_square(residual, chosen, is_training) if standardise else jnp.ones(len(profiles.readout))
         return Prepared(params, residual / scale[None, :], scale.astype(residual.dtype), folds)
@@ -164,8 +163,12 @@ class Products(NamedTuple):
     pairs: Float[Array, ' n']
 
 
-def _out_of_fold_products(
-    model: Model, fitted: Fitted, compendium: Compendium, prepared: Prepared, num_folds: int
+# (fitted, query [Q], residuals [Q, U]) -> products
+OfProfiles = Callable[[Fitted, Query, Float[Array, 'Q U']], Products]
+
+
+def _out_of_fold(
+    products: OfProfiles, fitted: Fitted, compendium: Compendium, prepared: Prepared, num_folds: int
 ) -> Products:
     """The products of every fold's profiles, by the members that have not seen them."""
     profiles, found = jax.device_get(all_profiles(compendium)), list[Products]()
@@ -176,8 +179,8 @@ def _out_of_fold_products(
             some = rows[first : first + _AT_ONCE]
             asked = np.resize(some, _AT_ONCE)
             query = Query(profiles.context[asked], profiles.perturbation[asked], profiles.readout)
-            products = _compiled_products(model)(own, query, prepared.residual[asked])
-            found.append(Products(*(np.asarray(each, float)[: len(some)] for each in products)))
+            sums = products(own, query, prepared.residual[asked])
+            found.append(Products(*(np.asarray(each, float)[: len(some)] for each in sums)))
     return Products(*map(np.concatenate, zip(*found))) if found else Products(*np.zeros((5, 0)))
 
 
@@ -189,8 +192,8 @@ def _members_of(fitted: Fitted, fold: int, num_folds: int) -> Fitted:
     return fitted._replace(weights=weights, statistics=statistics)
 
 
-@functools.lru_cache
-def _compiled_products(model: Model) -> Callable[[Fitted, Query, Float[Array, 'Q U']], Products]:
+def _products_of(model: Model) -> OfProfiles:
+    """The products of profiles and their residuals, as a pure function."""
     spread = spread_of(model)
 
     def products(fitted: Fitted, query: Query, residual: Float[Array, 'Q U']) -> Products:
@@ -203,7 +206,7 @@ def _compiled_products(model: Model) -> Callable[[Fitted, Query, Float[Array, 'Q
         pairs = square if seeds == 1 else ((seeds * mean**2).sum(axis=1) - square) / (seeds - 1)
         return Products(measured.sum(axis=1), (truth**2).sum(axis=1), (truth * mean).sum(axis=1), square, pairs)
 
-    return jax.jit(products)
+    return products
 
 
 def amplitude(found: Products, num_members: int) -> float:

@@ -23,10 +23,9 @@ from jaxtyping import Bool, Float, Int
 from perturbjax.errors import InputError, check_positive, check_range
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import Deltas, fit_deltas, in_context
-from perturbjax.models.held_out_like import all_profiles, held_out_like
+from perturbjax.models.held_out_like import all_profiles, flat_values, held_out_like
 from perturbjax.models.leave_out import Regression, choose_penalties, leave_out_error, left_out_in_turn, solve, times
 from perturbjax.models.model import Masks, Model, Query
-from perturbjax.models.sums import columns
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
@@ -92,8 +91,9 @@ def fit(compendium: Compendium, training: Masks, penalties: Sequence[float] = ()
         if penalties:
             chosen = jnp.asarray(penalties, regression.change.dtype)
         else:
-            step = max(1, regression.change.shape[1] // tuning_readouts)
-            tuned = regression._replace(change=regression.change[:, ::step][:, :tuning_readouts])
+            tuned = regression._replace(
+                change=regression.change[:, spread_out(regression.change.shape[1], tuning_readouts)]
+            )
             chosen = choose_penalties(tuned, left_out, group, len(GROUPS))
         error = leave_out_error(regression, left_out, chosen[group])
         return Form(solve(regression, chosen[group]), error, chosen)
@@ -115,6 +115,12 @@ def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
     return Params(deltas, again(params.whole, whole), again(params.left_over, left_over))
 
 
+def spread_out(size: int, number: int) -> slice:
+    """Up to so many of the indices below a size, evenly spread."""
+    step = max(1, size // number)
+    return slice(0, step * number, step)
+
+
 def _sizes(names: Vocabulary) -> tuple[int, int, int, int]:
     """How many features each of `GROUPS` has."""
     return 1, len(names.contexts), 1, len(names.perturbations)
@@ -129,10 +135,11 @@ def _regressions(compendium: Compendium, training: Masks) -> tuple[Deltas, Regre
     deltas, names, profiles = fit_deltas(compendium, training), compendium.vocabulary, all_profiles(compendium)
     is_training = jnp.concatenate(deltas.training)
     ids = features(profiles.context, profiles.perturbation, len(names.contexts))
-    whole = Regression(ids, flat_change(deltas, len(names.readouts)), is_training, sum(_sizes(names)))
+    control = in_context(deltas.control, profiles)
+    whole = Regression(ids, flat_values(compendium, profiles.readout) - control, is_training, sum(_sizes(names)))
     if profiles.perturbation.shape[1] == 1:
         return deltas, whole, None
-    additive_change = additive().predict(deltas, profiles) - in_context(deltas.control, profiles)
+    additive_change = additive().predict(deltas, profiles) - control
     is_fitted = whole.is_training & is_combination(profiles.perturbation)
     return deltas, whole, whole._replace(change=whole.change - additive_change, is_training=is_fitted)
 
@@ -163,13 +170,3 @@ def features(context: Int[Array, ' Q'], perturbation: Int[Array, 'Q K'], num_con
     one = jnp.where(is_perturbed, 0, -1), jnp.where(is_perturbed, 1 + context, -1)
     both = jnp.where(is_combination(perturbation), 1 + num_contexts, -1)
     return jnp.concatenate([jnp.stack([*one, both], axis=1), parts], axis=1).astype(jnp.int32)
-
-
-def flat_change(deltas: Deltas, num_readouts: int) -> Float[jax.Array, 'N U']:
-    """The measured change of all profiles, over all readouts of the vocabulary."""
-    changes = []
-    for delta in deltas.delta:
-        column, there = columns(delta.readout, jnp.arange(num_readouts))
-        is_measured = there & (delta.number[:, column] > 0)
-        changes.append(jnp.where(is_measured, delta.total[:, column], jnp.nan))
-    return jnp.concatenate(changes)

@@ -10,10 +10,10 @@ from screens_for_tests import measurements, query_of
 
 from perturbjax.errors import InputError
 from perturbjax.models import Query, additive, two_way
-from perturbjax.models.baselines import fit_deltas
-from perturbjax.models.held_out_like import all_profiles, held_out_like
+from perturbjax.models.baselines import fit_deltas, in_context
+from perturbjax.models.held_out_like import all_profiles, flat_values, held_out_like
 from perturbjax.models.leave_out import Regression, leave_out_error, left_out_in_turn
-from perturbjax.models.two_way import features, flat_change
+from perturbjax.models.two_way import features
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TRAIN, make_split
 
@@ -108,7 +108,8 @@ def test_the_leave_out_error_is_that_of_fitting_again_without_the_rows(compendiu
     sizes = 1, len(names.contexts), 1, len(names.perturbations)
     x = features(profiles.context, profiles.perturbation, len(names.contexts))
     left_out = left_out_in_turn(held_out_like(compendium, training), num_slots=4)
-    regression = Regression(x, flat_change(deltas, len(names.readouts)), is_training, sum(sizes))
+    change = flat_values(compendium, profiles.readout) - in_context(deltas.control, profiles)
+    regression = Regression(x, change, is_training, sum(sizes))
     penalty = np.repeat(PENALTIES, sizes).astype(np.float32)
     assert int(left_out.counts.sum()) == len(errors) > 2
     found = leave_out_error(regression, left_out, jnp.asarray(penalty))
