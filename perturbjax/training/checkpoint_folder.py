@@ -15,7 +15,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from perturbjax.errors import InputError
+from perturbjax.errors import InputError, reason
 from perturbjax.training import manifest
 
 KEPT = 2
@@ -96,14 +96,6 @@ def remove_damaged(path: epath.Path, faults: dict[int, str], instead: str) -> No
     for step, wrong in faults.items():
         logging.warning('%s: checkpoint %d is damaged (%s); %s.', path, step, wrong, instead)
         _take_away(path, step)
-
-
-def reason(error: BaseException) -> str:
-    """The first line of what an error says, at most 200 letters of it; the name of its kind if it says nothing."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _remove(path: epath.Path) -> None:

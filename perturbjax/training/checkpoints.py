@@ -17,11 +17,11 @@ from etils import epath
 from orbax.checkpoint import args
 
 from perturbjax import paths
-from perturbjax.errors import InputError
+from perturbjax.errors import InputError, reason
 from perturbjax.renames import with_new_names, with_released_lpm
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import manifest
-from perturbjax.training.checkpoint_folder import CheckpointFolder, latest_good, reason, remove_damaged, steps
+from perturbjax.training.checkpoint_folder import CheckpointFolder, latest_good, remove_damaged, steps
 from perturbjax.training.hosts import from_first
 from perturbjax.training.old_checkpoints import (
     OLDEST_FORMAT,
@@ -128,6 +128,16 @@ def resume(folder: CheckpointFolder, state: Any) -> tuple[Any, dict[str, Any]] |
         if saved_format == FORMAT:
             return restored['state'], restored['progress']
         return in_structure_of(state, state_of_format_2(restored['state'])), restored['progress']
+
+
+def progress_of(folder: str | os.PathLike) -> dict[str, Any] | None:
+    """The progress at the latest step, read alone; None where nothing whole was saved."""
+    path = absolute(folder)
+    step, faults = latest_good(path)
+    if step is None or faults:
+        return None
+    with _told(path, step):
+        return _restore(path / str(step), progress=args.JsonRestore())['progress']
 
 
 def in_structure_of(target: Any, saved: Any) -> Any:

@@ -13,6 +13,8 @@ from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.training import checkpoints
 from perturbjax.training.checkpoints import in_structure_of
+from perturbjax.training.history import History
+from perturbjax.training.hosts import from_first
 from perturbjax.training.metric_writer import MetricWriter
 from perturbjax.training.settings import TrainingSettings
 from perturbjax.training.train import train
@@ -34,12 +36,20 @@ def fit(
     curve goes to `metrics_path`; the other arguments are those of `train`.
     """
     if model.learner is not None:
+        if has_all_epochs(folder, settings):
+            return
         writer = MetricWriter(metrics_path, about.label, split.seed, settings.tensorboard)
         train(model.learner, compendium, split, settings, seed, about, folder, writer)
     elif jax.process_index() == 0 and not checkpoints.is_saved(folder):
         params = closed_form(model)(compendium, split.mask(TRAIN))
         with checkpoints.open_folder(folder) as manager:
             checkpoints.save(manager, 0, params, about)
+
+
+def has_all_epochs(folder: epath.Path, settings: TrainingSettings) -> bool:
+    """Whether the checkpoint of a learned model has all the epochs that the settings ask for, on every host."""
+    progress = checkpoints.progress_of(folder) if jax.process_index() == 0 else None
+    return bool(from_first(progress is not None and not History.from_json(progress).active(settings).any()))
 
 
 @functools.lru_cache

@@ -4,7 +4,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -51,7 +51,7 @@ def refuse_other(facts: Mapping[str, Any]) -> None:
         raise InputError(f'--multihost: host {others[0]} differs from the first host, and says there in what.')
 
 
-def watch(end: Any) -> None:
+def watch(end: Callable[[str], Any]) -> None:
     """Ends the process by `end`, given a sentence, once another host has been silent for `SILENT` seconds."""
     seen = [time.monotonic()]
     threading.Thread(target=_beat, args=(seen,), daemon=True).start()
@@ -78,7 +78,7 @@ def _beat(seen: list[float]) -> None:
         time.sleep(3)
 
 
-def _end_if_silent(seen: list[float], end: Any) -> None:
+def _end_if_silent(seen: list[float], end: Callable[[str], Any]) -> None:
     while time.monotonic() - seen[0] < SILENT:
         time.sleep(1)
     end(lost(f'nothing was heard of it for {SILENT} s'))

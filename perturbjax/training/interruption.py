@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 GRACE = 20  # seconds; hosts that are taken away leave about 30
 
@@ -60,23 +60,24 @@ def stop(epoch: int) -> None:
 def _on_signal(number: int, _: Any) -> None:
     name = 'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'
     if _Asked.signal and number == signal.SIGINT:
-        _end(f'stopped at once; {_GOES_ON} from the last checkpoint.', 130)
+        end(f'stopped at once; {_GOES_ON} from the last checkpoint.', 130)
     if _Asked.signal:
         return
     _Asked.signal = name
-    timer = threading.Timer(GRACE, _end, (f'{name}: no time was left to finish the epoch; {_GOES_ON}.', 0))
+    timer = threading.Timer(GRACE, end, (f'{name}: no time was left to finish the epoch; {_GOES_ON}.', 0))
     timer.daemon = True
     timer.start()
     if not _Asked.is_training:
         raise Stopped(f'{name}: stopped; what is finished is kept, and {_GOES_ON}.')
-    _say(f'{name}: the epoch is finished and saved, then the run stops; Ctrl-C now stops it at once.')
+    say(f'{name}: the epoch is finished and saved, then the run stops; Ctrl-C now stops it at once.')
 
 
-def _end(sentence: str, code: int) -> None:
+def end(sentence: str, code: int) -> NoReturn:
     """Ends the process from any thread and at any point; unfinished files are left under names that nothing reads."""
-    _say(sentence)
+    say(sentence)
     os._exit(code)
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """Prints a sentence as a line of its own, below a bar that may still be there."""
     print(f'\nperturbjax: {sentence}', file=sys.stderr, flush=True)

@@ -4,21 +4,19 @@ A checkpoint without a manifest was not finished. Those of perturbjax before it 
 either: they do not say that they are sealed, and are read as they are.
 """
 
-import hashlib
 import json
 from typing import Any
 
 from etils import epath
 
 from perturbjax.errors import InputError
+from perturbjax.workdir import sha256
 
 NAME = 'manifest.json'
 SEALED = 'sealed'  # What the vocabulary of a checkpoint says, so that a lost manifest is told from an old checkpoint.
 
 # Whether contents are compared, or sizes alone; main sets it.
 compares_contents = True
-
-_PIECE = 2**24  # bytes read at once
 
 
 def write(folder: epath.Path) -> None:
@@ -50,7 +48,7 @@ def _wrong(path: epath.Path, described: dict[str, Any]) -> str | None:
     size = path.stat().length
     if size != described['bytes']:
         return f'has {size} bytes and not {described["bytes"]}'
-    if compares_contents and _hash(path) != described['sha256']:
+    if compares_contents and sha256(path) != described['sha256']:
         return 'was changed'
     return None
 
@@ -69,12 +67,4 @@ def _files(folder: epath.Path, prefix: str = '') -> dict[str, epath.Path]:
 
 
 def _describe(path: epath.Path) -> dict[str, Any]:
-    return {'bytes': path.stat().length, 'sha256': _hash(path)}
-
-
-def _hash(path: epath.Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+    return {'bytes': path.stat().length, 'sha256': sha256(path)}

@@ -9,7 +9,7 @@ import pandas as pd
 from absl import logging
 from etils import epath
 
-from perturbjax.errors import InputError
+from perturbjax.errors import InputError, reason
 from perturbjax.training.settings import SWEPT
 from perturbjax.workdir import check_unchanged, write_text
 
@@ -34,19 +34,20 @@ class MetricWriter:
         """Removes the lines of this model and split from `epoch` on."""
         if jax.process_index():
             return
-        entries = _entries(self.path)
+        lines = _lines(self.path)
+        entries = _parse(self.path, lines)
         mine = [each['epoch'] for each in entries if (each['model'], each['split']) == (self.model, self.split)]
         if len({each for each in mine if each < epoch}) < epoch - 1:
             logging.warning('%s: the curve of %s lacks epochs before %d.', self.path, self.model, epoch)
-        kept = [each for each in entries if not self._is_mine_from(each, epoch)]
-        if kept != entries:
+        kept = [line for line, each in zip(lines, entries, strict=True) if not self._is_mine_from(each, epoch)]
+        if kept != lines:
             self._write(kept)
 
     def _is_mine_from(self, entry: dict[str, Any], epoch: int) -> bool:
         return (entry['model'], entry['split']) == (self.model, self.split) and entry['epoch'] >= epoch
 
-    def _write(self, entries: list[dict[str, Any]]) -> None:
-        write_text(self.path, ''.join(json.dumps(each) + '\n' for each in entries), checked=True)
+    def _write(self, lines: list[str]) -> None:
+        write_text(self.path, ''.join(f'{line}\n' for line in lines), checked=True)
         self.is_there = True
 
     def write(self, *lines: Mapping[str, Any]) -> None:
@@ -59,25 +60,33 @@ class MetricWriter:
                 raise InputError(
                     f'{self.path.parent}: it was removed while the run went on; launch again to start anew.'
                 )
-            named = [{'model': self.model, 'split': self.split, **line} for line in lines]
-            self._write(_entries(self.path) + named)  # buckets cannot append
+            named = [json.dumps({'model': self.model, 'split': self.split, **line}) for line in lines]
+            self._write(_lines(self.path) + named)  # buckets cannot append
             if self.events is not None:
                 for line in lines:
                     _write_events(self.events, line)
                 self.events.flush()
 
 
-def _entries(path: epath.Path) -> list[dict[str, Any]]:
-    """The lines of the training curve, none where there is no file; raises InputError where it is damaged."""
+def _lines(path: epath.Path) -> list[str]:
+    """The lines of the training curve, none where there is no file; raises InputError where it was changed."""
     if not path.exists():
         return []
     check_unchanged(path, _REMOVE)
     try:
-        entries = [json.loads(line) for line in path.read_text().splitlines() if line]
+        return [line for line in path.read_text().splitlines() if line]
+    except ValueError as error:
+        raise InputError(f'{path}: it is damaged ({reason(error)}); {_REMOVE}') from error
+
+
+def _parse(path: epath.Path, lines: list[str]) -> list[dict[str, Any]]:
+    """The lines as mappings; raises InputError where they are not those of a training curve."""
+    try:
+        entries = [json.loads(line) for line in lines]
         for entry in entries:
             entry['model'], entry['split'], entry['epoch']
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f'{path}: it is damaged ({str(error) or "cut short"}); {_REMOVE}') from error
+        raise InputError(f'{path}: it is damaged ({reason(error)}); {_REMOVE}') from error
     return entries
 
 
@@ -102,7 +111,7 @@ def read_curves(path: epath.Path) -> pd.DataFrame | None:
     """
     if not path.exists():
         return None
-    lines = pd.DataFrame(_entries(path))
+    lines = pd.DataFrame(_parse(path, _lines(path)))
     if lines.empty:
         return None
     swept = [name for name in SWEPT if name in lines]

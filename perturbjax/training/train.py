@@ -74,6 +74,7 @@ def train(
         progress, history = _start(trainer, manager)
         writer.forget_from(history.epoch + 1)
         with bar(f'{writer.model}, split {writer.split}', settings.epochs * size, history.epoch * size) as progress_bar:
+            fitted = None
             while (active := history.active(settings)).any():
                 progress, history = _run_epoch(trainer, progress, history, active, writer, progress_bar)
                 stops = interruption.stops_here()
@@ -83,7 +84,7 @@ def train(
                 if stops:
                     manager.wait()
                     interruption.stop(history.epoch)
-    return _chosen(trainer, progress, history)
+    return fitted if fitted is not None else _chosen(trainer, progress, history)
 
 
 def _start(trainer: Trainer, manager: Any) -> tuple[Progress, History]:

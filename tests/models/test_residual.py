@@ -20,7 +20,6 @@ from perturbjax.screens.splits import TEST, TRAIN, make_split
 from perturbjax.training import checkpoints
 from perturbjax.training.fit import fit, read_params
 from perturbjax.training.settings import training_settings
-from perturbjax.training.train import train
 
 SIZES = {'embedding_dim': 4, 'hidden_dims': (16,), 'base': 'context_mean', 'folds': 3}
 MODEL = lpm(**SIZES)
@@ -48,18 +47,15 @@ def split(compendium):
     return make_split(compendium, 'unseen_in_context', 0, context='b', test=0.3, validation=0.0)
 
 
-def trained(compendium, split, folder, model=MODEL, devices=1, **given):
+def trained(compendium, split, folder, **given):
     label = {'lpm': {**SIZES}}
     about = checkpoints.About(
         compendium.vocabulary, {'models': label}, split.describe(compendium), 'lpm', outline(compendium)
     )
-    settings = training_settings(model.learner.recipe, {**SHORT, **given})
-    arguments = settings, 5, about, epath.Path(folder) / 'lpm' / '0'
-    if devices > 1:
-        writer = None
-        return train(model.learner, compendium, split, *arguments, writer, jax.local_devices()[:devices])
-    fit(model, compendium, split, *arguments, epath.Path(folder) / 'metrics.jsonl')
-    return read_params(model, epath.Path(folder) / 'lpm' / '0')
+    settings = training_settings(MODEL.learner.recipe, {**SHORT, **given})
+    checkpoint = epath.Path(folder) / 'lpm' / '0'
+    fit(MODEL, compendium, split, settings, 5, about, checkpoint, epath.Path(folder) / 'metrics.jsonl')
+    return read_params(MODEL, checkpoint)
 
 
 @pytest.fixture(scope='module')
@@ -152,13 +148,22 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(compendium, split, whole, t
     jax.tree.map(np.testing.assert_array_equal, trained(compendium, split, tmp_path), whole[0])
 
 
-def test_four_devices_train_what_one_does(compendium, split, whole, tmp_path, monkeypatch):
-    everywhere = jax.local_devices()
-    monkeypatch.setattr(jax, 'devices', lambda: everywhere)
-    alone, (_, folder) = whole[0], whole
-    four = trained(compendium, split, tmp_path)
-    assert folder != tmp_path
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), four, alone)
+def test_what_is_finished_is_not_prepared_again(compendium, split, whole, monkeypatch):
+    def refuse(*_):
+        raise AssertionError('trained again')
+
+    monkeypatch.setattr('perturbjax.training.fit.train', refuse)
+    jax.tree.map(np.testing.assert_array_equal, trained(compendium, split, whole[1]), whole[0])
+    with pytest.raises(AssertionError, match='trained again'):
+        trained(compendium, split, whole[1], epochs=4)
+
+
+def test_one_device_trains_what_four_do(compendium, split, whole, tmp_path, monkeypatch):
+    assert len(jax.devices()) == 4
+    first = jax.local_devices()[:1]
+    monkeypatch.setattr(jax, 'devices', lambda: first)
+    one = trained(compendium, split, tmp_path)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), one, whole[0])
 
 
 def test_members_leave_their_fold_out(compendium, split, whole):
