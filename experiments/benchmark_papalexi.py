@@ -9,9 +9,8 @@ one vector for each target (`identity`) it predicts the mean effect for an unsee
 shows the error by rank and ridge, so that the baseline cannot be suspected of poor settings.
 
 1 minute on 2 CPU cores. Expect these L2s: lpm 2.50, own_readout 2.52, two_way 2.54, linear_identity 2.57,
-mean 2.59, no_change 2.62,
-linear_random 3.51; on 44% of the values linear_random_readouts 3.10 and linear 4.90. All metrics:
-docs/benchmarks.md.
+mean 2.59, no_change 2.62, linear_random 3.51; on 44% of the values linear_random_readouts 3.10 and linear
+4.90. All metrics: docs/benchmarks.md.
 """
 
 import ml_collections
