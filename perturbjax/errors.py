@@ -43,6 +43,14 @@ def of_system(error: OSError) -> str:
     return f'{where}{os.strerror(number)}{mend}.'
 
 
+def reason(error: BaseException) -> str:
+    """The first line of what an error says, at most 200 letters of it; the name of its kind if it says nothing."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint for the end of an error message: the closest known name, or else all known names."""
     known = [str(each) for each in known]

@@ -8,6 +8,7 @@ import numpy as np
 from perturbjax.config import Config
 from perturbjax.errors import listed
 from perturbjax.models import Model
+from perturbjax.readers.naming.fields import DOSED
 from perturbjax.screens.splits import VALIDATION, Split
 
 # A setting of `data` that only acts beside another one, and what that other one must be.
@@ -15,8 +16,6 @@ _NEEDS = {
     'target_sum': ('counts', 'data.counts is not set'),
     'response': ('readouts_are', 'data.readouts_are is not set'),
 }
-# Perturbation types whose names take a dose.
-_DOSED = ('', 'Compound')
 
 
 def idle_settings(config: Config, splits: Sequence[Split], models: Mapping[str, Model]) -> list[str]:
@@ -35,9 +34,9 @@ def _training(config: Config, splits: Sequence[Split], models: Mapping[str, Mode
     if given and all(model.fit is not None for model in models.values()):
         yield f'training: {listed(given)} do nothing, because none of the models is trained step by step.'
         return
-    without = [split.seed for split in splits if not any((roles == VALIDATION).any() for roles in split.roles)]
-    effects = {'patience': 'it does nothing', 'sweep': 'the first of its values is taken'}
-    for name, effect in effects.items() if without else ():
+    if all(any((roles == VALIDATION).any() for roles in split.roles) for split in splits):
+        return
+    for name, effect in (('patience', 'it does nothing'), ('sweep', 'the first of its values is taken')):
         if given.get(name):
             yield (
                 f'training.{name}: {effect}, because the split {config.split["name"]} holds out no profiles for '
@@ -66,5 +65,5 @@ def _data(data: Mapping[str, Any], field: str = 'data') -> Iterator[str]:
             yield f'{field}.{name}: it does nothing, because {why}.'
     fields = data.get('fields') or {}
     kind = fields.get('perturbation_type', '')
-    if fields.get('dose') and kind not in _DOSED:
+    if fields.get('dose') and kind not in DOSED:
         yield f'{field}.fields.dose: it does nothing, because names of the type {kind} take no dose.'

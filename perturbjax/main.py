@@ -17,7 +17,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from perturbjax.errors import InputError, of_system
+from perturbjax.errors import InputError, of_system, reason
 from perturbjax.experiment_files import experiment_path, fault_in_experiment
 from perturbjax.paths import absolute, work_folder
 from perturbjax.renames import RENAMED
@@ -56,6 +56,8 @@ _HOST = flags.DEFINE_integer(
 )
 
 _WEEK = 7 * 24 * 3600
+# How a message of JAX's runtime begins; where a host is lost, some of them are ValueErrors.
+_STATUS = re.compile('[A-Z_]+: ')
 
 
 def main(_: Sequence[str]) -> None:
@@ -106,8 +108,8 @@ def _join_hosts() -> None:
             _HOST.value,
             shutdown_timeout_seconds=_WEEK,
             initialization_timeout=600,
-            heartbeat_timeout_seconds=5
-            * hosts.SILENT,  # JAX ends a process by a trace of its stack; `watch` is earlier
+            # Where a host is lost JAX ends the others with a trace of its stack; `watch` is earlier.
+            heartbeat_timeout_seconds=5 * hosts.SILENT,
         )
     except (ValueError, RuntimeError) as error:
         raise InputError(
@@ -121,9 +123,8 @@ def _join_hosts() -> None:
 
 def _end_now(sentence: str, code: int) -> NoReturn:
     """Ends the process without waiting for other hosts, which notice at once that it is gone."""
-    print(f'\nperturbjax: {sentence}', file=sys.stderr, flush=True)
     sys.stdout.flush()
-    os._exit(code)
+    interruption.end(sentence, code)
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
@@ -191,12 +192,13 @@ def _main(arguments: Sequence[str]) -> None:
         main(arguments)
     except (InputError, OSError, ImportError) as error:
         _fail(fault_in_experiment(error) or error)
-    except RuntimeError as error:
-        if not _MULTIHOST.value:
+    except (RuntimeError, ValueError) as error:
+        is_of_jax = isinstance(error, RuntimeError) or _STATUS.match(str(error))
+        if not (_MULTIHOST.value and is_of_jax):
             raise
         from perturbjax.training import hosts
 
-        _end_now(hosts.lost(str(error).strip().partition('\n')[0][:200]), hosts.LOST)
+        _end_now(hosts.lost(reason(error)), hosts.LOST)
 
 
 def _fail(error: Exception) -> NoReturn:
@@ -220,7 +222,7 @@ def run() -> None:
     try:
         app.run(_main, flags_parser=_parse)
     except interruption.Stopped as stopped:
-        print(f'\nperturbjax: {stopped}', file=sys.stderr)
+        interruption.say(str(stopped))
 
 
 if __name__ == '__main__':

@@ -25,8 +25,10 @@ def absolute(path: str | os.PathLike, field: str = 'path') -> str:
         raise InputError(f'{field}: the path is empty; name a file or folder.')
     if '\0' in text or '\n' in text:
         raise InputError(f'{field}: {text!r} holds a character that no path may have.')
-    if '://' in text or os.path.lexists(text):
-        return text if '://' in text else os.path.abspath(text)
+    if '://' in text:
+        return text
+    if os.path.lexists(text):
+        return os.path.abspath(text)
     filled = os.path.expanduser(os.path.expandvars(text))
     unknown = re.search(r'\$(\w+|\{[^}]*\})', filled) or re.match(r'~[^/]*', filled)
     if unknown:

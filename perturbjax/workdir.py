@@ -17,7 +17,7 @@ import anndata
 import pandas as pd
 from etils import epath
 
-from perturbjax.errors import InputError
+from perturbjax.errors import InputError, reason
 
 _PREDICT = 'run --mode=predict again.'
 _REMOVE = 'remove it to go on without it.'
@@ -30,7 +30,7 @@ def replacing(path: epath.Path, checked: bool = False) -> Iterator[epath.Path]:
     try:
         yield beside
         if checked:
-            _keep_hash(path, _hash(beside))
+            _keep_hash(path, sha256(beside))
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -39,7 +39,7 @@ def replacing(path: epath.Path, checked: bool = False) -> Iterator[epath.Path]:
 def _keep_hash(path: epath.Path, digest: str) -> None:
     """Keeps the hash of the file that is about to be renamed, and that of the file it replaces until it is."""
     kept = _hash_path(path)
-    before = [_hash(path)] if kept.exists() and path.exists() else []
+    before = [sha256(path)] if kept.exists() and path.exists() else []
     before = [each for each in before if each in kept.read_bytes().decode(errors='replace').split()]
     with replacing(kept) as beside:
         beside.write_text('\n'.join([digest, *before]))
@@ -49,7 +49,8 @@ def _hash_path(path: epath.Path) -> epath.Path:
     return path.parent / f'.{path.name}.sha256'
 
 
-def _hash(path: epath.Path) -> str:
+def sha256(path: epath.Path) -> str:
+    """The sha256 of a file, local or in a bucket, which is read piece by piece."""
     with path.open('rb') as file:
         digest = hashlib.sha256()
         while piece := file.read(2**24):
@@ -60,7 +61,7 @@ def _hash(path: epath.Path) -> str:
 def check_unchanged(path: epath.Path, mend: str) -> None:
     """Raises InputError where the file is not as it was written; `mend` says what to do then."""
     kept = _hash_path(path)
-    if kept.exists() and _hash(path) not in kept.read_bytes().decode(errors='replace').split():
+    if kept.exists() and sha256(path) not in kept.read_bytes().decode(errors='replace').split():
         raise InputError(f'{path}: it is damaged or was changed (its sha256 is not that of {kept.name}); {mend}')
 
 
@@ -112,7 +113,7 @@ def read_table(path: epath.Path) -> pd.DataFrame:
     try:
         return pd.read_csv(io.StringIO(path.read_text()))
     except ValueError as error:
-        raise InputError(f'{path}: it is no table ({_line(error)}); {_PREDICT}') from error
+        raise InputError(f'{path}: it is no table ({reason(error)}); {_PREDICT}') from error
 
 
 def add_time(path: epath.Path, label: str, seconds: float) -> None:
@@ -129,7 +130,7 @@ def read_times(path: epath.Path) -> dict[str, float]:
     try:
         return {str(label): float(seconds) for label, seconds in json.loads(path.read_text()).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f'{path}: it is damaged ({_line(error)}); {_REMOVE}') from error
+        raise InputError(f'{path}: it is damaged ({reason(error)}); {_REMOVE}') from error
 
 
 def write_anndata(path: epath.Path, data: anndata.AnnData) -> None:
@@ -149,8 +150,4 @@ def read_anndata(path: epath.Path) -> anndata.AnnData:
         try:
             return anndata.read_h5ad(local)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise InputError(f'{path}: it cannot be read as h5ad ({_line(error)}); {_PREDICT}') from error
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise InputError(f'{path}: it cannot be read as h5ad ({reason(error)}); {_PREDICT}') from error

@@ -9,9 +9,8 @@ import pandas as pd
 from scipy.special import ndtri
 
 from perturbjax.evaluation.statistics import bootstrap, cluster_sums, interval
+from perturbjax.prediction.layers import SPREAD
 
-# The ending of the layer with the standard deviation of the prediction of the layer of that name without it.
-SPREAD = '_spread'
 LEVELS = (0.5, 0.9)
 COLUMNS = ['model', 'level', 'coverage', 'values', 'low', 'high']
 

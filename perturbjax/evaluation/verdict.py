@@ -37,9 +37,9 @@ def verdict(summary: pd.DataFrame, calibration: pd.DataFrame, unknown: str = '')
 
 def _not_known(calibration: pd.DataFrame, reason: str) -> str:
     if len(calibration):
-        number = int(calibration['duplicates'].max())
+        pairs = int(calibration['duplicates'].max())
         reason = (
-            f'{number} of the held-out perturbations {"has" if number == 1 else "have"} replicates to compare, and at '
+            f'{pairs} of the held-out perturbations {"has" if pairs == 1 else "have"} replicates to compare, and at '
             f'least {LEAST_CLUSTERS} are needed'
         )
     return f'Which metrics are calibrated here is not known: {reason or "it was not measured"}.'

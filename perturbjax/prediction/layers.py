@@ -7,6 +7,11 @@ from typing import NamedTuple
 from perturbjax.models.model import Model, Params
 from perturbjax.prediction.stream import Predictor
 
+# The ending of the layer with the standard deviation of the prediction of the layer of that name without it.
+SPREAD = '_spread'
+# What `uns` calls the name of the layer that X is.
+X_LAYER = 'X_layer'
+
 
 class Layer(NamedTuple):
     """A layer of a file of predictions.
@@ -28,11 +33,7 @@ def layers_of(label: str, model: Model, read: Callable[[], Params]) -> Iterator[
     read, spread = functools.cache(read), model.spread
     yield Layer(label, lambda: Predictor(model.predict, read(), model.tile_values))
     if model.num_members(read()) > 1:
-        yield Layer(f'{label}_spread', lambda: Predictor(spread, read(), model.tile_values))
-
-
-# What `uns` calls the name of the layer that X is.
-X_LAYER = 'X_layer'
+        yield Layer(f'{label}{SPREAD}', lambda: Predictor(spread, read(), model.tile_values))
 
 
 def choose_x(has_gaps: Mapping[str, bool]) -> str:

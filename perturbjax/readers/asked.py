@@ -91,8 +91,8 @@ class KnownNames:
 
     def find(self, name: str) -> str:
         """The perturbation that the user means; a part that is unknown, or may be several, stays as it is."""
-        options = {part: self._options(part) for part in self.parts(name)}
-        found = [options[part][0] if len(options[part]) == 1 else part for part in self.parts(name)]
+        options = [(part, self._options(part)) for part in self.parts(name)]
+        found = [each[0] if len(each) == 1 else part for part, each in options]
         return combine(found) if clean(name) else ''
 
     def unclear(self, names: Iterable[str]) -> dict[str, list[str]]:

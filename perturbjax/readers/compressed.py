@@ -45,7 +45,10 @@ def open_binary(path: str) -> IO[bytes]:
 
 
 def open_text(path: str) -> io.TextIOWrapper:
-    """The same as text in UTF-8, without a byte order mark; bytes of another encoding become replacement characters."""
+    """The content as text in UTF-8, without a byte order mark; raises as `open_binary` does.
+
+    Bytes of another encoding become replacement characters.
+    """
     return io.TextIOWrapper(open_binary(path), encoding='utf-8-sig', errors='replace')
 
 

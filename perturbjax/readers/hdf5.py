@@ -43,7 +43,7 @@ def open_hdf5(path: str, kind: str) -> Iterator[h5py.File]:
         importlib.import_module('hdf5plugin')
     try:
         with unpacked(path) as plain, h5py.File(plain) as file:
-            refuse_unheld(file, plain)
+            refuse_unheld(file, path)
             yield file
     except (OSError, KeyError, RuntimeError) as error:
         raise unreadable(path, f'cannot be read as {kind}, it is of another format or damaged', error) from error

@@ -50,7 +50,7 @@ def resolve(split: Mapping[str, Any], data: Mapping[str, Any], vocabulary: Vocab
     if split.get('name') != 'custom':
         return dict(split)
     given = {name: value for name, value in split.items() if name not in ('name', 'seeds')}
-    check_settings(_custom, given, 'split (custom)')
+    check_settings(_custom, given, 'split (custom)', given=('data',))
     if len(set(given) - {'source'}) != 1:
         raise InputError(
             'split (custom): give one of path (a file of conditions), column (of the table of rows) and lists, but '

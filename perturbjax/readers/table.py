@@ -15,13 +15,14 @@ from absl import logging
 
 from perturbjax.errors import InputError, listed
 from perturbjax.paths import absolute, refuse_endless
-from perturbjax.readers.compressed import is_compressed, open_binary, open_text, plain_name
+from perturbjax.readers.compressed import ENDINGS, is_compressed, open_binary, open_text, plain_name
 from perturbjax.readers.excel import check_columns, check_header, excel_header, read_excel
 
 _SEPARATORS = {'.csv': ',', '.tsv': '\t', '.txt': '\t'}
 _EXCEL = '.xlsx'
 TABLES = (*_SEPARATORS, '.parquet', _EXCEL)
-_ENDINGS = re.compile(r'(\.(h5ad|h5mu|zarr|gctx?|csv|tsv|txt|parquet|xlsx))?(\.(gz|bz2|xz|zst|zip))?$', re.IGNORECASE)
+_COMPRESSED = '|'.join(map(re.escape, ENDINGS))
+_ENDINGS = re.compile(rf'(\.(h5ad|h5mu|zarr|gctx?|csv|tsv|txt|parquet|xlsx))?({_COMPRESSED})?$', re.IGNORECASE)
 
 # From 3.1 on pandas reads every digit of a number without being asked to.
 _OLD_PANDAS = tuple(map(int, pd.__version__.split('.')[:2])) < (3, 1)

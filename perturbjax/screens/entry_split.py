@@ -5,8 +5,6 @@ import pandas as pd
 
 from perturbjax.errors import InputError
 
-_KEPT, _VALIDATION, _TEST = 0, 1, 2
-
 
 def hold_out_pairs(table: pd.DataFrame, seed: int, test: float, validation: float) -> tuple[np.ndarray, np.ndarray]:
     """Which rows are tested and which validate, bool `[N]` each.
@@ -38,8 +36,8 @@ def hold_out_pairs(table: pd.DataFrame, seed: int, test: float, validation: floa
             f'split: test={test} and validation={validation} ask for {tested + validated} of {len(distinct)} pairs, '
             f'but each perturbation and each context keeps one, so at most {len(free)} can be held out.'
         )
-    role = np.full(len(distinct), _KEPT)
-    role[free[:tested]], role[free[tested : tested + validated]] = _TEST, _VALIDATION
-    of_row = np.full(len(table), _KEPT)
-    of_row[(table['order'] > 0).to_numpy()] = role[pair]
-    return of_row == _TEST, of_row == _VALIDATION
+    held_out = np.zeros((2, len(distinct)), bool)
+    held_out[0, free[:tested]] = held_out[1, free[tested : tested + validated]] = True
+    of_row = np.zeros((2, len(table)), bool)
+    of_row[:, (table['order'] > 0).to_numpy()] = held_out[:, pair]
+    return of_row[0], of_row[1]

@@ -23,7 +23,8 @@ TYPES = ('CRISPRi', 'CRISPRa', 'CRISPR-KO', 'RNAi', 'Overexpression', 'Compound'
 Names: TypeAlias = Sequence[str] | np.ndarray | pd.Index | pd.Series
 
 # A plus inside parentheses belongs to a name, as in '(+)-JQ1'; any other plus joins two parts.
-_JOIN = re.compile(r'\+(?![^(]*\))')
+PLUS = r'\+(?![^(]*\))'
+_JOIN = re.compile(PLUS)
 
 
 def parts(name: str) -> tuple[str, ...]:

@@ -36,9 +36,11 @@ def fit(
     curve goes to `metrics_path`; the other arguments are those of `train`.
     """
     if model.learner is not None:
-        if has_all_epochs(folder, settings):
-            return
         writer = MetricWriter(metrics_path, about.label, split.seed, settings.tensorboard)
+        epochs = finished_epochs(folder, settings)
+        if epochs:
+            writer.forget_from(epochs + 1)
+            return
         train(model.learner, compendium, split, settings, seed, about, folder, writer)
     elif jax.process_index() == 0 and not checkpoints.is_saved(folder):
         params = closed_form(model)(compendium, split.mask(TRAIN))
@@ -46,10 +48,11 @@ def fit(
             checkpoints.save(manager, 0, params, about)
 
 
-def has_all_epochs(folder: epath.Path, settings: TrainingSettings) -> bool:
-    """Whether the checkpoint of a learned model has all the epochs that the settings ask for, on every host."""
+def finished_epochs(folder: epath.Path, settings: TrainingSettings) -> int:
+    """How many epochs a learned model was trained if those are all that the settings ask for, else 0; on every host."""
     progress = checkpoints.progress_of(folder) if jax.process_index() == 0 else None
-    return bool(from_first(progress is not None and not History.from_json(progress).active(settings).any()))
+    history = None if progress is None else History.from_json(progress)
+    return from_first(0 if history is None or history.active(settings).any() else history.epoch)
 
 
 @functools.lru_cache

@@ -1,7 +1,7 @@
 """Long training and many relaunches: does memory, or the number of open files or threads, grow?
 
-    python tests/faults/load.py --steps=1000000
-    python tests/faults/load.py --relaunches=1000
+    PYTHONPATH=tests python tests/faults/load.py --steps=1000000
+    PYTHONPATH=tests python tests/faults/load.py --relaunches=1000
 
 Prints a line for each tenth; training ends with code 1 where the memory at the end is more than 5% above that after
 the first tenth, or more files or (by more than a few) threads are open.

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from etils import epath
+from faults.small import get_config
 from faults_for_tests import copy_damaged, damaged, damages, outcome, results
 
-from experiments import tiny
 from perturbjax import experiment, workdir
 from perturbjax.training.metric_writer import MetricWriter, read_curves
 
@@ -68,24 +68,15 @@ def test_a_write_that_was_killed_is_no_damage(files, tmp_path):
     assert workdir.read_times(path) == {'lpm': 4.2}
 
 
-def small():
-    config = tiny.get_config()
-    config.split.seeds = (13,)
-    config.models = {'mean': {}, 'lpm': {'model': 'lpm_released', 'embedding_dim': 2, 'hidden_dims': (4,)}}
-    config.training.epochs = 2
-    config.evaluation.bootstrap_samples = 5
-    return config
-
-
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp('whole')
-    experiment.run(small(), str(folder))
+    experiment.run(get_config('2'), str(folder))
     return folder
 
 
 def relaunch(folder):
-    experiment.run(small(), str(folder))
+    experiment.run(get_config('2'), str(folder))
     return results(folder)
 
 
@@ -100,7 +91,7 @@ def test_each_mode_tells_or_changes_nothing(whole, tmp_path, mode, caplog):
     for path, kind, content in rng.sample(saved, 12) + rng.sample(others, 24):
         caplog.clear()
         copy_damaged(whole, target, path, content)
-        _, sentence = outcome(experiment.run, small(), str(target), mode)
+        _, sentence = outcome(experiment.run, get_config('2'), str(target), mode)
         told += bool(sentence or caplog.text)
         what = f'{mode}: {path.relative_to(whole)} {kind}: {sentence}'
         if not sentence and not caplog.text:

@@ -3,10 +3,12 @@
 import signal
 import socket
 import time
+import types
 
 import pytest
 from faults_for_tests import launch, said, wait_for_lines
 
+from perturbjax import main
 from perturbjax.training.hosts import LOST, SILENT, _difference, any_host, from_first, refuse_other
 
 
@@ -22,6 +24,28 @@ def test_a_host_alone_agrees_with_itself():
     refuse_other({'a': 1})
     assert from_first(3) == 3
     assert [any_host(True), any_host(False)] == [True, False]
+
+
+@pytest.mark.parametrize('error', [RuntimeError('Gloo failed'), ValueError('UNKNOWN: Gloo AllGather failed\nmore')])
+def test_what_jax_raises_of_a_lost_host_is_a_sentence(monkeypatch, error):
+    def fail(_):
+        raise error
+
+    ended = []
+    monkeypatch.setattr(main, 'main', fail)
+    monkeypatch.setattr(main, '_end_now', lambda *how: ended.append(how))
+    monkeypatch.setattr(main, '_MULTIHOST', types.SimpleNamespace(value=True))
+    main._main([])
+    ((sentence, code),) = ended
+    assert code == LOST
+    assert sentence.startswith(f'another host ended or cannot be reached ({str(error).splitlines()[0]}); ')
+
+
+def test_other_errors_are_not_taken_for_a_lost_host(monkeypatch):
+    monkeypatch.setattr(main, 'main', lambda _: int('x'))
+    monkeypatch.setattr(main, '_MULTIHOST', types.SimpleNamespace(value=True))
+    with pytest.raises(ValueError, match='invalid literal'):
+        main._main([])
 
 
 def two(workdir, *of_second, epochs=3000):

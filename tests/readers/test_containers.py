@@ -137,6 +137,14 @@ def test_what_cannot_be_unpacked(tmp_path):
         load({**given, 'path': str(tmp_path / 'two.h5ad.zip')})
 
 
+def test_a_message_names_the_compressed_file_and_not_its_copy(tmp_path):
+    path, given = make('dense.h5ad', tmp_path)
+    with h5py.File(path, 'r+') as file:
+        file.create_dataset('huge', (3 * 10**9,), 'f8', chunks=(1000,))
+    with pytest.raises(InputError, match='dense.h5ad.gz: huge declares the shape'):
+        load({**given, 'path': str(packed(path, 'gz'))})
+
+
 def test_zstd_without_its_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'zstandard', None)
     (tmp_path / 'a.csv.zst').write_bytes(b'(\xb5/\xfd' + bytes(9))

@@ -42,6 +42,7 @@ def test_only_custom_reads_a_file():
         ({}, r'split \(custom\): give one of path .* column .* and lists, but there are none'),
         ({'path': 'a', 'column': 'b'}, "there are 'path', 'column'"),
         ({'pth': 'x'}, "no such setting 'pth'; did you mean 'path'"),
+        ({'data': {}}, "no such setting 'data'"),
         ({'path': 3}, r'split \(custom\).path: 3 is of the wrong type; it must be str'),
         ({'path': '/nowhere/s.json'}, '/nowhere/s.json: there is no such file'),
     ],

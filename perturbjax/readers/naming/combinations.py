@@ -8,7 +8,7 @@ from absl import logging
 from perturbjax.errors import InputError, listed
 from perturbjax.readers.naming.control_words import control_matcher, is_pattern
 from perturbjax.readers.naming.quantities import dose_text, dose_unit, is_zero, name_and_dose
-from perturbjax.readers.naming.spelling import PLUS, loose
+from perturbjax.readers.naming.spelling import joint_pattern, loose
 from perturbjax.screens.vocabulary import combine, token
 
 
@@ -129,16 +129,16 @@ def split_names(
     names: Sequence[str], separators: Sequence[str], control: Collection[str], path: str
 ) -> list[tuple[str, ...]]:
     """The parts of each name, in the order of the name; at `_` only as `Fields` says."""
-    others = [PLUS if each == '+' else re.escape(each) for each in separators if each != '_']
-    parts = [re.split('|'.join(others), name) if others else [name] for name in names]
+    others = joint_pattern(each for each in separators if each != '_')
+    parts = [re.split(others, name) if others else [name] for name in names]
     if '_' not in separators:
         return [tuple(each) for each in parts]
     distinct = list(dict.fromkeys(part.strip() for each in parts for part in each))
-    known = dict(zip(distinct, _split_known(distinct, control, path), strict=True))
+    known = dict(zip(distinct, _split_by_singles(distinct, control, path), strict=True))
     return [tuple(piece for part in each for piece in known[part.strip()]) for each in parts]
 
 
-def _split_known(names: Sequence[str], control: Collection[str], path: str) -> list[tuple[str, ...]]:
+def _split_by_singles(names: Sequence[str], control: Collection[str], path: str) -> list[tuple[str, ...]]:
     """The parts of each name, split at `_` only into control and into names that cannot be split themselves."""
     found: dict[str, tuple[str, ...]] = {}
     singles, ambiguous = {word for word in control if not is_pattern(word)}, set()

@@ -16,6 +16,8 @@ from perturbjax.readers.naming.templates import filled, template_steps
 from perturbjax.screens.vocabulary import CONTROL, TYPES
 
 COMPOUND = 'Compound'
+# The perturbation types whose names take a dose.
+DOSED = ('', COMPOUND)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ def tell_perturbations(names: Iterable[str], words: Sequence[str], separators: S
 
 
 def perturbation_sentences(names: Iterable[str], words: Sequence[str], separators: Sequence[str]) -> list[str]:
-    """As `tell_perturbations`, the sentences."""
+    """The sentences that `tell_perturbations` gives as warnings."""
     names = list(names)
     singles = sorted({part for name in names for part in parts(name)})
     like_control = looking_like_control(names, words)

@@ -10,7 +10,7 @@ from perturbjax.readers.naming.columns import find_column, matches, text, texts
 from perturbjax.readers.naming.combinations import as_separators, says_nothing, vocabulary_names
 from perturbjax.readers.naming.conditions import several
 from perturbjax.readers.naming.control_words import control_matcher
-from perturbjax.readers.naming.fields import COMPOUND, Fields
+from perturbjax.readers.naming.fields import DOSED, Fields
 from perturbjax.readers.naming.near_misses import merged_contexts, tell_contexts, tell_marks, tell_perturbations
 from perturbjax.readers.naming.templates import filled, has_any, split_template
 from perturbjax.screens.shared_control import ANY
@@ -121,7 +121,7 @@ def settled_perturbations(dosed: Sequence[tuple[str, str]], fields: Fields, path
 
 def _with_doses(names: np.ndarray, table: pd.DataFrame, fields: Fields, path: str) -> tuple[np.ndarray, list]:
     """For each row the index of its pair of name and dose, `[N]`, and the distinct pairs; a dose may be `''`."""
-    if fields.dose and fields.perturbation_type in ('', COMPOUND):
+    if fields.dose and fields.perturbation_type in DOSED:
         doses = filled(table, fields.dose, path, 'data.fields.dose', needed=False, is_nothing=_nothing(fields))
         if not says_nothing(doses, fields.separator):
             pairs = pd.DataFrame({'name': names, 'dose': doses}).groupby(['name', 'dose'], sort=False)

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from perturbjax.screens.vocabulary import PLUS
+
 # Characters that nobody sees, and the Greek mu, which looks as the micro sign does.
 _ONE_FORM = {**dict.fromkeys(map(ord, '\u200b\u2060\ufeff\xad')), ord('\u03bc'): '\u00b5'}
 _DASHES = re.compile('[\u2010-\u2015\u2212]')
@@ -11,8 +13,6 @@ _DASHES = re.compile('[\u2010-\u2015\u2212]')
 _BETWEEN_DIGITS = re.compile(r'(?<=[0-9])[\s_-]+(?=[0-9])')
 _WITHIN = re.compile(r'(?<=[^\W_])(?!(?<=[0-9])-[0-9])[\s_-]+(?=[^\W_])')
 
-# A plus that joins two parts; one within parentheses belongs to the name, as in the vocabulary.
-PLUS = r'\+(?![^(]*\))'
 # Words by which tables say that a row has no perturbation; see `Fields.nothing`.
 NOTHING = ('nan', 'none', 'na', 'n/a', '<na>', 'null', 'unassigned')
 
@@ -45,3 +45,8 @@ def alike(names: Iterable[str]) -> list[list[str]]:
     for name in sorted(set(names)):
         groups.setdefault(loose(name), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def joint_pattern(separators: Iterable[str]) -> str:
+    """The pattern of the separators of parts; a `+` within parentheses is none, as in the vocabulary."""
+    return '|'.join(PLUS if each == '+' else re.escape(each) for each in separators)

@@ -14,7 +14,7 @@ from absl import logging
 from perturbjax.errors import InputError, listed
 from perturbjax.readers.naming.columns import find_column, text, texts
 from perturbjax.readers.naming.quantities import one_unit
-from perturbjax.readers.naming.spelling import PLUS, clean
+from perturbjax.readers.naming.spelling import clean, joint_pattern
 
 # A separator and which piece, counted from 0, or from the end as -1.
 _PIECE = re.compile(r'(\D+?)(-?[0-9]+)')
@@ -23,13 +23,8 @@ _OPTIONAL = '?'
 # Forms of cell culture, and no times.
 _CULTURES = {'2d', '3d'}
 
-Means = Callable[[str], bool]
+IsNothing = Callable[[str], bool]  # whether a text stands for no value
 Column = tuple[str, str]  # the name of a column and the piece of it, or ''
-
-
-def means_something(_: str) -> bool:
-    """For columns in which no text stands for "no value"."""
-    return False
 
 
 def filled(
@@ -38,7 +33,7 @@ def filled(
     path: str,
     field: str,
     needed: np.ndarray | bool = True,
-    is_nothing: Means = means_something,
+    is_nothing: IsNothing = lambda _: False,
     absent: str = '',
 ) -> np.ndarray:
     """The column, or the template filled in, as text `[N]`.
@@ -76,7 +71,7 @@ def filled(
     return names
 
 
-def has_any(table: pd.DataFrame, template: str, path: str, field: str, is_nothing: Means) -> np.ndarray:
+def has_any(table: pd.DataFrame, template: str, path: str, field: str, is_nothing: IsNothing) -> np.ndarray:
     """Which rows `[N]` have a value in any column of the template; texts that stand for none are told."""
     there = np.zeros(len(table), bool)
     for name, piece in (column for _, group in _groups(template) for column in group):
@@ -92,7 +87,7 @@ def has_any(table: pd.DataFrame, template: str, path: str, field: str, is_nothin
 
 def split_template(template: str, separators: Iterable[str]) -> list[str]:
     """A template cut at each separator between its columns, as `{a}+{b}` at `+`, where every part has a column."""
-    cut = '|'.join(PLUS if each == '+' else re.escape(each) for each in separators if each)
+    cut = joint_pattern(separators)
     pieces = re.split(rf'(?:{cut})(?![^{{]*\}})', template) if cut else [template]
     return pieces if all('{' in piece for piece in pieces) else [template]
 
@@ -128,8 +123,10 @@ def _groups(template: str) -> list[tuple[str, list[Column]]]:
     return groups
 
 
-def _joined(table: pd.DataFrame, columns: list[Column], path: str, field: str, is_nothing: Means) -> np.ndarray:
+def _joined(table: pd.DataFrame, columns: list[Column], path: str, field: str, is_nothing: IsNothing) -> np.ndarray:
     """The values `[N]` of columns side by side, each in one unit; `''` where a column has none."""
+    for name, _ in columns:
+        _tell_spellings(find_column(table, name, path, field).unique(), f'{path}: {field}: the column {name!r}')
     parts = [_values(table, column, path, field, is_nothing) for column in columns]
     if len(parts) == 1:
         return parts[0]
@@ -140,12 +137,11 @@ def _joined(table: pd.DataFrame, columns: list[Column], path: str, field: str, i
     return joined
 
 
-def _values(table: pd.DataFrame, column: Column, path: str, field: str, is_nothing: Means) -> np.ndarray:
+def _values(table: pd.DataFrame, column: Column, path: str, field: str, is_nothing: IsNothing) -> np.ndarray:
     """The values `[N]` of a column, or a piece of each, as text; `''` where there is none or it means nothing."""
     name, piece = column
     codes, unique = pd.factorize(find_column(table, name, path, field))
     names = [text(value) for value in np.asarray(unique)]
-    _tell_spellings(unique, f'{path}: {field}: the column {name!r}')
     if piece not in ('', _OPTIONAL):
         names = _pieces(names, piece, f'{path}: {field}: the column {name!r}')
     names = ['' if is_nothing(value) else value for value in names]
@@ -181,7 +177,7 @@ def _tell_spellings(values: Any, what: str) -> None:
         )
 
 
-def _no_value(table: pd.DataFrame, missing: np.ndarray, name: str, path: str, field: str, is_nothing: Means) -> str:
+def _no_value(table: pd.DataFrame, missing: np.ndarray, name: str, path: str, field: str, is_nothing: IsNothing) -> str:
     """The message for rows without a value in a column; it names the texts there that stand for no value."""
     values = set(texts(find_column(table, name, path, field)[missing]))
     words = sorted(value for value in values if value and is_nothing(value))

@@ -60,7 +60,7 @@ def controls(results: Results) -> list[Element]:
             'uninformative one on these data stays open.'
         )
         return [tag('p', sentence)]
-    number = int(results.calibration['duplicates'].max())
+    repeated = int(results.calibration['duplicates'].max())
     legend = (
         'A metric is worth reading only where it tells a repeated measurement (technical duplicate) from a '
         'prediction that knows nothing of the perturbation (uninformative: the mean of the training perturbations in '
@@ -68,7 +68,7 @@ def controls(results: Results) -> list[Element]:
         'towards perfect (1); BDS, bound discrimination, is the share of perturbations in which the duplicate beats '
         'it. A metric is calibrated here where the interval of its DRF lies above 0 and BDS is above 0.5. Permuted: '
         'the truth of another perturbation. Interpolated duplicate: the duplicate in readouts that respond, the mean '
-        f'in the others. This rests on {number:,} pairs of context and perturbation with replicates; with fewer than '
+        f'in the others. This rests on {repeated:,} pairs of context and perturbation with replicates; with fewer than '
         f'{LEAST_CLUSTERS} it counts as not known.'
     )
     caption = (

@@ -147,6 +147,12 @@ def test_contexts_that_differ_in_spaces_are_one_and_told(caplog):
     assert "count as one: ' B', 'B', 'B '; " in caplog.text
 
 
+def test_spellings_in_a_part_of_a_template_are_told_once(caplog):
+    table = pd.DataFrame({'cell': 'k', 'g1': ['x', 'x '], 'g2': ['y', 'y']})
+    assert list(label_rows(table, Fields(context='cell', perturbation='{g1}+{g2}'), 'f')[1]) == ['x+y', 'x+y']
+    assert caplog.text.count("count as one: 'x', 'x '") == 1
+
+
 def test_one_letter_for_mu():
     assert perturbations(['x-1 \u00b5l', 'x-1 \u03bcl']) == ['x-1 \u00b5l'] * 2
 
