@@ -89,18 +89,22 @@ def compare(
 def score(compared: Compared) -> pd.DataFrame:
     """One row per model, held-out profile and metric (scores.csv).
 
+    A metric that is undefined everywhere, such as a correlation over one readout, has no rows.
+
     Columns: model, split, screen, context, perturbation, metric; `value`, NaN where it is undefined;
     `reference`, the same metric of the baseline over the readouts that the model predicts; `coverage`, the
     share of measured readouts that the model predicts; `readouts`, how many were measured. Metrics that
     `summarise` computes over all values are here computed for each profile alone.
     """
-    values, measured = compared.values, compared.measured
+    measured = compared.measured
+    is_defined = ~np.isnan(compared.values).all(axis=(0, 1, 2))
+    values, names = compared.values[..., is_defined], np.array(list(METRICS), object)[is_defined]
     rows, models, _, metrics = values.shape
     profile = np.repeat(np.tile(np.arange(rows), models), metrics)
     model = np.repeat(np.arange(models), rows * metrics)
     table = compared.profiles.iloc[profile].reset_index(drop=True)
-    table.insert(0, 'model', np.array(compared.models)[model])
-    table['metric'] = np.tile(list(METRICS), rows * models)
+    table.insert(0, 'model', np.array(compared.models, object)[model])
+    table['metric'] = np.tile(names, rows * models)
     table['value'] = values[:, :, WHOLE].swapaxes(0, 1).ravel()
     table['reference'] = values[:, :, REFERENCE].swapaxes(0, 1).ravel()
     with np.errstate(invalid='ignore'):

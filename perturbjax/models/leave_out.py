@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from perturbjax.models.elimination import solve_each
 from perturbjax.models.held_out_like import HeldOutLike, random_order
 from perturbjax.models.sums import exact_matmul
+from perturbjax.screens.arrays import Array
 
 # The most rows that are left out in turn, a random choice of those like the held-out ones; fewer, but not below
 # the second number, where many repeats leave with each; and the most repeats.
@@ -84,9 +85,9 @@ def left_out_in_turn(like: HeldOutLike, num_slots: int) -> LeftOut:
     return LeftOut(row, like.is_like[row], members, is_repeat)
 
 
-def times(features: Int[jax.Array, '*n J'], effects: Float[jax.Array, 'F U']) -> Float[jax.Array, '*n U']:
+def times(features: Int[jax.Array, '*n J'], effects: Float[Array, 'F U']) -> Float[jax.Array, '*n U']:
     """`X @ effects`: the sum of the effects of each row's features."""
-    rows = effects.at[features].get(mode='fill', fill_value=0, wrap_negative_indices=False)
+    rows = jnp.asarray(effects).at[features].get(mode='fill', fill_value=0, wrap_negative_indices=False)
     return rows.sum(axis=-2)
 
 

@@ -1,4 +1,4 @@
-"""LPM: on what the simple rules leave over (`lpm`), and as published (`lpm_released`)."""
+"""LPM: on residuals and mixed with the simple rules (`lpm`), and as published (`lpm_released`)."""
 
 import functools
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.baselines import mean
 from perturbjax.models.flax_model import Sizes, flax_model
 from perturbjax.models.lpm_network import AGGREGATIONS, HEADS, LPM, PRECISIONS
+from perturbjax.models.mixture import mixed
 from perturbjax.models.model import Learner, Model
 from perturbjax.models.residual import on_residuals
-from perturbjax.models.stack import RULES, stack
+from perturbjax.models.stack import DEFAULT, RULES, stack
 
 # Folds are bits of a 32-bit number.
 _MOST_FOLDS = 30
@@ -34,16 +35,17 @@ def lpm(
     dropout: float = 0.0,
     aggregation: str = 'sum',
     matmul_precision: str = 'float32',
-    base: str = 'auto',
+    base: str = 'context_mean',
     standardise: bool = True,
     folds: int = 5,
     shrink: bool = True,
+    mix: Sequence[str] = DEFAULT,
     head: str = 'bilinear',
     interaction: bool = False,
     table_decay: float = 100.0,
     embedding_scale: float = 0.3,
 ) -> Model:
-    """LPM on what the simple rules leave over: networks for every fold, shrunken by their out-of-fold error.
+    """LPM on what a simple rule leaves over, shrunken by its out-of-fold error and mixed with the strongest rules.
 
     The settings from `base` on turn its parts off one by one; with all of them off it is `lpm_released`.
 
@@ -58,6 +60,8 @@ def lpm(
       standardise: whether residuals are divided by their root mean square, readout by readout.
       folds: each seed is trained once for every fold; 0 for once on everything.
       shrink: whether the folds choose how much of the networks' prediction is kept.
+      mix: the rules of `stack.RULES` that the folds mix it with, one that answers for everything first; none if
+        empty.
       head: `mlp`, as published, or `bilinear`: one pass for all readouts of a profile.
       interaction: whether the products of all pairs of parts join a combination's embedding.
       table_decay: how many times the weight decay applies to the embeddings.
@@ -67,7 +71,7 @@ def lpm(
       InputError: a setting that is out of its range.
     """
     _check(embedding_dim, hidden_dims, dropout, aggregation, matmul_precision, head)
-    rule = _base(base, standardise, folds, shrink)
+    rule = _base(base, standardise, folds, shrink, mix)
     context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
     dims = (context, perturbation, readout), tuple(hidden_dims)
 
@@ -80,7 +84,8 @@ def lpm(
         return model
     learner = cast(Learner, model.learner)._replace(table_decay=table_decay, recipe=_RECIPE)
     model = model._replace(learner=learner)
-    return on_residuals(model, rule, standardise, folds, shrink, needs_training=base == 'none')
+    model = on_residuals(model, rule, standardise, folds, shrink, needs_training=base == 'none')
+    return mixed(model, [RULES[name]() for name in mix]) if mix else model
 
 
 def lpm_released(
@@ -108,19 +113,25 @@ def lpm_released(
         'standardise': False,
         'folds': 0,
         'shrink': False,
+        'mix': (),
         'head': 'mlp',
         'embedding_scale': 1.0,
     }
     return lpm(*sizes, **off)
 
 
-def _base(base: str, standardise: bool, folds: int, shrink: bool) -> Model | None:
+def _base(base: str, standardise: bool, folds: int, shrink: bool, mix: Sequence[str]) -> Model | None:
     """The rule to start from; None where the values themselves are learnt as they are."""
     check_range('models.lpm', 0, folds=folds)
     if folds == 1 or folds > _MOST_FOLDS:
         raise InputError(f'models.lpm.folds: {folds} must be 0 or from 2 to {_MOST_FOLDS}.')
     if shrink and not folds:
         raise InputError('models.lpm.shrink: it is chosen by folds; give 2 folds or more, or shrink = False.')
+    if mix and not folds:
+        raise InputError('models.lpm.mix: its weights are chosen by folds; give 2 folds or more, or mix = ().')
+    for name in mix:
+        if name not in RULES:
+            raise InputError(f'models.lpm.mix: no such rule {name!r}; {did_you_mean(name, RULES)}')
     if base == 'auto':
         return stack()
     if base != 'none':

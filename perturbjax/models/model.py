@@ -109,6 +109,8 @@ class Learner(NamedTuple):
       target: `(compendium, training) -> Target`: what is learnt, if not the values. Runs once per split.
       finish: `(fitted, target) -> fitted`: adds to the constants what follows from the trained weights.
       added: `compendium -> constants`: the structure of what `finish` adds, traced and not run; None for nothing.
+      out_of_fold: `(fitted, target) -> predictions [N, U]` of the profiles of each fold, by the members that have
+        not seen it, over all readouts; NaN for profiles in no fold. None without folds.
       num_folds: each seed is trained once for each fold, without the profiles that the fold leaves out.
       table_decay: how many times the weight decay applies to the tables of embeddings.
       recipe: names and values of training settings of the model's own, which a config may replace.
@@ -124,6 +126,7 @@ class Learner(NamedTuple):
     target: Callable[[Compendium, Masks], Target] = _as_they_are
     finish: Callable[['Fitted', Target], 'Fitted'] = _as_trained
     added: Callable[[Compendium], Constants] | None = None
+    out_of_fold: Callable[['Fitted', Target], Float[np.ndarray, 'N U']] | None = None
     num_folds: int = 0
     table_decay: float = 1.0
     recipe: tuple[tuple[str, Any], ...] = ()

@@ -19,15 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from perturbjax.models.amplitude import amplitude, left_over, products_of, products_of_folds, unseen_pieces
 from perturbjax.models.held_out_like import Folds, all_profiles, flat_mask, flat_values, held_out_like, make_folds
 from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target, closed_form_of, spread_of
 from perturbjax.models.out_of_fold import out_of_fold
 from perturbjax.models.training_counts import is_trained
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
-
-# Profiles of a fold that are predicted at once.
-_AT_ONCE = 256
 
 
 class Prepared(NamedTuple):
@@ -63,7 +61,8 @@ def on_residuals(
     if learner is None:
         raise TypeError('only a learned model, such as flax_model makes, can learn residuals')
     fit_base, spread_over_members = closed_form_of(base), spread_of(model)
-    prepare, products = jax.jit(_preparation(base, standardise, max(num_folds, 2))), jax.jit(_products_of(model))
+    ask = jax.jit(model.predict)
+    prepare, products = jax.jit(_preparation(base, standardise, max(num_folds, 2))), jax.jit(products_of(model))
 
     def target(compendium: Compendium, training: Masks) -> Target:
         prepared = jax.device_get(prepare(compendium, training))
@@ -78,12 +77,23 @@ def on_residuals(
         compendium, prepared = target.kept
         share, noise = 1.0, 1.0
         if num_folds:
-            found = _out_of_fold(products, fitted, compendium, prepared, num_folds)
+            profiles = jax.device_get(all_profiles(compendium))
+            found = products_of_folds(products, fitted, profiles, prepared.residual, prepared.folds)
             share = amplitude(found, fitted.num_members) if shrink else 1.0
             noise = left_over(found, share, fitted.num_members)
         constants = {'base': prepared.base, 'scale': prepared.scale}
         constants |= {'amplitude': np.float32(share), 'noise': np.float32(noise)}
         return fitted._replace(constants=dict(fitted.constants) | constants)
+
+    def out_of_fold_of(fitted: Fitted, target: Target) -> Float[np.ndarray, 'N U']:
+        compendium, prepared = target.kept
+        profiles = jax.device_get(all_profiles(compendium))
+        values = np.asarray(flat_values(compendium, profiles.readout))
+        answer = np.where((prepared.folds.number >= 0)[:, None], values - prepared.residual * prepared.scale, np.nan)
+        for rows, asked, own in unseen_pieces(fitted, profiles, prepared.folds):
+            learnt = np.nan_to_num(ask(own, asked))[: len(rows)]
+            answer[rows] += fitted.constants['amplitude'] * prepared.scale * learnt
+        return answer
 
     def added(compendium: Compendium) -> Mapping[str, Any]:
         training = tuple(jax.ShapeDtypeStruct(screen.context.shape, bool) for screen in compendium.screens)
@@ -103,6 +113,8 @@ def on_residuals(
         return jnp.where(known, own, jnp.nan)
 
     learner = learner._replace(target=target, finish=finish, added=added, num_folds=num_folds)
+    if num_folds:
+        learner = learner._replace(out_of_fold=out_of_fold_of)
     return model._replace(learner=learner, predict=predict, spread=spread)
 
 
@@ -143,93 +155,3 @@ def _root_mean_square(
     first, second = over(chosen), over(otherwise)
     scale = jnp.where(jnp.isfinite(first) & (first > 0), first, second)
     return jnp.where(jnp.isfinite(scale) & (scale > 0), scale, 1)
-
-
-class Products(NamedTuple):
-    """Sums over the measured values of each profile of a fold, of residuals R and predictions g of S seeds.
-
-    Attributes:
-      number: of values.
-      residual: R R.
-      cross: R times the mean of g.
-      square: the mean over seeds of g g.
-      pairs: the mean over pairs of seeds of g1 g2; equal to `square` with one seed.
-    """
-
-    number: Float[Array, ' n']
-    residual: Float[Array, ' n']
-    cross: Float[Array, ' n']
-    square: Float[Array, ' n']
-    pairs: Float[Array, ' n']
-
-
-# (fitted, query [Q], residuals [Q, U]) -> products
-OfProfiles = Callable[[Fitted, Query, Float[Array, 'Q U']], Products]
-
-
-def _out_of_fold(
-    products: OfProfiles, fitted: Fitted, compendium: Compendium, prepared: Prepared, num_folds: int
-) -> Products:
-    """The products of every fold's profiles, by the members that have not seen them."""
-    profiles, found = jax.device_get(all_profiles(compendium)), list[Products]()
-    for fold in range(num_folds):
-        rows = np.flatnonzero(prepared.folds.number == fold)
-        own = _members_of(fitted, fold, num_folds)
-        for first in range(0, len(rows), _AT_ONCE):
-            some = rows[first : first + _AT_ONCE]
-            asked = np.resize(some, _AT_ONCE)
-            query = Query(profiles.context[asked], profiles.perturbation[asked], profiles.readout)
-            sums = products(own, query, prepared.residual[asked])
-            found.append(Products(*(np.asarray(each, float)[: len(some)] for each in sums)))
-    return Products(*map(np.concatenate, zip(*found))) if found else Products(*np.zeros((5, 0)))
-
-
-def _members_of(fitted: Fitted, fold: int, num_folds: int) -> Fitted:
-    """The members that left a fold out."""
-    seeds = fitted.num_members // num_folds
-    own = slice(fold * seeds, (fold + 1) * seeds)
-    weights, statistics = jax.tree.map(lambda each: each[own], (fitted.weights, fitted.statistics))
-    return fitted._replace(weights=weights, statistics=statistics)
-
-
-def _products_of(model: Model) -> OfProfiles:
-    """The products of profiles and their residuals, as a pure function."""
-    spread = spread_of(model)
-
-    def products(fitted: Fitted, query: Query, residual: Float[Array, 'Q U']) -> Products:
-        seeds = fitted.num_members
-        measured = ~jnp.isnan(residual)
-        truth = jnp.where(measured, residual, 0)
-        mean = jnp.where(measured, jnp.nan_to_num(model.predict(fitted, query)), 0)
-        variance = jnp.where(measured, jnp.nan_to_num(spread(fitted, query)), 0) ** 2
-        square = (mean**2 + variance).sum(axis=1)
-        pairs = square if seeds == 1 else ((seeds * mean**2).sum(axis=1) - square) / (seeds - 1)
-        return Products(measured.sum(axis=1), (truth**2).sum(axis=1), (truth * mean).sum(axis=1), square, pairs)
-
-    return products
-
-
-def amplitude(found: Products, num_members: int) -> float:
-    """How much of the prediction to keep, from 0 to 1: the least squares factor for the mean of all members.
-
-    With g1, g2 of different seeds, the mean of n members has the square <g1 g2> + (<g g> - <g1 g2>) / n.
-    A factor below its own standard error, by the jackknife over profiles, is 0.
-    """
-    square = found.pairs + (found.square - found.pairs) / num_members
-    if not square.sum() > 0:
-        return 0.0
-    factor = found.cross.sum() / square.sum()
-    without = (found.cross.sum() - found.cross) / np.maximum(square.sum() - square, 1e-12 * square.sum())
-    error = np.sqrt((len(square) - 1) / len(square) * ((without - without.mean()) ** 2).sum())
-    return float(np.clip(factor, 0, 1)) if factor > error else 0.0
-
-
-def left_over(found: Products, share: float, num_members: int) -> float:
-    """The mean square of what the shrunken prediction leaves over, less the variance of the members; at least 0.
-
-    Together with that variance it is the squared error of the mean of n members. 1 where there is no fold.
-    """
-    variance = found.square - found.pairs
-    error = found.residual - 2 * share * found.cross + share**2 * (found.pairs + variance / num_members)
-    noise = (error - share**2 * variance).sum()
-    return float(max(noise, 0) / found.number.sum()) if found.number.sum() else 1.0

@@ -26,6 +26,7 @@ from perturbjax.models.model import Masks, Model, Query, closed_form_of
 from perturbjax.models.out_of_fold import out_of_fold, refitted
 from perturbjax.models.own_readout import own_readout
 from perturbjax.models.two_way import two_way
+from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 
 # The rules that a stack can hold.
@@ -80,11 +81,7 @@ def stack(rules: Sequence[str] = DEFAULT, num_folds: int = 5) -> Model:
             out_of_fold(rule, params, compendium, training, folds)
             for rule, params in zip(each_rule, fitted, strict=True)
         ]
-        errors = jnp.stack([jnp.nan_to_num(values - each) for each in _filled(predicted)])
-        is_asked = folds.number >= 0
-        gram = jnp.einsum('cnu,dnu->ncd', errors, errors, precision='highest')
-        gram = jnp.where(is_asked[:, None, None], gram, 0)
-        return Params(fitted, single_unless_better(gram, best_weights(gram), is_asked))
+        return Params(fitted, choose_weights(values, predicted, folds.number >= 0))
 
     def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
         pairs = zip(each_rule, params.rules, strict=True)
@@ -92,15 +89,35 @@ def stack(rules: Sequence[str] = DEFAULT, num_folds: int = 5) -> Model:
 
     def predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
         pairs = zip(each_rule, params.rules, strict=True)
-        predicted = _filled([rule.predict(each, query) for rule, each in pairs])
-        return sum(weight * each for weight, each in zip(params.weight, predicted, strict=True))
+        return weighted_sum(params.weight, filled([rule.predict(each, query) for rule, each in pairs]))
 
     return Model(fit, predict, refit=refit)
 
 
-def _filled(predicted: Sequence[Float[jax.Array, 'N U']]) -> list[Float[jax.Array, 'N U']]:
-    """The predictions of all rules, those of the first where a rule has none."""
+def filled(predicted: Sequence[Float[Array, 'N U']]) -> list[Float[jax.Array, 'N U']]:
+    """The predictions of all candidates, those of the first where one has none."""
     return [jnp.where(jnp.isnan(each), predicted[0], each) for each in predicted]
+
+
+def weighted_sum(weight: Float[Array, ' C'], predicted: Sequence[Float[jax.Array, 'N U']]) -> Float[jax.Array, 'N U']:
+    """The sum of the candidates' predictions, each times its weight."""
+    return sum((share * each for share, each in zip(weight, predicted, strict=True)), jnp.zeros(()))
+
+
+def choose_weights(
+    values: Float[Array, 'N U'], predicted: Sequence[Float[Array, 'N U']], is_asked: Bool[Array, ' N']
+) -> Float[jax.Array, ' C']:
+    """The weights of C candidates: those with the lowest mean L2, or all on one, see `single_unless_better`.
+
+    Args:
+      values: the truth; NaN where not measured.
+      predicted: the candidates' predictions, out of fold.
+      is_asked: which profiles count.
+    """
+    errors = jnp.stack([jnp.nan_to_num(values - each) for each in filled(predicted)])
+    gram = jnp.einsum('cnu,dnu->ncd', errors, errors, precision='highest')
+    gram = jnp.where(is_asked[:, None, None], gram, 0)
+    return single_unless_better(gram, best_weights(gram), jnp.asarray(is_asked))
 
 
 def single_unless_better(

@@ -12,8 +12,8 @@ from perturbjax.analysis.completion import read_model
 from perturbjax.errors import InputError
 from perturbjax.interop.perturblib import export_perturblib
 from perturbjax.models import context_mean, make_models
+from perturbjax.models.amplitude import Products, amplitude, left_over
 from perturbjax.models.lpm import lpm
-from perturbjax.models.residual import Products, amplitude, left_over
 from perturbjax.screens.outline import outline
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TEST, TRAIN, make_split
@@ -21,7 +21,7 @@ from perturbjax.training import checkpoints
 from perturbjax.training.fit import fit, read_params
 from perturbjax.training.settings import training_settings
 
-SIZES = {'embedding_dim': 4, 'hidden_dims': (16,), 'base': 'context_mean', 'folds': 3}
+SIZES = {'embedding_dim': 4, 'hidden_dims': (16,), 'base': 'context_mean', 'folds': 3, 'mix': ()}
 MODEL = lpm(**SIZES)
 SHORT = {'epochs': 3, 'epoch_steps': 5, 'batch_profiles': 24, 'shards': 4, 'checkpoint_every': 1}
 
@@ -224,6 +224,8 @@ def test_the_amplitude_is_the_least_squares_factor_of_the_mean_of_all_members():
         ({'base': 'lmp'}, "models.mine.base: no such 'lmp'"),
         ({'folds': 1}, 'models.mine.folds: 1 must be 0 or from 2 to 30'),
         ({'folds': 0}, 'models.mine.shrink: it is chosen by folds'),
+        ({'folds': 0, 'shrink': False}, 'models.mine.mix: its weights are chosen by folds'),
+        ({'mix': ('two_wya',)}, "models.mine.mix: no such rule 'two_wya'; did you mean 'two_way'"),
         ({'head': 'mpl'}, "models.mine.head: no such 'mpl'; did you mean 'mlp'"),
     ],
 )

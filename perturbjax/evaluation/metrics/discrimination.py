@@ -121,9 +121,8 @@ def discriminate(
     distance: Distance,
 ) -> Float[np.ndarray, ' N']:
     """Computes `discrimination` within each group of profiles, without the readouts left out for any of them."""
-    scores = np.full(len(group), np.nan)
-    for each in np.unique(group):
-        rows = np.flatnonzero(group == each)
+    scores, order = np.full(len(group), np.nan), np.argsort(group, kind='stable')
+    for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
         scores[rows] = discrimination(prediction[rows], truth[rows], np.any(left_out[rows], axis=0), distance)
     return scores
 
