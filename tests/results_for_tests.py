@@ -86,7 +86,8 @@ def _summary(ratios):
     for name in ('value', 'ratio', 'baseline_ratio', 'difference'):
         ends = ('low', 'high') if name == 'value' else (f'{name}_low', f'{name}_high')
         table[list(ends)] = np.stack([table[name] - 0.05, table[name] + 0.05], axis=1)
-    return table
+    anchored = 1 - table['value']
+    return table.assign(anchored=anchored, anchored_low=anchored - 0.05, anchored_high=anchored + 0.05, anchor='repeat')
 
 
 def _calibration():

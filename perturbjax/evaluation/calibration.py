@@ -6,6 +6,8 @@ calibrated if the duplicate clearly beats a prediction that knows nothing about 
 the training perturbations. Source: Mejia et al. 2025; Miller et al. 2025.
 """
 
+from collections.abc import Sequence
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -21,11 +23,13 @@ COLUMNS = [
     'metric', 'negative', 'permuted', 'duplicate', 'interpolated',
     'drf', 'drf_low', 'drf_high', 'drf_interpolated', 'bds', 'duplicates', 'calibrated',
 ]  # fmt: skip
-_NEGATIVE, _PERMUTED, _DUPLICATE, _INTERPOLATED = range(4)
+_NEGATIVE, _PERMUTED, DUPLICATE, _INTERPOLATED = range(4)
 _PERFECT = np.array([metric.perfect for metric in METRICS.values()])
 
 
-def calibrate(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 2000) -> pd.DataFrame:
+def calibrate(
+    predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 2000, halves: Compared | None = None
+) -> pd.DataFrame:
     """Calibrates every metric, one row per metric.
 
     The table is empty if no profile has a duplicate, for a reason that `why_unknown` gives.
@@ -49,24 +53,34 @@ def calibrate(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: in
       predictions: as a run writes them.
       seed: seed of the permutation and the bootstrap.
       bootstrap_samples: number of bootstrap samples.
+      halves: what `compare_halves` gives, if it is known already; models after the four controls do not matter.
     """
     if why_unknown(predictions):
         return pd.DataFrame(columns=COLUMNS)
-    halves = _halves(predictions[_repeated(predictions)], seed)
-    cells = half_cells(np.asarray(halves.obs['cells'], float))[0]
-    compared = _with_chance(compare(halves, cells=cells))
+    compared = halves or compare_halves(predictions, seed)
     sums = sums_of(compared)
     values, fractions = at_once(estimates, sums)['value'], at_once(_fractions, sums)
-    clusters = number_of_clusters(sums)[_DUPLICATE, WHOLE]
+    clusters = number_of_clusters(sums)[DUPLICATE, WHOLE]
     low, high = interval(bootstrap(_fractions, sums, seed, bootstrap_samples), clusters)
     bds = _wins(compared)
-    numbers = (*values, fractions[0], low[0], high[0], fractions[1], bds)
+    numbers = (*values[:4], fractions[0], low[0], high[0], fractions[1], bds)
     table = pd.DataFrame({name: np.asarray(each, float) for name, each in zip(COLUMNS[1:], numbers)})
     table.insert(0, 'metric', list(METRICS))
     table['duplicates'] = clusters
     known = (clusters >= LEAST_CLUSTERS) & np.isfinite(low[0])
     table['calibrated'] = ((table['drf_low'] > 0) & (table['bds'] > 0.5)).astype('boolean').where(known)
     return table
+
+
+def compare_halves(predictions: anndata.AnnData, seed: int = 0, models: Sequence[str] = ()) -> Compared:
+    """Compares the four controls with the first half of the rows, and after them some models of the predictions.
+
+    Only for predictions of which `why_unknown` gives no reason.
+    """
+    halves = _halves(predictions[_repeated(predictions)], seed, models)
+    cells = half_cells(np.asarray(halves.obs['cells'], float))[0]
+    compared = compare(halves, cells=cells)
+    return with_chance(compared, ~np.isnan(compared.values[:, DUPLICATE, WHOLE]))
 
 
 def why_unknown(predictions: anndata.AnnData) -> str:
@@ -88,49 +102,51 @@ def _repeated(predictions: anndata.AnnData) -> np.ndarray:
     return ~missing.all(axis=1)
 
 
-def _halves(predictions: anndata.AnnData, seed: int) -> anndata.AnnData:
-    """Predictions whose truth is the first half, and whose models are the four controls."""
+def _halves(predictions: anndata.AnnData, seed: int, models: Sequence[str]) -> anndata.AnnData:
+    """Predictions whose truth is the first half, and whose models are the four controls and those given."""
     first, second, negative = (
         np.asarray(predictions.layers[name]) for name in ('first_half', 'second_half', 'perturbed_mean')
     )
     p = np.nan_to_num(differs_from_rest(predictions), nan=1.0)
-    names = [BASELINE, 'permuted', 'duplicate', 'interpolated']
+    own = {f'model {name}': predictions.layers[name] for name in models}
+    names = [BASELINE, 'permuted', 'duplicate', 'interpolated', *own]
     layers = {name: predictions.layers[name] for name in ('control', 'perturbed_mean', *LAYERS)}
     uns = {'models': names, 'scale': predictions.uns['scale']}
-    layers |= {'truth': first, BASELINE: negative, 'duplicate': second}
+    layers |= {**own, 'truth': first, BASELINE: negative, 'duplicate': second}
     layers['interpolated'] = np.where(np.isnan(negative), second, (1 - p) * second + p * negative).astype(np.float32)
     halves = anndata.AnnData(obs=predictions.obs, var=predictions.var, layers=layers, uns=uns)
     halves.layers['permuted'] = permuted_labels(halves, seed)
     return halves
 
 
-def _with_chance(compared: Compared) -> Compared:
-    """Fills in the value of chance where that of the negative is undefined and that of the duplicate is not.
+def with_chance(compared: Compared, known: np.ndarray) -> Compared:
+    """Fills in the value of chance where that of the negative is undefined and the metric is known, `[N, metrics]`.
 
-    Chance is the score of the permuted labels, if there is one. It is not always the chance value of the
-    metric: changes from one reference share its noise, so even changes of pure noise are correlated.
+    The first two models are the negative and the permuted labels. Chance is the score of the permuted labels, if
+    there is one. It is not always the chance value of the metric: changes from one reference share its noise, so
+    even changes of pure noise are correlated.
     """
     values = compared.values.copy()
     for column, metric in enumerate(METRICS.values()):
         negative, permuted = values[:, _NEGATIVE, :, column], values[:, _PERMUTED, :, column]
-        known = ~np.isnan(values[:, _DUPLICATE, WHOLE, column])[:, None]
         if metric.chance is not None:
             chance = np.where(np.isnan(permuted), metric.chance, permuted)
-            values[:, _NEGATIVE, :, column] = np.where(np.isnan(negative) & known, chance, negative)
+            is_filled = np.isnan(negative) & known[:, [column]]
+            values[:, _NEGATIVE, :, column] = np.where(is_filled, chance, negative)
     return compared._replace(values=values)
 
 
 def _fractions(sums: dict[str, np.ndarray]) -> np.ndarray:
     """The dynamic range fractions of the duplicate and the interpolated duplicate, `[..., 2, metrics]`."""
     values = estimates(sums)['value']
-    negative, positive = values[..., [_NEGATIVE], :], values[..., [_DUPLICATE, _INTERPOLATED], :]
+    negative, positive = values[..., [_NEGATIVE], :], values[..., [DUPLICATE, _INTERPOLATED], :]
     return np.clip((positive - negative) / (_PERFECT - negative), -1, 1)
 
 
 def _wins(compared: Compared) -> np.ndarray:
     """The share of profiles in which the duplicate beats the negative, `[metrics]`; equal values are half a win."""
     sign = np.array([metric.sign for metric in METRICS.values()])
-    gain = sign * (compared.values[:, _NEGATIVE, WHOLE] - compared.values[:, _DUPLICATE, WHOLE])
+    gain = sign * (compared.values[:, _NEGATIVE, WHOLE] - compared.values[:, DUPLICATE, WHOLE])
     known = ~np.isnan(gain)
     wins = np.where(known, (np.sign(gain) + 1) / 2, 0).sum(axis=0)
     with np.errstate(invalid='ignore'):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import anndata
 import pandas as pd
 
-from perturbjax.evaluation.calibration import calibrate, why_unknown
+from perturbjax.evaluation.anchors import anchored
+from perturbjax.evaluation.calibration import calibrate, compare_halves, why_unknown
 from perturbjax.evaluation.controls import add_permuted_labels, collapse
 from perturbjax.evaluation.coverage import COLUMNS as COVERAGE_COLUMNS
 from perturbjax.evaluation.coverage import interval_coverage
@@ -24,7 +25,7 @@ class Results(NamedTuple):
     Attributes:
       predictions: the predictions of the run, with other tools' predictions added.
       scores: one row per model, held-out profile and metric, see `scores.score`.
-      summary: one row per model and metric, see `summary.summarise`.
+      summary: one row per model and metric, see `summary.summarise` and, for the common scale, `anchors.anchored`.
       calibration: one row per metric, see `calibration.calibrate`; empty if no profile has a duplicate.
       curves: L2 and Pearson-delta by number of readouts, see `curves.readout_curves`.
       collapse: whether predictions differ between perturbations, see `controls.collapse`.
@@ -72,7 +73,12 @@ def judge(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 
     add_permuted_labels(predictions, seed)
     compared = compare(predictions)
     summary = summarise(predictions, compared, seed, bootstrap_samples)
-    calibration, unknown = calibrate(predictions, seed, bootstrap_samples), why_unknown(predictions)
+    unknown = why_unknown(predictions)
+    halves = None if unknown else compare_halves(predictions, seed, compared.models)
+    calibration = calibrate(predictions, seed, bootstrap_samples, halves)
+    calibrated = calibration.set_index('metric')['calibrated']
+    scale = anchored(predictions, compared, halves, calibrated, seed, bootstrap_samples)
+    summary = summary.merge(scale, on=['model', 'metric'], how='left')
     return Results(
         predictions=predictions,
         scores=score(compared),

@@ -55,7 +55,7 @@ def summarise(
       bootstrap_samples: number of bootstrap samples.
     """
     table = _estimated(compared, seed, bootstrap_samples)
-    table['coverage'] = np.repeat(_coverage(compared), len(METRICS))
+    table['coverage'] = np.repeat(coverage_of(compared), len(METRICS))
     table['splits'] = compared.profiles['split'].nunique()
     table['baseline'] = table['metric'].map(best_baselines(table)).fillna('')
     table = table.drop(columns=['difference', 'difference_low', 'difference_high'])
@@ -149,7 +149,7 @@ def number_of_clusters(sums: dict[str, np.ndarray]) -> np.ndarray:
     return (count > 0).sum(axis=0)
 
 
-def _coverage(compared: Compared) -> np.ndarray:
+def coverage_of(compared: Compared) -> np.ndarray:
     """The share of all measured values that each model predicts, `[models]`."""
     return compared.moments[:, :, WHOLE, 0].sum(axis=0, dtype=float) / compared.measured.sum()
 

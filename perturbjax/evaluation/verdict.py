@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from perturbjax.evaluation.anchors import REPEAT
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.scores import BASELINE, Compared
 from perturbjax.evaluation.statistics import LEAST_CLUSTERS
@@ -92,8 +93,18 @@ def _on_model(model: str, rows: pd.DataFrame, metrics: list[str], calibrated: bo
     which = 'metrics that are calibrated here' if calibrated else 'metrics'
     return (
         f'{model} beats the best simple rule on {better} of {len(rows)} {which}, loses on {worse}'
-        f'{_gap(rows)} ({_example(rows)}).'
+        f'{_gap(rows)} ({_example(rows)}).{_on_scale(rows)}'
     )
+
+
+def _on_scale(rows: pd.DataFrame) -> str:
+    """How far the model gets on the common scale, by the first metric that has it; see `anchors`."""
+    known = rows[rows['anchored_low'].notna()] if 'anchored_low' in rows else rows.head(0)
+    for row in known.head(1).itertuples():
+        reached = _interval(row.anchored, row.anchored_low, row.anchored_high)
+        top = 'a repeat of the experiment' if row.anchor == REPEAT else 'a perfect prediction'
+        return f' By {row.metric} it goes {reached} of the way from the mean of the context to {top}.'
+    return ''
 
 
 def _gap(rows: pd.DataFrame) -> str:

@@ -5,11 +5,12 @@ Its figures are functions of the results, also for notebooks: `report.forest(res
 
 from perturbjax.evaluation.verdict import notes, run_facts
 from perturbjax.report.results.examples import changes
-from perturbjax.report.results.figures import calibration, collapse, forest, strip
+from perturbjax.report.results.figures import anchored, calibration, collapse, forest, strip
 from perturbjax.report.results.lines import interaction_curve, linear_sweep_curve, readout_curve, training_curve
 from perturbjax.report.results.page import report_page
 
 __all__ = [
+    'anchored',
     'calibration',
     'changes',
     'collapse',

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from perturbjax.evaluation.anchors import REPEAT
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.results import Results
 from perturbjax.evaluation.scores import BASELINE
@@ -28,6 +29,8 @@ from perturbjax.report.results.models import is_judged, reach
 
 # A larger ratio is drawn as an arrow at the edge.
 MOST_RATIO = 2.0
+# A smaller anchored score is drawn as an arrow at the edge.
+LEAST_ANCHORED = -1.0
 # At most this many dots in a strip plot, over all rows.
 MOST_DOTS = 3000
 # How far below the middle of their row marks are drawn, under the name.
@@ -58,6 +61,41 @@ def forest(results: Results, axes: Axes | None = None, metric: str = '') -> Axes
             _draw_ratio(axes, position + _DOWN, row)
         axes.margins(x=0.04)
         return axes
+
+
+def anchored(results: Results, axes: Axes | None = None, metric: str = '') -> Axes:
+    """Draws each model's anchored score as a dot with its 95% interval, between broken lines at 0 and 1.
+
+    0 is the mean of the training perturbations in the context, 1 a repeat of the experiment, or a perfect
+    prediction where nothing has replicates. Scores below -1 are arrows at the edge.
+
+    Args:
+      results: the judged predictions.
+      axes: axes to draw on; new ones if None.
+      metric: a metric that has anchored scores; the first of them if empty.
+    """
+    rows = results.summary[results.summary['anchored'].notna()]
+    rows = rows[rows['metric'] == (metric or next(iter(rows['metric']), ''))]
+    with drawing(axes, rows_height(len(rows))) as axes:
+        if rows.empty:
+            return nothing(axes, 'No metric has a score between an uninformative prediction and a repeat.')
+        draw_guide(axes, 0, len(rows), (4, 2))
+        draw_guide(axes, 1, len(rows), (1, 1))
+        remarks = [f'{number(row.anchored)} {span(row.anchored_low, row.anchored_high)}' for row in rows.itertuples()]
+        top = 'a repeat' if rows['anchor'].iloc[0] == REPEAT else 'perfect'
+        label = f'{rows["metric"].iloc[0]}, anchored (0: mean of the context, 1: {top})'
+        draw_rows(axes, list(rows['model']), remarks, list(map(is_judged, rows['model'])), label)
+        for position, row in enumerate(rows.itertuples()):
+            _draw_anchored(axes, position + _DOWN, row)
+        axes.set_xlim(max(_left(rows[['anchored_low']]), LEAST_ANCHORED - 0.05), max(1.05, rows['anchored_high'].max()))
+        return axes
+
+
+def _draw_anchored(axes: Axes, y: float, row: Any) -> None:
+    if row.anchored_high > LEAST_ANCHORED:
+        _draw_interval(axes, y, max(row.anchored_low, LEAST_ANCHORED), row.anchored_high)
+    marker = 'o' if row.anchored >= LEAST_ANCHORED else '<'
+    axes.plot([max(row.anchored, LEAST_ANCHORED)], [y], marker=marker, **_mark(row.model))
 
 
 def _ratios(summary: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from perturbjax.evaluation.summary import NEARLY_ALL
 from perturbjax.report.components import beside, gallery
 from perturbjax.report.elements import tag
 from perturbjax.report.results.examples import EXAMPLES, MOST_READOUTS, changes, judged
-from perturbjax.report.results.figures import MOST_RATIO, calibration, collapse, forest, strip
+from perturbjax.report.results.figures import MOST_RATIO, anchored, calibration, collapse, forest, strip
 from perturbjax.report.results.lines import interaction_curve, linear_sweep_curve, readout_curve, training_curve
 from perturbjax.report.results.tables import calibration_table, difference_tables, plain_table, score_tables
 
@@ -30,7 +30,14 @@ def scores(results: Results) -> list[Element]:
             'Grey: on these data the metric cannot tell a repeated measurement from an uninformative prediction, so '
             'its differences say little.'
         )
-    return [_hint(), *score_tables(results.summary, results.calibration), tag('p', legend)]
+    caption = (
+        'How far each model gets from the mean of the training perturbations in the context (0) to a repeat of the '
+        'experiment, the other half of the rows (1), or to a perfect prediction where nothing has replicates; with its '
+        '95% interval. Further right is better, and below 0 a model does harm. Hollow: simple rules and controls. '
+        'summary.csv has this for every metric that tells the two ends apart.'
+    )
+    figures = gallery('anchored', [(anchored(results), caption)])
+    return [*figures, _hint(), *score_tables(results.summary, results.calibration), tag('p', legend)]
 
 
 def comparison(results: Results) -> list[Element]:

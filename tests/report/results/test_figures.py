@@ -11,10 +11,11 @@ from perturbjax import report
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.report import canvas, elements
 from perturbjax.report.results.examples import examples, judged
-from perturbjax.report.results.figures import MOST_DOTS, MOST_RATIO
+from perturbjax.report.results.figures import LEAST_ANCHORED, MOST_DOTS, MOST_RATIO
 from perturbjax.report.results.models import pens
 
 FIGURES = (
+    report.anchored,
     report.forest,
     report.strip,
     report.calibration,
@@ -43,6 +44,17 @@ def lines(axes):
 
 def key(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_anchored_scores_lie_between_two_lines():
+    axes = report.anchored(results())
+    np.testing.assert_allclose([x for x, _ in marks(axes, 'o')], [-0.25, 0, 0.2, 0.1], atol=1e-9)
+    assert marks(axes, '<')[0][0] == LEAST_ANCHORED
+    lines_at = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == '--'}
+    assert lines_at == {0, 1}
+    assert 'l2, anchored (0: mean of the context, 1: a repeat)' in axes.get_xlabel()
+    assert '0.200 [0.150, 0.250]' in texts(axes)
+    assert 'silent' not in texts(axes)
 
 
 def test_forest_has_a_dot_and_an_interval_for_each_known_ratio():

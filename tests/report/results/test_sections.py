@@ -81,7 +81,7 @@ def test_all_parts_are_there(full):
         assert metric.definition in text
     # forest, calibration, 2 strips, 3 changes of 2 models (a third predicts nothing), 4 curves, collapse,
     # interactions, training, linear sweep
-    assert full.count('svg') == full.count('figure') == full.count('figcaption') == 18
+    assert full.count('svg') == full.count('figure') == full.count('figcaption') == 19
 
 
 def test_the_verdict_comes_first(full):
