@@ -83,7 +83,7 @@ def anchored(results: Results, axes: Axes | None = None, metric: str = '') -> Ax
         draw_guide(axes, 1, len(rows), (1, 1))
         remarks = [f'{number(row.anchored)} {span(row.anchored_low, row.anchored_high)}' for row in rows.itertuples()]
         top = 'a repeat' if rows['anchor'].iloc[0] == REPEAT else 'perfect'
-        label = f'{rows["metric"].iloc[0]}, anchored (0: mean of the context, 1: {top})'
+        label = f'{rows["metric"].iloc[0]} (0: context mean, 1: {top})'
         draw_rows(axes, list(rows['model']), remarks, list(map(is_judged, rows['model'])), label)
         for position, row in enumerate(rows.itertuples()):
             _draw_anchored(axes, position + _DOWN, row)

@@ -52,7 +52,7 @@ def test_anchored_scores_lie_between_two_lines():
     assert marks(axes, '<')[0][0] == LEAST_ANCHORED
     lines_at = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == '--'}
     assert lines_at == {0, 1}
-    assert 'l2, anchored (0: mean of the context, 1: a repeat)' in axes.get_xlabel()
+    assert axes.get_xlabel() == 'l2 (0: context mean, 1: a repeat)'
     assert '0.200 [0.150, 0.250]' in texts(axes)
     assert 'silent' not in texts(axes)
 
