@@ -55,7 +55,7 @@ def with_new_names(settings: Any, path: str = '', quiet: bool = False) -> Any:
 
 
 def with_released_lpm(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A config of before `lpm` learnt what rules leave over: its `lpm` is called `lpm_released` now."""
+    """A config of before `lpm` was mixed with rules: its `lpm` is called `lpm_released` now."""
     models = {
         label: {**settings, 'model': 'lpm_released'} if settings.get('model', label) == 'lpm' else settings
         for label, settings in config.get('models', {}).items()

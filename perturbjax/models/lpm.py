@@ -16,7 +16,7 @@ from perturbjax.models.stack import DEFAULT, RULES, stack
 # Folds are bits of a 32-bit number.
 _MOST_FOLDS = 30
 
-# How LPM on residuals is trained, on every screen.
+# How `lpm` is trained, on every screen.
 _RECIPE = (
     ('learning_rate', 0.003),
     ('lr_decay', 1.0),
