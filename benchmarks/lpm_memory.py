@@ -122,7 +122,7 @@ def train_watched(
     )
     state = first_state(trainer)
     for epoch in range(3):
-        state, _ = train_epoch(few, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
+        state, *_ = train_epoch(few, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
         evaluate(few, state)
         begin('training')
     return accelerator_peak()
@@ -157,9 +157,9 @@ def epochs(trainer: Trainer) -> Run:
 
     def more() -> np.ndarray:
         nonlocal state, epoch
-        state, error = train_epoch(trainer, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
+        state, seen, _ = train_epoch(trainer, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
         epoch += 1
-        return error
+        return seen.rmse
 
     return more
 

@@ -66,7 +66,7 @@ def _trained(trainer: Trainer, settings: TrainingSettings) -> Any:
     state = replicate(state, trainer.devices)
     active, bar = np.ones(len(seeds), bool), tqdm.tqdm(disable=True)
     for epoch in range(settings.epochs):
-        state, _ = train_epoch(trainer, state, epoch, active, bar)
+        state, *_ = train_epoch(trainer, state, epoch, active, bar)
     return jax.block_until_ready(state)
 
 

@@ -1,7 +1,7 @@
 """Everything that training and validating need, on the devices; and one epoch of either."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from perturbjax.progress import tell_first_step
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
+from perturbjax.training.history import Seen
 from perturbjax.training.input_pipeline import InputPipeline, device_indices, replicate
 from perturbjax.training.settings import Member, TrainingSettings, members, swept
 from perturbjax.training.train_state import Metrics, TrainState
@@ -30,6 +31,7 @@ from perturbjax.training.train_step import (
 
 STEPS_PER_CALL = 100
 EVALUATED_AT_ONCE = 2**15
+_NOTHING = Seen()
 
 
 class Trainer(NamedTuple):
@@ -95,33 +97,57 @@ def make_trainer(
 
 
 def train_epoch(
-    trainer: Trainer, state: TrainState, epoch: int, active: Bool[np.ndarray, ' S'], progress_bar: Any
-) -> tuple[TrainState, Float[np.ndarray, ' S']]:
-    """One epoch, and its RMSE; the devices are a call ahead of the host, which looks at every call once."""
+    trainer: Trainer,
+    state: TrainState,
+    epoch: int,
+    active: Bool[np.ndarray, ' S'],
+    progress_bar: Any,
+    seen: Seen = _NOTHING,
+    stops: Callable[[], bool] = bool,
+) -> tuple[TrainState, Seen, bool]:
+    """One epoch, or the rest of it; the devices are a call ahead of the host, which looks at every call once.
+
+    Args:
+      trainer, state: what is trained.
+      epoch: its number, from 0.
+      active: which members train.
+      progress_bar: is moved on.
+      seen: what the epoch has already gone through.
+      stops: asked after every call; if it says so, the epoch ends there.
+
+    Returns:
+      The state; what the epoch has gone through now; and whether that is all of it.
+    """
     pipeline, devices = trainer.training, trainer.devices
     run, is_active = pmap_train_steps(pipeline.config, devices), replicate(active, devices)
     epoch_steps = trainer.settings.epoch_steps
-    step, metrics = epoch * (epoch_steps or sum(pipeline.steps)), list[Metrics]()
+    before, done, is_stopped = 0, seen.steps, False  # steps of the chunks before; had when the call began
     for chunk in pipeline.epoch(epoch):
-        ahead: list[tuple[Metrics, int]] = []
+        ahead: list[tuple[Metrics, int, int]] = []
         chunk_steps, pass_steps = (epoch_steps, chunk.steps) if epoch_steps else (chunk.steps, 0)
         size = chunk.size * chunk_steps // chunk.steps
         for first, steps in _calls(chunk_steps):
-            index = StepIndex(*map(np.int32, (epoch, step + first, first, pass_steps)))
+            if before + first < done:
+                continue
+            if is_stopped := stops():
+                break
+            step = epoch * (epoch_steps or sum(pipeline.steps)) + before + first
+            index = StepIndex(*map(np.int32, (epoch, step, first, pass_steps)))
             state, found = run(
                 state, chunk.data, trainer.constants, trainer.members, is_active, index,
                 trainer.device_index, np.int32(steps),
             )  # fmt: skip
-            metrics += [_fetch(trainer, *each, progress_bar) for each in ahead]
-            seen = size * first // chunk_steps
-            ahead = [(found, size * (first + steps) // chunk_steps - seen)]
-        metrics += [_fetch(trainer, *each, progress_bar) for each in ahead]  # before the next chunk takes its room
-        step += chunk_steps
+            seen = _fetched(trainer, seen, ahead, progress_bar)
+            ahead = [(found, steps, size * (first + steps) // chunk_steps - size * first // chunk_steps)]
+        seen = _fetched(trainer, seen, ahead, progress_bar)  # before the next chunk takes its room
+        if is_stopped:
+            return state, seen, False
+        before += chunk_steps
     if pipeline.config.row_tables:
         state = pmap_flush(devices, pipeline.config.learner.table_decay)(
             state, np.int32(epoch), trainer.members, trainer.device_index
         )
-    return state, _rmse(metrics)
+    return state, seen, True
 
 
 def _calls(steps: int) -> Iterator[tuple[int, int]]:
@@ -130,6 +156,14 @@ def _calls(steps: int) -> Iterator[tuple[int, int]]:
         yield 0, 1
     for first in range(1, steps, STEPS_PER_CALL):
         yield first, min(STEPS_PER_CALL, steps - first)
+
+
+def _fetched(trainer: Trainer, seen: Seen, ahead: list[tuple[Metrics, int, int]], progress_bar: Any) -> Seen:
+    """What is seen after the calls that were ahead of the host: their metrics, steps and observations."""
+    for found, steps, observations in ahead:
+        metrics = _fetch(trainer, found, observations, progress_bar)
+        seen = seen.plus(steps, metrics.loss, metrics.observations)
+    return seen
 
 
 def _fetch(trainer: Trainer, metrics: Metrics, observations: int, progress_bar: Any) -> Metrics:

@@ -5,7 +5,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from perturbjax.screens.arrays import Array
 from perturbjax.training.settings import TrainingSettings
+
+
+class Seen(NamedTuple):
+    """What an epoch that is not finished has gone through.
+
+    Attributes:
+      steps: how many it has had; 0 at its start.
+      loss, observations: their sums over these steps, `[S]` each; None at the start.
+    """
+
+    steps: int = 0
+    loss: list[float] | None = None
+    observations: list[float] | None = None
+
+    def plus(self, steps: int, loss: Array, observations: Array) -> 'Seen':
+        """What is seen after more steps with these sums, `[S]`."""
+        return Seen(self.steps + steps, _sum(self.loss, loss), _sum(self.observations, observations))
+
+    @property
+    def rmse(self) -> np.ndarray:
+        """The RMSE so far, `[S]`."""
+        return np.sqrt(np.array(self.loss or 0.0) / np.maximum(self.observations or 0.0, 1))
 
 
 class History(NamedTuple):
@@ -15,11 +38,13 @@ class History(NamedTuple):
       epoch: how many epochs are done.
       best: the lowest validation RMSE, `[S]`; infinite before the first.
       best_epoch: the epoch of that error, `[S]`.
+      seen: what the next epoch has already gone through, where training was stopped in the middle of it.
     """
 
     epoch: int
     best: list[float]
     best_epoch: list[int]
+    seen: Seen = Seen()
 
     @classmethod
     def start(cls, num_members: int) -> 'History':
@@ -30,7 +55,7 @@ class History(NamedTuple):
         """The history one epoch later, and which members are better than ever, bool `[S]`."""
         epoch = self.epoch + 1
         if rmse is None:
-            return self._replace(epoch=epoch), active
+            return self._replace(epoch=epoch, seen=Seen()), active
         better = active & (rmse < np.array(self.best))
         best = np.where(better, rmse, self.best).tolist()
         return History(epoch, best, np.where(better, epoch, self.best_epoch).tolist()), better
@@ -56,9 +81,15 @@ class History(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, which has no infinity: None stands for it."""
-        return self._asdict() | {'best': [each if math.isfinite(each) else None for each in self.best]}
+        seen = self.seen._asdict()
+        return self._asdict() | {'seen': seen, 'best': [each if math.isfinite(each) else None for each in self.best]}
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> 'History':
         """What `to_json` saved."""
-        return cls(**saved | {'best': [math.inf if each is None else each for each in saved['best']]})
+        best = [math.inf if each is None else each for each in saved['best']]
+        return cls(**saved | {'best': best, 'seen': Seen(**saved.get('seen', {}))})
+
+
+def _sum(before: list[float] | None, more: Array) -> list[float]:
+    return np.add(before or 0.0, np.asarray(more, float)).tolist()

@@ -1,8 +1,9 @@
 """SIGTERM and Ctrl-C: a launch that is asked to stop saves what it trained, says so in a sentence and ends.
 
-Outside of training the run stops at once, for files are written whole or not at all. While a model is trained,
-the epoch is finished and saved, for which there are `GRACE` seconds. After them, or on a second Ctrl-C, the run
-stops as it is, and a relaunch goes on from the last checkpoint.
+Outside of training the run stops at once, for files are written whole or not at all. While a model is trained, some
+more steps are finished (of several hosts the epoch, because all stop after the same step) and saved, for which there
+are `GRACE` seconds. After them, or on a second Ctrl-C, the run stops as it is, and a relaunch goes on from the last
+checkpoint.
 """
 
 import contextlib
@@ -52,9 +53,17 @@ def stops_here() -> bool:
     return any_host(bool(_Asked.signal))
 
 
-def stop(epoch: int) -> None:
-    """Ends the run after an epoch that is saved."""
-    raise Stopped(f'{_Asked.signal or "another host"}: stopped and saved after epoch {epoch}; {_GOES_ON}.')
+def stops_in_epoch() -> bool:
+    """Whether this host was asked to stop and is the only one, so that it need not wait for others."""
+    import jax  # here, because main must not wait for it before it listens
+
+    return bool(_Asked.signal) and jax.process_count() == 1
+
+
+def stop(epoch: int, steps: int = 0) -> None:
+    """Ends the run after an epoch and some steps of the next, which are saved."""
+    more = f' and {steps} steps of the next' if steps else ''
+    raise Stopped(f'{_Asked.signal or "another host"}: stopped and saved after epoch {epoch}{more}; {_GOES_ON}.')
 
 
 def _on_signal(number: int, _: Any) -> None:
@@ -64,12 +73,12 @@ def _on_signal(number: int, _: Any) -> None:
     if _Asked.signal:
         return
     _Asked.signal = name
-    timer = threading.Timer(GRACE, end, (f'{name}: no time was left to finish the epoch; {_GOES_ON}.', 0))
+    timer = threading.Timer(GRACE, end, (f'{name}: no time was left to finish and save; {_GOES_ON}.', 0))
     timer.daemon = True
     timer.start()
     if not _Asked.is_training:
         raise Stopped(f'{name}: stopped; what is finished is kept, and {_GOES_ON}.')
-    say(f'{name}: the epoch is finished and saved, then the run stops; Ctrl-C now stops it at once.')
+    say(f'{name}: the next steps are finished and saved, then the run stops; Ctrl-C now stops it at once.')
 
 
 def end(sentence: str, code: int) -> NoReturn:

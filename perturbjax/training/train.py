@@ -73,7 +73,8 @@ def train(
     with interruption.training(), checkpoints.open_folder(folder) as manager:
         progress, history = _start(trainer, manager)
         writer.forget_from(history.epoch + 1)
-        with bar(f'{writer.model}, split {writer.split}', settings.epochs * size, history.epoch * size) as progress_bar:
+        done = history.epoch * size + int(max(history.seen.observations or [0]))
+        with bar(f'{writer.model}, split {writer.split}', settings.epochs * size, done) as progress_bar:
             fitted = None
             while (active := history.active(settings)).any():
                 progress, history = _run_epoch(trainer, progress, history, active, writer, progress_bar)
@@ -83,7 +84,7 @@ def train(
                     checkpoints.save(manager, history.epoch, fitted, about, progress, history.to_json())
                 if stops:
                     manager.wait()
-                    interruption.stop(history.epoch)
+                    interruption.stop(history.epoch, history.seen.steps)
     return fitted if fitted is not None else _chosen(trainer, progress, history)
 
 
@@ -101,9 +102,14 @@ def _start(trainer: Trainer, manager: Any) -> tuple[Progress, History]:
 def _run_epoch(
     trainer: Trainer, progress: Progress, history: History, active: np.ndarray, writer: MetricWriter, progress_bar: Any
 ) -> tuple[Progress, History]:
-    """One epoch of the active members, and the validation after it."""
+    """One epoch of the active members, or what is left of it, and the validation after it."""
     began = time.perf_counter()
-    state, training = train_epoch(trainer, progress.state, history.epoch, active, progress_bar)
+    state, seen, is_whole = train_epoch(
+        trainer, progress.state, history.epoch, active, progress_bar, history.seen, interruption.stops_in_epoch
+    )
+    if not is_whole:
+        return progress._replace(state=state), history._replace(seen=seen)
+    training = seen.rmse
     seconds = time.perf_counter() - began
     validation = evaluate(trainer, state)
     history, is_better = history.after(validation, active)

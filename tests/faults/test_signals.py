@@ -39,10 +39,10 @@ def test_a_signal_outside_of_training_stops_at_once(name):
     assert not ended.stderr
 
 
-def test_a_signal_in_training_waits_for_the_epoch():
+def test_a_signal_in_training_waits_for_some_steps():
     ended = stopped(IN_TRAINING.format('SIGTERM'))
     assert ended.stdout == 'SIGTERM: stopped and saved after epoch 3; launch the same line again to go on.\n'
-    assert 'the epoch is finished and saved, then the run stops' in ended.stderr
+    assert 'the next steps are finished and saved, then the run stops' in ended.stderr
 
 
 def test_a_second_ctrl_c_stops_at_once():
@@ -57,7 +57,7 @@ def test_an_epoch_that_does_not_end_in_time_is_given_up():
     late = 'interruption.GRACE = 0.1; interruption._Asked.is_training = True; '
     ended = stopped(late + 'os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)')
     assert ended.returncode == 0
-    assert 'no time was left to finish the epoch' in ended.stderr
+    assert 'no time was left to finish and save' in ended.stderr
 
 
 @pytest.fixture(scope='module')

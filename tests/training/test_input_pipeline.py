@@ -87,8 +87,8 @@ def errors_of(compendium, devices, epochs=4):
     state = replicate(state, where)
     bar, errors = Bar(), []
     for epoch in range(epochs):
-        state, rmse = train_epoch(trainer, state, epoch, np.array([True]), bar)
-        errors.append(float(rmse[0]))
+        state, seen, _ = train_epoch(trainer, state, epoch, np.array([True]), bar)
+        errors.append(float(seen.rmse[0]))
     assert bar.counted == epochs * trainer.training.size
     assert int(state.opt_state.count[0]) == epochs * sum(trainer.training.steps)
     return errors

@@ -1,6 +1,8 @@
 """The training loop: the same on any number of devices, exact resume, early stop, bad losses."""
 
+import copy
 import dataclasses
+import itertools
 import json
 
 import jax
@@ -14,7 +16,7 @@ from perturbjax.models.lpm import lpm_released
 from perturbjax.models.training_counts import training_counts
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TRAIN, make_split
-from perturbjax.training import checkpoints
+from perturbjax.training import checkpoints, interruption
 from perturbjax.training import train as training
 from perturbjax.training.epoch import make_trainer
 from perturbjax.training.input_pipeline import replicate
@@ -82,6 +84,25 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(compendium, split, uninterr
     resumed = train(compendium, split, tmp_path)
     assert largest_difference(resumed, uninterrupted[0]) == 0
     assert curve_of(tmp_path) == uninterrupted[1]
+
+
+@pytest.mark.parametrize('data_chunks', [1, 2])
+@pytest.mark.parametrize('calls', [0, 1, 2, 3, 5])
+def test_stopped_in_the_middle_of_an_epoch_and_resumed_is_the_same(
+    compendium, split, uninterrupted, tmp_path, monkeypatch, calls, data_chunks
+):
+    """A signal comes before that call of the compiled steps; an epoch has two calls for each chunk."""
+    settings, asked = SETTINGS._replace(data_chunks=data_chunks), itertools.count()
+    expected = uninterrupted
+    if data_chunks > 1:
+        expected = train(compendium, split, tmp_path / 'whole', settings), curve_of(tmp_path / 'whole')
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption, 'stops_in_epoch', lambda: next(asked) >= calls)
+        patched.setattr(interruption, 'stops_here', lambda: next(copy.copy(asked)) > calls)
+        with pytest.raises(interruption.Stopped, match='stopped and saved after epoch'):
+            train(compendium, split, tmp_path, settings)
+    assert largest_difference(train(compendium, split, tmp_path, settings), expected[0]) == 0
+    assert curve_of(tmp_path) == expected[1]
 
 
 def test_the_best_epoch_is_returned_and_patience_ends_training(compendium, split, tmp_path):
