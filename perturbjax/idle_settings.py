@@ -1,5 +1,6 @@
 """Settings that are given but do nothing, so that nobody believes they did."""
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from perturbjax.config import Config
 from perturbjax.errors import listed
 from perturbjax.models import Model
+from perturbjax.models.linear import linear
 from perturbjax.readers.naming.fields import DOSED
 from perturbjax.screens.splits import VALIDATION, Split
 
@@ -18,15 +20,23 @@ _NEEDS = {
 }
 
 
-def idle_settings(config: Config, splits: Sequence[Split], models: Mapping[str, Model]) -> list[str]:
+def idle_settings(
+    config: Config, splits: Sequence[Split], models: Mapping[str, Model], panels: Mapping[str, int]
+) -> list[str]:
     """A sentence for every setting of the config that does nothing in this run.
 
     Args:
       config: parsed.
       splits: what is held out.
       models: by label; one without `fit` is learned by the trainer.
+      panels: the number of readouts of each screen, by its name.
     """
-    return [*_training(config, splits, models), *_split(config, splits), *_data(config.data)]
+    return [
+        *_training(config, splits, models),
+        *_split(config, splits),
+        *_data(config.data),
+        *_linear(config.models, panels),
+    ]
 
 
 def _training(config: Config, splits: Sequence[Split], models: Mapping[str, Model]) -> Iterator[str]:
@@ -67,3 +77,16 @@ def _data(data: Mapping[str, Any], field: str = 'data') -> Iterator[str]:
     kind = fields.get('perturbation_type', '')
     if fields.get('dose') and kind not in DOSED:
         yield f'{field}.fields.dose: it does nothing, because names of the type {kind} take no dose.'
+
+
+def _linear(models: Mapping[str, Any], panels: Mapping[str, int]) -> Iterator[str]:
+    """PCA of readouts has at most one component less than there are readouts."""
+    usual = {name: each.default for name, each in inspect.signature(linear).parameters.items()}
+    for label, given in models.items():
+        settings = usual | dict(given)
+        few = [name for name, size in panels.items() if size <= settings['rank'] + 1]
+        if given.get('model', label) == 'linear' and settings['readout_embedding'] == 'training' and few:
+            yield (
+                f'models.{label}.rank: {settings["rank"]} components leave nothing out of the {panels[few[0]]} '
+                f'readouts of {few[0]}; compare it with readout_embedding="identity" and a smaller ridge, such as 0.01.'
+            )

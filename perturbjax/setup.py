@@ -76,7 +76,8 @@ def make_setup(
     rule = split_file.resolve(parsed.split, parsed.data, compendium.vocabulary)
     name = rule.pop('name')
     splits = [make_split(compendium, name, seed, **rule) for seed in parsed.split_seeds]
-    for sentence in idle_settings(parsed, splits, all_models):
+    panels = {screen.name: len(screen.readout) for screen in compendium.screens}
+    for sentence in idle_settings(parsed, splits, all_models, panels):
         logging.warning('%s', sentence)
     for model in all_models.values():
         if model.fit is not None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import anndata
 import pandas as pd
+from absl import logging
 from etils import epath
 
 from perturbjax.errors import InputError, reason
@@ -65,6 +66,12 @@ def check_unchanged(path: epath.Path, mend: str) -> None:
         raise InputError(f'{path}: it is damaged or was changed (its sha256 is not that of {kept.name}); {mend}')
 
 
+def tell_removed(path: epath.Path, without: str) -> None:
+    """Warns where a checked file was written and is not there any more; `without` says what is missing then."""
+    if not path.exists() and _hash_path(path).exists():
+        logging.warning('%s: it was removed; %s.', path, without)
+
+
 @contextlib.contextmanager
 def replacing_from_local(path: epath.Path, checked: bool = False) -> Iterator[pathlib.Path]:
     """Like `replacing`, but gives a local path, for libraries that can write only local files."""
@@ -86,10 +93,11 @@ def write_text(path: epath.Path, text: str, checked: bool = False) -> None:
 def write_table(path: epath.Path, table: pd.DataFrame, checked: bool = False) -> None:
     """Writes a CSV file, completely or not at all; numbers have 7 digits.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe before it, which shows it as it is.
+    A text or column that a spreadsheet would run as a formula gets an apostrophe before it, which shows it as it is.
     """
     texts = table.select_dtypes(exclude='number').columns
-    safe = table.assign(**{name: table[name].map(_no_formula) for name in texts})
+    safe = table.assign(**{name: table[name].astype('category').map(_no_formula) for name in texts})
+    safe.columns = safe.columns.map(_no_formula)
     write_text(path, safe.to_csv(index=False, float_format='%.7g'), checked)
 
 
@@ -125,6 +133,7 @@ def add_time(path: epath.Path, label: str, seconds: float) -> None:
 def read_times(path: epath.Path) -> dict[str, float]:
     """The seconds that fitting took, by model; empty if nothing was fitted. Raises InputError on a damaged file."""
     if not path.exists():
+        tell_removed(path, 'how long fitting took before is not known')
         return {}
     check_unchanged(path, _REMOVE)
     try:

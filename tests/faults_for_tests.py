@@ -121,7 +121,8 @@ def results(folder):
     """What a run is about, of which nothing may differ: tables, predictions, embeddings and the training curve."""
     predicted = anndata.read_h5ad(folder / 'predictions.h5ad')
     layers = {name: np.asarray(each).tobytes() for name, each in predicted.layers.items()}
-    curve = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+    written = folder / 'metrics.jsonl'
+    curve = [json.loads(line) for line in written.read_text().splitlines()] if written.exists() else []
     apart = [{name: each for name, each in line.items() if 'second' not in name} for line in curve]
     embedded = anndata.read_h5ad(folder / 'embeddings.h5ad').X.tobytes()
     return {name: (folder / name).read_bytes() for name in TABLES} | {'layers': layers, 'curve': apart, 'X': embedded}

@@ -13,16 +13,16 @@ LEARNED = Model(None, CLOSED.predict)
 ROLES = [TRAIN, TRAIN, TEST, VALIDATION]
 
 
-def told(models=(LEARNED,), roles=(ROLES,), training=None, **data):
+def told(models=(LEARNED,), roles=(ROLES,), training=None, settings=None, readouts=12, **data):
     config = {
         'seed': 0,
         'data': {'source': 'h5ad', **data},
         'split': {'name': 'unseen_single', 'seeds': list(range(len(roles)))},
-        'models': {},
+        'models': settings or {},
         'training': training or {},
     }
     splits = [Split('unseen_single', seed, (np.array(each, np.int8),)) for seed, each in enumerate(roles)]
-    return idle_settings(parse(config), splits, dict(zip('abc', models)))
+    return idle_settings(parse(config), splits, dict(zip('abc', models)), {'small': readouts})
 
 
 def test_settings_that_act_are_not_told():
@@ -30,6 +30,8 @@ def test_settings_that_act_are_not_told():
     fields = {'dose': 'dose', 'perturbation_type': 'Compound'}
     assert told((LEARNED, CLOSED), (ROLES, ROLES[::-1]), training, counts=True, target_sum=1e5, fields=fields) == []
     assert told((CLOSED,)) == []
+    assert told(settings={'linear': {'rank': 10}}) == []
+    assert told(settings={'linear': {'readout_embedding': 'identity'}}, readouts=3) == []
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,11 @@ def test_settings_that_act_are_not_told():
         ({'roles': (ROLES, ROLES[::-1], ROLES)}, 'split.seeds: the seeds [0, 2] hold out the same profiles'),
         ({'target_sum': 1e5}, 'data.target_sum: it does nothing, because data.counts is not set.'),
         ({'response': 'AUC'}, 'data.response: it does nothing, because data.readouts_are is not set.'),
+        (
+            {'settings': {'pca': {'model': 'linear', 'rank': 4}}, 'readouts': 5},
+            'models.pca.rank: 4 components leave nothing out of the 5 readouts of small; compare it with readout_emb',
+        ),
+        ({'settings': {'linear': {}}, 'readouts': 11}, 'models.linear.rank: 10 components leave nothing out of the 11'),
         (
             {'screens': {'one': {'fields': {'dose': 'd', 'perturbation_type': 'CRISPRi'}}}},
             'data.screens.one.fields.dose: it does nothing, because names of the type CRISPRi take no dose.',

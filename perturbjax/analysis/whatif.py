@@ -149,7 +149,13 @@ def draw(table: pd.DataFrame, axes: Axes | None = None) -> Axes:
     axes.axvline(0, color='#111', linewidth=0.8)
     axes.hlines(y, table['change'] - table['spread'], table['change'] + table['spread'], colors=list(colours))
     axes.scatter(table['change'], y, c=list(faces), edgecolors=list(colours), zorder=2)
-    axes.set_yticks(y, list(table['perturbation']))
-    readout, context = table.iloc[0][['readout', 'context']]
-    axes.set_xlabel(f'predicted change of {readout} in {context}\n(filled: was in training)')
+    readout, context = map(_short, table.iloc[0][['readout', 'context']])
+    names = list(map(_short, table['perturbation']))
+    axes.set_yticks(y, names, parse_math=False)  # a name such as `a$b$` is no formula
+    axes.set_xlabel(f'predicted change of {readout} in {context}\n(filled: was in training)', parse_math=False)
     return axes
+
+
+def _short(name: str) -> str:
+    """The name, of which the middle is left out where it is very long."""
+    return name if len(name) <= 60 else f'{name[:40]}…{name[-19:]}'

@@ -9,14 +9,17 @@ import itertools
 import os
 import pathlib
 import re
+import sys
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
 
-from perturbjax.errors import InputError, listed
+from perturbjax.errors import InputError, listed, reason
+from perturbjax.readers.compressed import check_zip
 from perturbjax.readers.perturblib import CONTROL_SYMBOL
 from perturbjax.workdir import replacing
 
@@ -44,7 +47,7 @@ def read_file(path: str) -> Content:
     """Reads a `model.pt`; raises InputError if it is none, would run code, or its parts do not fit together."""
     arguments, state = _load(path)
     symbols = {table: _symbols(path, state, table) for table in _THEIRS}
-    layers = _layers(*_sizes(path, arguments), symbols)
+    layers = _layers(*_sizes(path, arguments, most_layers=len(state)), symbols)
     _check_names(
         path, set(state), {name for name, _ in layers.values()} | {f'{name}_symbols' for name in _THEIRS.values()}
     )
@@ -53,7 +56,7 @@ def read_file(path: str) -> Content:
         found = tuple(getattr(state[theirs], 'shape', ()))
         if found != shape:
             raise InputError(f'{path}: expected {theirs} of shape {shape} from arguments and names, found {found}.')
-        values = state[theirs].detach().float().numpy()
+        values = _values(path, theirs, state[theirs])
         weights[ours] = values.T if ours.startswith('kernel') else values
     return Content(dict(arguments), weights, symbols)
 
@@ -84,6 +87,8 @@ def _load(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     torch = _torch()
     if not pathlib.Path(path).is_file():
         raise InputError(f'{path}: there is no such file.')
+    if zipfile.is_zipfile(path):
+        check_zip(path)
     # perturblib leaves the folder of its cache in the arguments; a pure path cannot touch any file.
     kinds = {'PosixPath': pathlib.PurePosixPath, 'WindowsPath': pathlib.PureWindowsPath}
     paths = [(kind, f'{module}.{name}') for name, kind in kinds.items() for module in ('pathlib', 'pathlib._local')]
@@ -104,6 +109,16 @@ def _load(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return arguments, state
 
 
+def _values(path: str, name: str, tensor: Any) -> np.ndarray:
+    """The values of a tensor; raises InputError where it is sparse, or of a larger shape than it holds values."""
+    try:
+        if tensor.untyped_storage().nbytes() >= tensor.nbytes:
+            return tensor.detach().float().numpy()
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f'{path}: {name} is no plain tensor ({reason(error)}); save its dense values.') from error
+    raise InputError(f'{path}: {name} of shape {tuple(tensor.shape)} repeats fewer values; save it as contiguous().')
+
+
 def _symbols(path: str, state: Mapping[str, Any], table: str) -> list[str]:
     """perturblib's names of the rows of a table."""
     name = f'{_THEIRS[table]}_symbols'
@@ -115,12 +130,14 @@ def _symbols(path: str, state: Mapping[str, Any], table: str) -> list[str]:
     return symbols
 
 
-def _sizes(path: str, arguments: Mapping[str, Any]) -> tuple[int, list[int]]:
+def _sizes(path: str, arguments: Mapping[str, Any], most_layers: int = sys.maxsize) -> tuple[int, list[int]]:
     """The width of the embeddings, and the width of each hidden layer."""
     sizes = {name: arguments.get(name) for name in ('embedding_dim', 'hidden_dim', 'num_layers')}
     if not all(type(size) is int and size > 0 for size in sizes.values()):
         raise InputError(f'{path}: expected whole numbers of at least 1 in its arguments, found {sizes}.')
     embedding, hidden, layers = (int(arguments[name]) for name in sizes)
+    if layers > most_layers:
+        raise InputError(f'{path}: it declares {layers} layers, but its state has {most_layers} entries.')
     return embedding, [hidden] * layers
 
 

@@ -84,10 +84,11 @@ def read_queries(path: str, vocabulary: Vocabulary, forms: Forms) -> pd.DataFram
     for column in ('context', 'perturbation'):
         if column not in table:
             raise InputError(f'{path}: no column {column!r}; it has {listed(table.columns)}.')
-    known = KnownNames(vocabulary.perturbations[1:], forms)
+    known = KnownNames(vocabulary, forms)
     written = texts(table['perturbation'])
     names = {name: known.find(name) for name in dict.fromkeys(written)}
-    rows = pd.DataFrame({'context': texts(table['context']), 'perturbation': [names[name] for name in written]})
+    contexts = [known.context(name) for name in texts(table['context'])]
+    rows = pd.DataFrame({'context': contexts, 'perturbation': [names[name] for name in written]})
     _tell_unknown(path, rows[~_are_known(rows, vocabulary)], len(rows), vocabulary, known.unclear(names))
     return rows
 

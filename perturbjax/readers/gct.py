@@ -66,8 +66,10 @@ def _parse(file: TextIO, path: str) -> tuple[np.ndarray, pd.DataFrame, pd.DataFr
     start = 1 + readout_fields
     rows = _of_width(lines, start + profiles, path)
     head = [cells for _, cells in itertools.islice(rows, 1 + profile_fields)]
-    labels, values = [], []
+    labels, values = list[list[str]](), list[np.ndarray]()
     for number, cells in rows:
+        if len(values) == readouts:
+            raise InputError(f'{path}: line {number} is one of values too many, for line 2 declares {readouts}.')
         labels.append(cells[:start])
         values.append(_numbers(cells[start:], number, path))
     if len(values) != readouts or not values:

@@ -8,6 +8,7 @@ import ml_collections
 from perturbjax.errors import InputError, check_settings
 from perturbjax.plain import plain
 from perturbjax.readers.naming.harmonisation import harmonise
+from perturbjax.readers.naming.merging import merge_across
 from perturbjax.readers.naming.near_misses import tell_across
 from perturbjax.readers.sources import resolve
 from perturbjax.readers.told import read_prepared
@@ -33,12 +34,12 @@ def load(data: Mapping[str, Any]) -> Compendium:
         check_settings(_read_prepared, settings, 'data (prepared)')
         return _read_prepared(**settings)
     sources = [resolve(each) for each in _each_source(settings)]
-    screens = [screen for source in sources for screen in source.read()]
-    profiles = [each for each, _ in screens]
+    screens = [(source, *screen) for source in sources for screen in source.read()]
+    profiles = merge_across([each for _, each, _ in screens], [source.merge_alike for source, _, _ in screens])
     if harmonised:
         profiles = harmonise(profiles, [file for each in sources for file in each.gene_files], **harmonised)
     tell_across(profiles)
-    return assemble(profiles, [scale for _, scale in screens])
+    return assemble(profiles, [scale for _, _, scale in screens])
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 import numpy as np
 import pandas as pd
 
+from perturbjax.readers.decimals import POINT, numbers
 from perturbjax.readers.naming.columns import find_column
 from perturbjax.readers.naming.fields import Fields, select
 from perturbjax.readers.naming.rows import label_rows
 from perturbjax.readers.naming.templates import filled
-from perturbjax.readers.table import finite, numbers, read_shards, screen_name
+from perturbjax.readers.table import finite, read_shards, screen_name
 from perturbjax.screens.measurements import Measurements
 
 
-def read_long(path: str, fields: Fields, value: str = 'value') -> Measurements:
+def read_long(path: str, fields: Fields, value: str = 'value', decimal: str = POINT) -> Measurements:
     """A long table, or a folder of its shards: each line has the value of one (context, perturbation, readout).
 
     What stands in several lines becomes several rows, which are replicates; what stands in no line is
@@ -21,14 +22,15 @@ def read_long(path: str, fields: Fields, value: str = 'value') -> Measurements:
       path: the table or the folder.
       fields: which columns give the names; the readout is in `fields.readout`, or else in `readout`.
       value: the column of the values.
+      decimal: what stands before the decimals of numbers in text files, `.` or `,`.
 
     Raises:
       InputError: a column is missing, a value is not a number, or a name is empty.
     """
-    return arrange(read_shards(path), fields, value, path)
+    return arrange(read_shards(path, decimal=decimal), fields, value, path, decimal)
 
 
-def arrange(table: pd.DataFrame, fields: Fields, value: str, path: str) -> Measurements:
+def arrange(table: pd.DataFrame, fields: Fields, value: str, path: str, decimal: str = '') -> Measurements:
     """The lines of a long table as rows of a screen; see `read_long`."""
     for field in ('where', 'readout_where'):
         rows = select(table, getattr(fields, field), path, f'data.fields.{field}')
@@ -36,7 +38,7 @@ def arrange(table: pd.DataFrame, fields: Fields, value: str, path: str) -> Measu
     contexts, perturbations = label_rows(table, fields, path)
     readout, names = pd.factorize(filled(table, fields.readout or 'readout', path, 'data.fields.readout'))
     column = find_column(table, value, path, 'data.value')
-    value_of = numbers(column.to_frame(), path, 'correct it, or name the column of the numbers in data.value')
+    value_of = numbers(column.to_frame(), path, 'correct it, or name the column of the numbers in data.value', decimal)
     profile, _ = pd.factorize(pd.factorize(contexts)[0] * len(table) + pd.factorize(perturbations)[0])
     entry = profile * len(names) + readout
     replicate = pd.Series(entry).groupby(entry).cumcount().to_numpy()

@@ -5,6 +5,7 @@ import pandas as pd
 from absl import logging
 
 from perturbjax.errors import InputError, did_you_mean, listed
+from perturbjax.readers.decimals import POINT, decimal_hint, with_points
 from perturbjax.readers.naming.columns import find_column, texts
 from perturbjax.readers.naming.fields import Fields, readout_names, select
 from perturbjax.readers.naming.rows import label_rows
@@ -17,7 +18,13 @@ _HALVES = ('mirrored', 'replicates')
 
 
 def read_pair_matrix(
-    path: str, fields: Fields, singles: str, single: str = '', halves: str = 'mirrored', readout: str = 'value'
+    path: str,
+    fields: Fields,
+    singles: str,
+    single: str = '',
+    halves: str = 'mirrored',
+    readout: str = 'value',
+    decimal: str = POINT,
 ) -> Measurements:
     """The gene pairs in a square table, and the single genes in another one: a row for each.
 
@@ -32,6 +39,7 @@ def read_pair_matrix(
       halves: with `mirrored`, the cells (A, B) and (B, A) are the same measurement, or one of them is
         empty; with `replicates`, each cell is a measurement and a row of its own.
       readout: the name of what was measured.
+      decimal: what stands before the decimals of numbers in text files, `.` or `,`.
 
     Raises:
       InputError: lines and columns have different names, a mirrored pair has two values, the table of
@@ -41,7 +49,8 @@ def read_pair_matrix(
         raise InputError(f'data.halves: no such choice {halves!r}; {did_you_mean(halves, _HALVES)}')
     if not singles:
         raise InputError(f'{path}: data.singles: name the table of the single genes.')
-    matrix, alone = _square(_named(path), path), _singles(_named(singles), single, singles)
+    matrix = _square(_named(path, decimal), path, decimal)
+    alone = _singles(_named(singles, decimal), single, singles, decimal)
     lacking = [name for name in matrix.index if name not in alone.index]
     if lacking:
         logging.warning(
@@ -55,9 +64,9 @@ def read_pair_matrix(
     return Measurements(screen_name(path), block, contexts, perturbations, readout_names(readouts, fields, path))
 
 
-def _named(path: str) -> pd.DataFrame:
+def _named(path: str, decimal: str) -> pd.DataFrame:
     """The table, with the names in its first column as its index."""
-    table = read_matrix(path)
+    table = read_matrix(path, decimal=decimal)
     table = table.set_index(table.columns[0]) if isinstance(table.index, pd.RangeIndex) else table
     names = texts(table.index)
     if '' in names:
@@ -72,7 +81,7 @@ def _named(path: str) -> pd.DataFrame:
     return table
 
 
-def _square(table: pd.DataFrame, path: str) -> pd.DataFrame:
+def _square(table: pd.DataFrame, path: str, decimal: str) -> pd.DataFrame:
     """The matrix as float64, with its columns in the order of its lines."""
     table = table.set_axis(pd.Index(map(token, texts(table.columns)), dtype=object), axis=1)
     one_sided = set(table.index) ^ set(table.columns)
@@ -81,7 +90,7 @@ def _square(table: pd.DataFrame, path: str) -> pd.DataFrame:
             f'{path}: lines and columns of a matrix of pairs must have the same names, but '
             f'{listed(sorted(one_sided))} are only on one side.'
         )
-    return _numbers(table, path)[table.index]
+    return _numbers(table, path, decimal)[table.index]
 
 
 def _pairs(matrix: pd.DataFrame, halves: str, path: str) -> pd.Series:
@@ -101,22 +110,24 @@ def _pairs(matrix: pd.DataFrame, halves: str, path: str) -> pd.Series:
     return pd.Series(values[row, column], names[row] + '+' + names[column])
 
 
-def _singles(table: pd.DataFrame, single: str, path: str) -> pd.Series:
+def _singles(table: pd.DataFrame, single: str, path: str, decimal: str) -> pd.Series:
     """The value of each single gene, where there is one."""
     if not single and len(table.columns) != 1:
         raise InputError(f'{path}: data.single: name the column of the values; there are {listed(table.columns)}.')
     column = find_column(table, single or table.columns[0], path, 'data.single')
-    return _numbers(column.to_frame(), path).iloc[:, 0].dropna()
+    return _numbers(column.to_frame(), path, decimal).iloc[:, 0].dropna()
 
 
-def _numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
+def _numbers(table: pd.DataFrame, path: str, decimal: str) -> pd.DataFrame:
     """The table as float64; raises InputError, naming the first value that is not a number."""
-    numbers = table.apply(pd.to_numeric, errors='coerce').astype(np.float64)
+    texts = list(table.select_dtypes(exclude='number').columns)
+    numbers = with_points(table, texts, decimal).apply(pd.to_numeric, errors='coerce').astype(np.float64)
     wrong = (numbers.isna() & table.notna()).to_numpy()
     if wrong.any():
         line, column = np.argwhere(wrong)[0]
+        value = table.iloc[line, column]
         raise InputError(
-            f'{path}: {table.index[line]} has {table.iloc[line, column]!r} in the column '
-            f'{table.columns[column]!r}, which is not a number; correct it.'
+            f'{path}: {table.index[line]} has {value!r} in the column {table.columns[column]!r}, which is not a '
+            f'number; {decimal_hint(value, decimal) or "correct it"}.'
         )
     return numbers

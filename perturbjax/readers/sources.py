@@ -47,10 +47,12 @@ class Source(NamedTuple):
     Attributes:
       read: reads the screens; gives the profiles of each and their scale.
       gene_files: the h5ad files among them, which may give both the symbol and the Ensembl id of a gene.
+      merge_alike: names that look alike are one, also where they stand in different files.
     """
 
     read: Callable[[], Screens]
     gene_files: tuple[str, ...] = ()
+    merge_alike: bool = False
 
 
 def resolve(settings: Mapping[str, Any]) -> Source:
@@ -151,7 +153,7 @@ def file_source(
     def read() -> Screens:
         return [(profiles(file), scale) for file in files]
 
-    return Source(read, files if reader is read_h5ad_screen else ())
+    return Source(read, files if reader is read_h5ad_screen else (), columns.merge_alike)
 
 
 _RESOLVERS: dict[str, Callable[[str, Mapping[str, Any]], Source]] = {

@@ -10,7 +10,7 @@ from perturbjax.paths import absolute
 from perturbjax.readers.asked import KnownNames, forms_of
 from perturbjax.readers.compressed import plain_name
 from perturbjax.readers.naming.columns import texts
-from perturbjax.readers.naming.spelling import NOTHING, clean
+from perturbjax.readers.naming.spelling import NOTHING
 from perturbjax.readers.split_column import read_split_column
 from perturbjax.readers.table import TABLES, read_matrix
 from perturbjax.readers.unpickle import plain_value
@@ -57,7 +57,7 @@ def resolve(split: Mapping[str, Any], data: Mapping[str, Any], vocabulary: Vocab
             f'there are {listed(given)}.'
         )
     lists, source = _custom(**given, data=data)
-    known = KnownNames(vocabulary.perturbations[1:], forms_of(data))
+    known = KnownNames(vocabulary, forms_of(data))
     kept = {name: split[name] for name in ('name', 'seeds') if name in split}
     named = {role: [_in_form(each, known) for each in conditions] for role, conditions in lists.items()}
     return kept | {'lists': named, 'source': source}
@@ -84,7 +84,7 @@ def _in_form(condition: Any, known: KnownNames) -> Any:
     if isinstance(condition, str):
         return known.plain(condition)
     context, name = condition
-    return [clean(context), known.plain(name)]
+    return [known.context(context), known.plain(name)]
 
 
 def read_split_lists(path: str) -> Lists:

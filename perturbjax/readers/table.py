@@ -1,12 +1,9 @@
 """Tables in text or parquet files, which several readers share, and embedding files."""
 
 import contextlib
-import itertools
 import pathlib
 import re
-import warnings
 from collections.abc import Collection, Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +12,18 @@ from absl import logging
 
 from perturbjax.errors import InputError, listed
 from perturbjax.paths import absolute, refuse_endless
-from perturbjax.readers.compressed import ENDINGS, is_compressed, open_binary, open_text, plain_name
-from perturbjax.readers.excel import check_columns, check_header, excel_header, read_excel
+from perturbjax.readers.compressed import ENDINGS, check_zip, plain_name
+from perturbjax.readers.decimals import POINT, check_decimal, numbers
+from perturbjax.readers.declared_sizes import refuse_unheld_excel, refuse_unheld_parquet
+from perturbjax.readers.excel import excel_header, read_excel
+from perturbjax.readers.naming.spelling import clean
+from perturbjax.readers.text_table import read_text_table, text_header
 
 _SEPARATORS = {'.csv': ',', '.tsv': '\t', '.txt': '\t'}
 _EXCEL = '.xlsx'
 TABLES = (*_SEPARATORS, '.parquet', _EXCEL)
 _COMPRESSED = '|'.join(map(re.escape, ENDINGS))
 _ENDINGS = re.compile(rf'(\.(h5ad|h5mu|zarr|gctx?|csv|tsv|txt|parquet|xlsx))?({_COMPRESSED})?$', re.IGNORECASE)
-
-# From 3.1 on pandas reads every digit of a number without being asked to.
-_OLD_PANDAS = tuple(map(int, pd.__version__.split('.')[:2])) < (3, 1)
-_EXACT: dict[str, Any] = {'float_precision': 'round_trip'} if _OLD_PANDAS else {}
 
 
 def read_embedding(path: str) -> tuple[list[str], np.ndarray]:
@@ -43,13 +40,22 @@ def read_embedding(path: str) -> tuple[list[str], np.ndarray]:
     return list(table.columns), vectors
 
 
-def read_matrix(path: str, columns: Collection[str] = ()) -> pd.DataFrame:
+def read_matrix(path: str, columns: Collection[str] = (), decimal: str = POINT) -> pd.DataFrame:
     """The table in a file: .csv, or .tsv and .txt with tabs, each also compressed; .parquet; or .xlsx, its first sheet.
 
-    A first column without a name becomes the index. If `columns` are given, only they are read. Lines of
-    comment at the top of a text file (a `#`, and no separator) are skipped, with a warning.
-    Raises InputError where the file cannot be read, has no lines, or has two columns with one name.
+    Where the header of a text file has semicolons instead, these separate its columns. A first column
+    without a name becomes the index. Lines of comment at the top of a text file (a `#`, and no separator)
+    are skipped, with a warning.
+
+    Args:
+      path: the file.
+      columns: if they are given, only they are read.
+      decimal: what stands before the decimals of numbers in a text file, `.` or `,`.
+
+    Raises:
+      InputError: the file cannot be read, has no lines, or has two columns with one name.
     """
+    check_decimal(decimal)
     path = absolute(path)
     with _reading(path) as ending:
         if ending == '.parquet':
@@ -59,7 +65,7 @@ def read_matrix(path: str, columns: Collection[str] = ()) -> pd.DataFrame:
         elif ending == _EXCEL:
             table = read_excel(path, columns)
         else:
-            table = _read_text(path, _SEPARATORS[ending], columns)
+            table = read_text_table(path, _SEPARATORS[ending], columns, decimal)
     if table.empty:
         raise InputError(
             f'{path}: the table has {len(table)} lines and {len(table.columns)} columns, so it has no values.'
@@ -73,7 +79,7 @@ def column_names(path: str) -> list[str]:
     with _reading(path) as ending:
         if ending == '.parquet':
             return list(pd.read_parquet(path).columns)
-        return excel_header(path) if ending == _EXCEL else _header(path, _SEPARATORS[ending])[0]
+        return excel_header(path) if ending == _EXCEL else text_header(path, _SEPARATORS[ending])
 
 
 @contextlib.contextmanager
@@ -84,6 +90,11 @@ def _reading(path: str) -> Iterator[str]:
         raise InputError(f'{path}: this is not a table by its name, which should end in {listed(TABLES)}.')
     try:
         refuse_endless(path)
+        if ending == '.parquet':
+            refuse_unheld_parquet(path)
+        if ending == _EXCEL:
+            check_zip(path)
+            refuse_unheld_excel(path)
         yield ending
     except InputError:
         raise
@@ -119,67 +130,23 @@ def finite(values: np.ndarray | scipy.sparse.csr_matrix, path: str) -> np.ndarra
 
 def screen_name(path: str) -> str:
     """The name of a screen, which is the name of its file without the endings."""
-    return _ENDINGS.sub('', pathlib.Path(path).name)
+    return clean(_ENDINGS.sub('', pathlib.Path(path).name))
 
 
 def _ending(path: str) -> str:
     return pathlib.Path(plain_name(path)).suffix
 
 
-def _header(path: str, separator: str) -> tuple[list[str], int]:
-    """The names of the columns, and how many lines of comment stand above them."""
-    comments = _comments(path, separator)
-    # pandas renames repeated columns silently, so the header is read separately.
-    with open_binary(path) as file:
-        first = pd.read_csv(
-            file, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False, skiprows=comments
-        ).iloc[0]
-    check_header(list(first), path)
-    if len(first) == 1 and ';' in first[0]:
-        raise InputError(
-            f'{path}: its columns are separated by semicolons; save it with commas between columns and points in '
-            'numbers, or as .xlsx.'
-        )
-    return list(first), comments
-
-
-def _comments(path: str, separator: str) -> int:
-    """How many lines at the top are comments: they begin with `#` and have one column only."""
-    with open_text(path) as file:
-        return sum(1 for _ in itertools.takewhile(lambda line: line.startswith('#') and separator not in line, file))
-
-
-def _read_text(path: str, separator: str, columns: Collection[str]) -> pd.DataFrame:
-    header, comments = _header(path, separator)
-    if comments:
-        logging.warning('%s: %d lines of comment at the top are skipped.', path, comments)
-    check_columns(header, columns, path)
-    with open_binary(path) as file, warnings.catch_warnings():
-        warnings.simplefilter('error', pd.errors.ParserWarning)  # raised where lines are longer than the header
-        usecols = list(columns) or None
-        options: dict[str, Any] = {'index_col': False, 'low_memory': False, **_EXACT}
-        table = pd.read_csv(file, sep=separator, usecols=usecols, skiprows=comments, **options)
-    if not is_compressed(path) and not _ends_in_newline(path):
-        logging.warning('%s: the last line has no line end; if the file was cut short, its last value is wrong.', path)
-    return table if header[0] else table.set_index(table.columns[0]).rename_axis(None)
-
-
-def _ends_in_newline(path: str) -> bool:
-    with open(path, 'rb') as file:
-        file.seek(-1, 2)
-        return file.read() in (b'\n', b'\r')
-
-
-def read_shards(path: str, pattern: str = '*') -> pd.DataFrame:
+def read_shards(path: str, pattern: str = '*', decimal: str = POINT) -> pd.DataFrame:
     """The table, or all tables of the folder whose names match the pattern, one below the other."""
     folder = pathlib.Path(path)
     if not folder.is_dir():
-        return read_matrix(path)
+        return read_matrix(path, decimal=decimal)
     visible = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith('.')]
     files = [str(file) for file in visible if _ending(file.name) in TABLES]
     if not files:
         raise InputError(f'{path}: the folder has no table, which is a file that ends in {listed(TABLES)}.')
-    tables = [read_matrix(file) for file in files]
+    tables = [read_matrix(file, decimal=decimal) for file in files]
     for file, table in zip(files, tables, strict=True):
         if set(table.columns) != set(tables[0].columns):
             there, first = listed(table.columns), listed(tables[0].columns)
@@ -187,13 +154,3 @@ def read_shards(path: str, pattern: str = '*') -> pd.DataFrame:
                 f'{file}: the columns are {there}, but in {files[0]} they are {first}; make them the same.'
             )
     return pd.concat(tables)
-
-
-def numbers(table: pd.DataFrame, path: str, hint: str) -> np.ndarray:
-    """The columns as float64 `[N, M]`; raises InputError, which ends in the hint, on the first that holds text."""
-    texts = [name for name, dtype in table.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
-    for name in texts:
-        wrong = table[name][pd.to_numeric(table[name], errors='coerce').isna() & table[name].notna()]
-        if len(wrong):
-            raise InputError(f'{path}: the column {name!r} holds {wrong.iloc[0]!r}, which is not a number; {hint}.')
-    return table.astype(dict.fromkeys(texts, np.float64)).to_numpy(np.float64, na_value=np.nan)

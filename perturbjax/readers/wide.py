@@ -6,9 +6,10 @@ import pandas as pd
 from absl import logging
 
 from perturbjax.errors import InputError, listed
+from perturbjax.readers.decimals import POINT, numbers
 from perturbjax.readers.naming.fields import Fields, readout_names, row_columns, select
 from perturbjax.readers.naming.rows import label_rows
-from perturbjax.readers.table import finite, numbers, read_matrix, screen_name
+from perturbjax.readers.table import finite, read_matrix, screen_name
 from perturbjax.screens.measurements import Measurements
 
 # Names of columns that describe a row, and hardly ever something that was measured.
@@ -19,16 +20,22 @@ _DESCRIBES = re.compile(
 )
 
 
-def read_wide(path: str, fields: Fields) -> Measurements:
+def read_wide(path: str, fields: Fields, decimal: str = POINT) -> Measurements:
     """A wide table: each line is a row, and every column that `fields` do not use is a readout.
 
     The table of the readouts has only an `index`, the names of the columns, so
     `readout_where={'index': [...]}` keeps only the named columns, and `{'index': {'not': [...]}}` all others.
     Columns that are readouts but have names such as `plate` or `well` are told in a warning.
 
-    Raises InputError where the column of a readout holds text, or only True and False.
+    Args:
+      path: the table.
+      fields: which columns give the names.
+      decimal: what stands before the decimals of numbers in a text file, `.` or `,`.
+
+    Raises:
+      InputError: the column of a readout holds text, or only True and False.
     """
-    table = read_matrix(path)
+    table = read_matrix(path, decimal=decimal)
     table = table.iloc[select(table, fields.where, path, 'data.fields.where')]
     contexts, perturbations = label_rows(table, fields, path)
     used = {name for names in row_columns(fields) for name in (names, *names.split('|'))}
@@ -36,7 +43,7 @@ def read_wide(path: str, fields: Fields) -> Measurements:
     readouts = readouts.iloc[select(readouts, fields.readout_where, path, 'data.fields.readout_where')]
     _check_are_readouts(table[readouts.index], path)
     hint = "a column that no field uses is a readout, so take it out or set data.fields.readout_where={'index': [...]}"
-    values = finite(numbers(table[readouts.index], path, hint), path)
+    values = finite(numbers(table[readouts.index], path, hint, decimal), path)
     return Measurements(screen_name(path), values, contexts, perturbations, readout_names(readouts, fields, path))
 
 

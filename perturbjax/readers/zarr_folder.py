@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from perturbjax.errors import InputError
+from perturbjax.readers.declared_sizes import refuse_unheld_zarr
 
 # Each zarr folder has one of these: version 3 has the first, version 2 one of the others.
 _MARKS = ('zarr.json', '.zgroup', '.zattrs')
@@ -25,7 +26,9 @@ def open_zarr(path: str, kind: str) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # zarr warns of folders that other versions wrote
-            yield zarr.open_group(path, mode='r')
+            group = zarr.open_group(path, mode='r')
+            refuse_unheld_zarr(group, path)
+            yield group
     except InputError:
         raise
     except (OSError, KeyError, RuntimeError, ValueError) as error:

@@ -32,7 +32,8 @@ def parts(name: str) -> tuple[str, ...]:
 
     `'B+A'` and `'A+control+B'` both give `('A', 'B')`; control alone gives `()`.
     """
-    return tuple(sorted(part for part in _JOIN.split(name) if part != CONTROL))
+    found = _JOIN.split(name) if ')' in name else name.split('+')
+    return tuple(sorted([part for part in found if part != CONTROL]))
 
 
 def combine(names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from etils import epath
 
 from perturbjax.errors import InputError, reason
 from perturbjax.training.settings import SWEPT
-from perturbjax.workdir import check_unchanged, write_text
+from perturbjax.workdir import check_unchanged, tell_removed, write_text
 
 _REMOVE = 'remove it to go on without the curve of the epochs before.'
 
@@ -110,6 +110,7 @@ def read_curves(path: epath.Path) -> pd.DataFrame | None:
     One column per model and kind, and per combination where settings were swept.
     """
     if not path.exists():
+        tell_removed(path, 'the report has no training curve')
         return None
     lines = pd.DataFrame(_parse(path, _lines(path)))
     if lines.empty:

@@ -1,12 +1,16 @@
 """Two processes of one launch: where one ends the other does, with a sentence; those that differ are refused."""
 
+import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 import types
 
 import pytest
-from faults_for_tests import launch, said, wait_for_lines
+from faults_for_tests import ROOT, launch, said, wait_for_lines
 
 from perturbjax import main
 from perturbjax.training.hosts import LOST, SILENT, _difference, any_host, from_first, refuse_other
@@ -48,11 +52,14 @@ def test_other_errors_are_not_taken_for_a_lost_host(monkeypatch):
         main._main([])
 
 
-def two(workdir, *of_second, epochs=3000):
+def free_address():
     with socket.socket() as server:
         server.bind(('127.0.0.1', 0))
-        where = f'--coordinator=127.0.0.1:{server.getsockname()[1]}'
-    flags = ('--mode=train', '--multihost', where, '--hosts=2')
+        return f'127.0.0.1:{server.getsockname()[1]}'
+
+
+def two(workdir, *of_second, epochs=3000):
+    flags = ('--mode=train', '--multihost', f'--coordinator={free_address()}', '--hosts=2')
     more = [(), of_second]
     one_device = {'JAX_NUM_CPU_DEVICES': '1'}
     return [launch(workdir, *flags, f'--host={i}', *more[i], epochs=epochs, **one_device) for i in range(2)]
@@ -110,3 +117,44 @@ def test_a_host_with_another_config_is_refused_by_name(tmp_path):
     assert 'this host (1) has another config.training.batch_size than the first' in ended[1][1]
     assert 'host 1 differs from the first host' in ended[0][1]
     assert not (tmp_path / 'checkpoints').exists()
+
+
+# One of two hosts that begin to train, once with each pair of a version and a text that says what the data are.
+BEGIN = """
+import json, sys
+import jax, perturbjax
+from etils import epath
+from perturbjax import experiment
+from perturbjax.errors import InputError
+from perturbjax.setup import Setup
+from screens_for_tests import two_contexts
+address, host, folder, tries = sys.argv[1:]
+jax.distributed.initialize(address, 2, int(host))
+for perturbjax.__version__, data in json.loads(tries):
+    try:
+        experiment._train(Setup(None, epath.Path(folder), two_contexts(), [], {}, {'data.json': data}))
+        print('goes on')
+    except InputError as error:
+        print(error)
+"""
+
+
+def beginning(address, host, folder, tries):
+    line = [sys.executable, '-c', BEGIN, address, str(host), str(folder), json.dumps(tries)]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
+    environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '1', 'PYTHONPATH': paths}
+    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.campaign
+def test_a_host_with_another_version_or_other_data_is_refused_by_name(tmp_path):
+    data, address = ['{"screen": {"sha256": "a"}}', '{"screen": {"sha256": "b"}}'], free_address()
+    tries = [[('1', data[0])] * 3, [('2', data[0]), ('1', data[1]), ('1', data[0])]]
+    hosts = [beginning(address, host, tmp_path, tries[host]) for host in range(2)]
+    lines_of = [each.communicate(timeout=300)[0].splitlines() for each in hosts]
+    told = [[line for line in lines if '[Gloo]' not in line] for lines in lines_of]
+    assert told[0] == 2 * ['--multihost: host 1 differs from the first host, and says there in what.'] + ['goes on']
+    another = '--multihost: this host (1) has another {} than the first; make it the same.'
+    named = [another.format(name) for name in ('version of perturbjax', 'data.screen.sha256')]
+    assert told[1] == [*named, 'goes on']
+    assert [each.name for each in tmp_path.iterdir()] == ['data.json']

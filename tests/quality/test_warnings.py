@@ -129,8 +129,10 @@ def test_names_that_nearly_agree():
     doses = {'g': 'Compound_X-1uM', 'h': 'Compound_x-3uM+y-1 nM'}
     second = [(context, doses.get(name, name), values) for context, name, values in profiles(1, 'b')]
     assert found(screen(first + second)) == [
+        "2 perturbations look like another but are kept apart: 'Compound_X', 'Compound_x'; set "
+        'data.fields.merge_alike=True if each group is one, or rename them in the file.',
         '4 of 11 perturbations are in one context alone, but elsewhere with another dose or other capitals: '
-        "'Compound_x-10uM' in a, 'Compound_X-1uM' in b."
+        "'Compound_x-10uM' in a, 'Compound_X-1uM' in b.",
     ]
 
 

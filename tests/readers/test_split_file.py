@@ -133,20 +133,29 @@ CELLS = pd.DataFrame(
 FIELDS = {'context': 'cell', 'perturbation': 'gene', 'control': ('ctrl',), 'readout_where': {'index': {'not': 'fold'}}}
 
 
-def column_split(folder, table):
-    table.to_csv(folder / 'cells.csv', index=False)
-    data = {'source': 'wide', 'path': str(folder / 'cells.csv'), 'scale': 'log2', 'fields': FIELDS}
+def column_split(folder, *tables, **fields):
+    for number, table in enumerate(tables):
+        table.to_csv(folder / f'cells{number}.csv', index=False)
+    data = {'source': 'wide', 'path': str(folder / 'cells*.csv'), 'scale': 'log2', 'fields': FIELDS | fields}
     compendium = load(data)
     rule = resolve_any({'name': 'custom', 'column': 'fold'}, data, compendium.vocabulary)
     split = make_split(compendium, rule.pop('name'), 0, **rule)
     names = compendium.table()[['context', 'perturbation']].itertuples(index=False, name=None)
-    return dict(zip(names, split.roles[0]))
+    return dict(zip(names, [role for roles in split.roles for role in roles]))
 
 
 def test_a_column_of_the_rows_is_a_split(tmp_path):
     assert column_split(tmp_path, CELLS) == {
         ('k', 'control'): TRAIN, ('k', 'g1'): TRAIN, ('k', 'g2'): VALIDATION,
         ('r', 'control'): TRAIN, ('r', 'g1'): TEST, ('r', 'g2'): UNUSED,
+    }  # fmt: skip
+
+
+def test_a_column_of_the_rows_follows_names_that_are_one_across_files(tmp_path):
+    one = pd.DataFrame({'cell': 'MCF7', 'gene': ['ctrl', 'G-1'], 'fold': ['train', 'train'], 'e': [1.5, 2.5]})
+    other = pd.DataFrame({'cell': 'MCF-7', 'gene': ['ctrl', 'g1', 'x'], 'fold': ['train', 'train', 'test'], 'e': 1.5})
+    assert column_split(tmp_path, one, other.drop(1), merge_alike=True) == {
+        ('MCF-7', 'control'): TRAIN, ('MCF-7', 'G-1'): TRAIN, ('MCF-7', 'x'): TEST,
     }  # fmt: skip
 
 

@@ -156,7 +156,6 @@ def test_a_table_of_named_columns_only(tmp_path):
         ('t.csv', b'a,b\n1,2,3\n', r'cannot be read as a .csv table \(Length of header'),
         ('t.csv', b'a,b\n1,2\n1,2,3\n', r'Expected 2 fields in line 3, saw 3'),
         ('t.csv', b'\xff\xfea,b\n', r'cannot be read as a .csv table'),
-        ('t.csv', b'a;b\n1;2,5\n', r'its columns are separated by semicolons; save it with commas'),
         ('t.csv.gz', gzip.compress(b'a,b\n1,2\n' * 99, mtime=0)[:-12], r'cannot be read as a .csv table'),
         ('t.parquet', b'a,b\n1,2\n', r'cannot be read as a .parquet table'),
     ],
@@ -181,6 +180,7 @@ def test_parquet_without_its_library(tmp_path, monkeypatch):
     def missing(*_, **__):
         raise ImportError('no pyarrow')
 
+    pd.DataFrame({'a': [1]}).to_parquet(tmp_path / 't.parquet')
     monkeypatch.setattr(tables.pd, 'read_parquet', missing)
     with pytest.raises(InputError, match=r"parquet files need pyarrow; pip install 'perturbjax\[parquet\]'"):
         read_matrix(str(tmp_path / 't.parquet'))

@@ -36,6 +36,8 @@ def _check_values(column: pd.Series | pd.Index, what: str) -> None:
 
 def text(value: Any) -> str:
     """A value as text for a name, spelled as `clean` says; bytes are decoded, and 10.0 becomes `10`."""
+    if isinstance(value, str):  # nearly all names
+        return clean(value)
     if isinstance(value, bytes):
         return clean(value.decode('utf-8', 'replace'))
     if isinstance(value, float | np.floating):

@@ -1,15 +1,14 @@
 """Which names mean control: words and patterns, and names that only look like control."""
 
 import fnmatch
-import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from perturbjax.errors import listed
 from perturbjax.readers.naming.quantities import name_and_dose
 from perturbjax.readers.naming.spelling import clean, loose
-from perturbjax.screens.vocabulary import parts, target_gene
+from perturbjax.screens.vocabulary import target_gene
 
 # Words that name control in public screens, whole or as a piece of a name; digits may follow.
 _LOOKS = re.compile(
@@ -24,6 +23,8 @@ def control_matcher(words: Iterable[str]) -> Callable[[str], bool]:
     """A function that says whether a name is one of the words; `*` and `?` in a word stand for any characters."""
     spelled = {clean(word) for word in words}
     patterns = [re.compile(fnmatch.translate(word.replace('[', '[[]'))) for word in spelled if is_pattern(word)]
+    if not patterns:
+        return spelled.__contains__
 
     def is_control(name: str) -> bool:
         return name in spelled or any(pattern.match(name) for pattern in patterns)
@@ -52,21 +53,23 @@ class LooksLikeControl(NamedTuple):
     separators: list[str]
 
 
-def looking_like_control(names: Iterable[str], words: Sequence[str]) -> LooksLikeControl:
+def looking_like_control(names: Mapping[str, Sequence[str]], words: Sequence[str]) -> LooksLikeControl:
     """Which of the perturbations look like control, or have a part that does.
 
     Args:
-      names: as the vocabulary writes them.
+      names: as the vocabulary writes them, with the parts of each.
       words: those that mean control already, or patterns.
     """
     is_control, near = control_matcher(words), {loose(word) for word in words}
     found = LooksLikeControl([], [], [], [])
-    looks = functools.cache(_LOOKS.search)
-    is_near = functools.cache(lambda part: loose(part) in near or part.casefold() in _SHORT)
-    for name in sorted(set(names)):
-        for part in map(_bare, parts(name)):
-            piece = looks(part)
-            if is_near(part) or (piece and piece.group() == part):
+    bare = {part: _bare(part) for part in set[str]().union(*names.values())}
+    pieces = {part: _LOOKS.search(name) for part, name in bare.items()}
+    is_near = {part for part, name in bare.items() if loose(name) in near or name.casefold() in _SHORT}
+    odd = is_near.union(part for part, piece in pieces.items() if piece)
+    for name in sorted(name for name, each in names.items() if not odd.isdisjoint(each)):
+        for single in names[name]:
+            part, piece = bare[single], pieces[single]
+            if single in is_near or (piece and piece.group() == part):
                 found.whole.append(name)
                 found.words.append(_with_digits_open(part))
             elif piece:

@@ -37,7 +37,7 @@ class Fields:
       context_name: the one context of all rows, where no column gives it.
       perturbation: column or template. In a template such as `'{guide1}+{guide2}'` a part whose columns have
         no value is not there.
-      control: values that mean control, as the whole perturbation, as one part of it, or in
+      control: values, or one value, that mean control, as the whole perturbation, as one part of it, or in
         `control_column`; `*` and `?` stand for any characters. The word `control` always means control.
       control_column: another column that can mark a row as control, whatever its perturbation.
       separator: joins the parts of a combination, or several that do; `''` where no value is a combination.
@@ -45,7 +45,8 @@ class Fields:
         is split only if there is exactly one way to split it into values that the file has alone.
       nothing: words in the column of perturbations, whatever their capitals, that say that a row has none.
         A row of such a word is refused, and a part of a combination is left out.
-      merge_alike: names that differ only in capitals, spaces, `-` or `_` are one; they are told in any case.
+      merge_alike: names that differ only in capitals, spaces, `-` or `_` are one, within a file and across
+        all files that have this setting; they are told in any case.
       dose: column or template; added to the name of a compound, as `name-10uM`. The doses of a
         combination are joined as its parts are, and a part with dose 0 is control. It is used only where
         `perturbation_type` is Compound or `''`, and not where every dose is a plain 1, which is what CPA
@@ -61,10 +62,10 @@ class Fields:
     context: str = ''
     context_name: str = ''
     perturbation: str = 'perturbation'
-    control: tuple[str, ...] = (CONTROL,)
+    control: str | tuple[str, ...] = (CONTROL,)
     control_column: str = ''
     separator: str | tuple[str, ...] = '+'
-    nothing: tuple[str, ...] = NOTHING
+    nothing: str | tuple[str, ...] = NOTHING
     merge_alike: bool = False
     dose: str = ''
     perturbation_type: str = ''

@@ -9,12 +9,14 @@ from absl import logging
 
 from perturbjax.errors import listed
 from perturbjax.readers.naming.control_words import control_matcher, control_sentences, looking_like_control
+from perturbjax.readers.naming.quantities import name_and_dose
 from perturbjax.readers.naming.spelling import alike, loose
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.vocabulary import CONTROL, Vocabulary, parts
 
 _NUMBERED = re.compile(r'(.+)[-_ ]([0-9]+(?:\.[0-9]*)?)')
 _MERGE = 'set data.fields.merge_alike=True if each group is one, or rename them in the file'
+_MERGE_FILES = 'set fields.merge_alike=True for all of these files if each group is one; for genes see data.harmonise'
 
 
 def tell_perturbations(names: Iterable[str], words: Sequence[str], separators: Sequence[str], path: str) -> None:
@@ -32,18 +34,19 @@ def tell_perturbations(names: Iterable[str], words: Sequence[str], separators: S
 
 def perturbation_sentences(names: Iterable[str], words: Sequence[str], separators: Sequence[str]) -> list[str]:
     """The sentences that `tell_perturbations` gives as warnings."""
-    names = list(names)
-    singles = sorted({part for name in names for part in parts(name)})
-    like_control = looking_like_control(names, words)
+    split = {name: parts(name) for name in names}
+    singles = sorted(set[str]().union(*split.values()))
+    like_control = looking_like_control(split, words)
     found = control_sentences(like_control, words, separators)
-    groups = [group for group in alike(singles) if not set(group) <= set(like_control.whole)]
+    told = set(_without_doses(like_control.whole))
+    groups = [group for group in alike(_without_doses(singles)) if not set(group) <= told]
     if groups:
         found.append(_apart('perturbations', groups, _MERGE))
     zero = _dose_zero(singles)
     if zero:
         mend = 'if so, name them in data.fields.control'
         found.append(f'{len(zero)} perturbations may have dose 0: {listed(zero)}; {mend}.')
-    itself = sorted({name for name in names if len(set(parts(name))) < len(parts(name))})
+    itself = sorted(name for name, each in split.items() if len(set(each)) < len(each))
     if itself:
         found.append(
             f'{len(itself)} combinations have a part twice: {listed(itself)}; they stay combinations, and their '
@@ -79,12 +82,13 @@ def vocabulary_sentences(vocabulary: Vocabulary) -> list[str]:
 
 def tell_across(screens: Sequence[Measurements]) -> None:
     """Warns of contexts and perturbations that look alike but are not in one screen, where each is told already."""
-    for what in ('context', 'perturbation'):
-        each = [{part for name in set(getattr(one, what)) for part in _singles(name, what)} for one in screens]
+    contexts = [set(each.context) for each in screens]
+    singles = [{part for name in set(each.perturbation) for part in parts(name)} for each in screens]
+    perturbations = [set(_without_doses(names)) for names in singles]
+    for what, each in (('contexts', contexts), ('perturbations', perturbations)):
         groups = [group for group in alike(set().union(*each)) if not any(set(group) <= names for names in each)]
         if groups:
-            mend = 'if each group is one, rename them in one of the files, or, if they are genes, see data.harmonise'
-            logging.warning('data: %s', _apart(f'{what}s', groups, mend))
+            logging.warning('data: %s', _apart(what, groups, _MERGE_FILES))
 
 
 def tell_marks(marks: np.ndarray, words: Sequence[str], path: str) -> None:
@@ -99,15 +103,8 @@ def tell_marks(marks: np.ndarray, words: Sequence[str], path: str) -> None:
         )
 
 
-def merged_contexts(contexts: np.ndarray) -> np.ndarray:
-    """The contexts `[N]` with one spelling, the first in order, for all that look alike."""
-    codes, unique = pd.factorize(contexts)
-    first = {name: group[0] for group in alike(unique) for name in group}
-    return np.array([first.get(name, name) for name in unique], object)[codes]
-
-
-def _singles(name: str, what: str) -> tuple[str, ...]:
-    return parts(name) if what == 'perturbation' else (name,)
+def _without_doses(names: Iterable[str]) -> list[str]:
+    return [name_and_dose(name)[0] for name in names]
 
 
 def _dose_zero(singles: Iterable[str]) -> list[str]:

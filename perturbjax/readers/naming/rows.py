@@ -7,11 +7,13 @@ import pandas as pd
 
 from perturbjax.errors import InputError
 from perturbjax.readers.naming.columns import find_column, matches, text, texts
-from perturbjax.readers.naming.combinations import as_separators, says_nothing, vocabulary_names
+from perturbjax.readers.naming.combinations import says_nothing, vocabulary_names
 from perturbjax.readers.naming.conditions import several
 from perturbjax.readers.naming.control_words import control_matcher
 from perturbjax.readers.naming.fields import DOSED, Fields
-from perturbjax.readers.naming.near_misses import merged_contexts, tell_contexts, tell_marks, tell_perturbations
+from perturbjax.readers.naming.merging import merged_contexts
+from perturbjax.readers.naming.near_misses import tell_contexts, tell_marks, tell_perturbations
+from perturbjax.readers.naming.splitting import as_separators
 from perturbjax.readers.naming.templates import filled, has_any, split_template
 from perturbjax.screens.shared_control import ANY
 from perturbjax.screens.vocabulary import CONTROL
@@ -98,7 +100,7 @@ def _contexts(table: pd.DataFrame, fields: Fields, control: np.ndarray, path: st
 def settled_contexts(contexts: np.ndarray, fields: Fields, path: str) -> np.ndarray:
     """The contexts `[N]`; those that look alike are one if `merge_alike` says so, and else told."""
     if fields.merge_alike:
-        contexts = merged_contexts(contexts)
+        contexts = merged_contexts(contexts, path)
     tell_contexts(contexts, _nothing(fields), path)
     return contexts
 

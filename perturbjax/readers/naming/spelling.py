@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from perturbjax.screens.vocabulary import PLUS
 
-# Characters that nobody sees, and the Greek mu, which looks as the micro sign does.
-_ONE_FORM = {**dict.fromkeys(map(ord, '\u200b\u2060\ufeff\xad')), ord('\u03bc'): '\u00b5'}
+# Characters that nobody sees or that are none, and the Greek mu, which looks as the micro sign does.
+_ONE_FORM = {**dict.fromkeys(map(ord, '\u200b\u2060\ufeff\xad\ufffe\uffff')), ord('\u03bc'): '\u00b5'}
+# Control characters and halves of characters, which HDF5, SVG or UTF-8 cannot hold.
+_UNFIT = ('Cc', 'Cs')
 _DASHES = re.compile('[\u2010-\u2015\u2212]')
 # Spaces and dashes within a name say little, but between two digits they part two numbers: KRTAP1-11, KRTAP11-1.
 _BETWEEN_DIGITS = re.compile(r'(?<=[0-9])[\s_-]+(?=[0-9])')
@@ -20,11 +22,15 @@ NOTHING = ('nan', 'none', 'na', 'n/a', '<na>', 'null', 'unassigned')
 def clean(name: str) -> str:
     """The name in the one spelling that is compared and shown.
 
-    Spaces around it and characters without width are gone, spaces within are single, Unicode is in its
-    composed form (NFC), and the Greek mu is the micro sign.
+    Spaces around it, characters without width and control characters are gone, spaces within are single, Unicode
+    is in its composed form (NFC), and the Greek mu is the micro sign.
     """
+    if not name.isprintable():
+        name = ''.join(each for each in name if each.isspace() or unicodedata.category(each) not in _UNFIT)
     if not name.isascii():
         name = unicodedata.normalize('NFC', name).translate(_ONE_FORM)
+    elif ' ' not in name and name.isprintable():  # nearly all names
+        return name
     return ' '.join(name.split())
 
 

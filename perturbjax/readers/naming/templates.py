@@ -125,9 +125,7 @@ def _groups(template: str) -> list[tuple[str, list[Column]]]:
 
 def _joined(table: pd.DataFrame, columns: list[Column], path: str, field: str, is_nothing: IsNothing) -> np.ndarray:
     """The values `[N]` of columns side by side, each in one unit; `''` where a column has none."""
-    for name, _ in columns:
-        _tell_spellings(find_column(table, name, path, field).unique(), f'{path}: {field}: the column {name!r}')
-    parts = [_values(table, column, path, field, is_nothing) for column in columns]
+    parts = [_values(table, column, path, field, is_nothing, tell=True) for column in columns]
     if len(parts) == 1:
         return parts[0]
     codes, unique = pd.factorize(functools.reduce(operator.add, parts))
@@ -137,11 +135,18 @@ def _joined(table: pd.DataFrame, columns: list[Column], path: str, field: str, i
     return joined
 
 
-def _values(table: pd.DataFrame, column: Column, path: str, field: str, is_nothing: IsNothing) -> np.ndarray:
-    """The values `[N]` of a column, or a piece of each, as text; `''` where there is none or it means nothing."""
+def _values(
+    table: pd.DataFrame, column: Column, path: str, field: str, is_nothing: IsNothing, tell: bool = False
+) -> np.ndarray:
+    """The values `[N]` of a column, or a piece of each, as text; `''` where there is none or it means nothing.
+
+    If `tell` is set, a warning lists different values that are one name.
+    """
     name, piece = column
     codes, unique = pd.factorize(find_column(table, name, path, field))
     names = [text(value) for value in np.asarray(unique)]
+    if tell and len(set(names)) < len(names):
+        _tell_spellings(unique, f'{path}: {field}: the column {name!r}')
     if piece not in ('', _OPTIONAL):
         names = _pieces(names, piece, f'{path}: {field}: the column {name!r}')
     names = ['' if is_nothing(value) else value for value in names]

@@ -1,6 +1,7 @@
 import pytest
 
 from perturbjax.readers.naming.control_words import control_matcher, control_sentences, looking_like_control
+from perturbjax.screens.vocabulary import parts
 
 
 def test_words_and_patterns():
@@ -15,19 +16,19 @@ LOOKING = ['Ctrl', 'CONTROL', 'negative control', 'NegCtrl0', 'non-targeting_000
 
 @pytest.mark.parametrize('name', [*LOOKING, 'CRISPRi_Ctrl', 'A+Ctrl'])
 def test_names_that_look_like_control(name):
-    assert looking_like_control([name], ['control']).whole == [name]
+    assert looking_like_control({name: parts(name)}, ['control']).whole == [name]
 
 
 @pytest.mark.parametrize(
     'name', ['STAT1', 'CTRB1', 'NT5E', 'NTRK1', 'controller', 'CTLA4', 'MOCKA', 'actrl', 'Vehicles']
 )
 def test_names_that_do_not(name):
-    found = looking_like_control([name], ['control', 'ctrl'])
+    found = looking_like_control({name: parts(name)}, ['control', 'ctrl'])
     assert found.whole == found.joined == []
 
 
 def told(names, words=('control',), separators=('+',)):
-    return control_sentences(looking_like_control(names, words), words, separators)
+    return control_sentences(looking_like_control({name: parts(name) for name in names}, words), words, separators)
 
 
 def test_the_setting_that_mends_is_told():

@@ -4,7 +4,6 @@ from screens_for_tests import measurements
 
 from perturbjax.readers.naming.near_misses import (
     context_sentences,
-    merged_contexts,
     perturbation_sentences,
     tell_across,
     tell_contexts,
@@ -21,6 +20,14 @@ def test_perturbations_that_look_alike_are_named():
         "2 perturbations look like another but are kept apart: 'Compound_Torin 2', 'Compound_torin2'; set "
         'data.fields.merge_alike=True if each group is one, or rename them in the file.'
     ]
+
+
+def test_names_look_alike_whatever_their_doses():
+    assert 'alike' not in ''.join(told('x-1uM', 'x-10uM'))
+    assert "look like another but are kept apart: 'Compound_Torin 2', 'Compound_torin2'; " in told(
+        'Compound_Torin 2-1uM', 'Compound_torin2-10uM'
+    )[0]  # fmt: skip
+    assert len(told('DMSO-1uM', 'dmso-1uM')) == 1  # they look like control, which is told
 
 
 def test_a_dose_of_zero_without_a_unit_is_told():
@@ -46,10 +53,6 @@ def test_contexts_that_look_alike_are_named(caplog):
     assert "f: 1 contexts are named 'nan'; if that stands for no value, leave those rows out" in caplog.text
 
 
-def test_merged_contexts_have_the_first_spelling():
-    assert list(merged_contexts(np.array(['k562', 'a', 'K-562', 'K562'], object))) == ['K-562', 'a', 'K-562', 'K-562']
-
-
 def test_names_that_are_alike_in_two_screens(caplog):
     one, other = (
         [(context, name, (0,)) for name in ('control', gene)] for context, gene in (('K562', 'g'), ('k562', 'G'))
@@ -57,6 +60,7 @@ def test_names_that_are_alike_in_two_screens(caplog):
     tell_across([measurements(one, ['x']), measurements(other, ['x'])])
     assert "data: 2 contexts look like another but are kept apart: 'K562', 'k562'" in caplog.text
     assert "data: 2 perturbations look like another but are kept apart: 'G', 'g'" in caplog.text
+    assert 'set fields.merge_alike=True for all of these files if each group is one' in caplog.text
     caplog.clear()
     tell_across([measurements(one + other, ['x'])])  # which its file has told
     assert not caplog.text
