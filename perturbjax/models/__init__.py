@@ -4,6 +4,7 @@ Reading order: model.py (the protocol), baselines.py and additive.py (the simple
 and transfer.py, flax_model.py and lpm.py (learned models).
 """
 
+import glob
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,7 +74,9 @@ def make_models(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Model]:
 
 def check_label(label: str) -> None:
     """Raises InputError where a model cannot have that label, which names a layer of predictions and a folder."""
-    if label in RESERVED or label.endswith('_spread') or not label or '/' in label or label.startswith('.'):
+    # Orbax cannot save under a name with *, ? or [.
+    is_folder = bool(label) and not label.startswith('.') and '/' not in label and not glob.has_magic(label)
+    if label in RESERVED or label.endswith('_spread') or not is_folder:
         raise InputError(f'models: a model cannot be called {label!r}; give it another label.')
 
 

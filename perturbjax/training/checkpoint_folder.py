@@ -6,8 +6,10 @@ WORKDIR/checkpoints/MODEL/SPLIT_SEED/
 """
 
 import contextlib
+import errno
 import os
 import re
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -19,6 +21,7 @@ from perturbjax.errors import InputError, reason
 from perturbjax.training import manifest
 
 KEPT = 2
+_ROOM = 2**18  # bytes that a step takes beside its arrays: descriptions, and blocks of the disk that are not full
 _WRITING = '.writing'  # Orbax writes under a longer name that begins so.
 
 
@@ -38,22 +41,26 @@ class CheckpointFolder:
         if kind is None:
             self.wait()
 
-    def save(self, step: int, write: Callable[[epath.Path], None]) -> None:
-        """Starts to save a step by `write`, which is given the folder to make; raises InputError as `wait` does."""
+    def save(self, step: int, write: Callable[[epath.Path], None], size: int = 0) -> None:
+        """Starts to save a step of about `size` bytes by `write`, which is given the folder to make.
+
+        Raises InputError as `wait` does.
+        """
         self.wait()
-        self._saving = self._thread.submit(self._save, step, write)
+        self._saving = self._thread.submit(self._save, step, write, size)
 
     def wait(self) -> None:
         """Waits until all is saved; raises InputError where that failed, which leaves the steps before it."""
         self._saving.result()
 
-    def _save(self, step: int, write: Callable[[epath.Path], None]) -> None:
+    def _save(self, step: int, write: Callable[[epath.Path], None], size: int) -> None:
         final = self.path / str(step)
         # Nothing in a bucket can be renamed as one. There, too, a step counts only once it has its manifest.
         beside = final if '://' in os.fspath(self.path) else self.path / f'.{step}{_WRITING}'
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             _remove_unfinished(self.path)
+            _check_room(self.path, size)
             write(beside)
             manifest.write(beside)
             if beside != final:
@@ -96,6 +103,12 @@ def remove_damaged(path: epath.Path, faults: dict[int, str], instead: str) -> No
     for step, wrong in faults.items():
         logging.warning('%s: checkpoint %d is damaged (%s); %s.', path, step, wrong, instead)
         _take_away(path, step)
+
+
+def _check_room(path: epath.Path, size: int) -> None:
+    """Raises OSError where a disk has no room; Orbax would find that too, and print the errors of its threads."""
+    if '://' not in os.fspath(path) and shutil.disk_usage(path).free < size + _ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _remove(path: epath.Path) -> None:

@@ -88,7 +88,9 @@ def save(
     if state is not None:
         items['state'] = args.StandardSave(jax.device_get(state))
         items['progress'] = args.JsonSave(dict(progress or {}))
-    folder.save(step, lambda path: _checkpointer().save(path, args=args.Composite(**items), force=True))
+    texts = len(json.dumps([names, about.split]))
+    size = texts + sum(getattr(each, 'nbytes', 0) for each in jax.tree.leaves((params, state)))
+    folder.save(step, lambda path: _checkpointer().save(path, args=args.Composite(**items), force=True), size)
 
 
 def _checkpointer() -> ocp.Checkpointer:
