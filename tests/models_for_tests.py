@@ -4,11 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 from screens_for_tests import two_contexts
 
+from perturbjax.models.lpm import lpm
 from perturbjax.models.model import Fitted
+from perturbjax.screens.outline import outline
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.splits import Split
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import checkpoints
+from perturbjax.training.fit import fit, read_params
+from perturbjax.training.settings import training_settings
 
 # The config's models of `one_unit`.
 ONE_UNIT = {'lpm': {'model': 'lpm_released', 'embedding_dim': 1, 'hidden_dims': [1]}}
@@ -48,3 +55,15 @@ def save_model(
     with checkpoints.open_folder(folder) as manager:
         checkpoints.save(manager, 0, params, checkpoints.About(vocabulary, {'models': dict(models)}, split))
     return folder
+
+
+def train_lpm(
+    settings: Mapping[str, Any], recipe: Mapping[str, Any], compendium: Compendium, split: Split, folder: Any
+) -> Fitted:
+    """Trains an `lpm` of these settings as an experiment does, in `folder/lpm/0`, and reads its params back."""
+    model, folder = lpm(**settings), epath.Path(folder)
+    config, held_out = {'models': {'lpm': dict(settings)}}, split.describe(compendium)
+    about = checkpoints.About(compendium.vocabulary, config, held_out, 'lpm', outline(compendium))
+    all_settings, checkpoint = training_settings(model.learner.recipe, recipe), folder / 'lpm' / '0'
+    fit(model, compendium, split, all_settings, 5, about, checkpoint, folder / 'metrics.jsonl')
+    return read_params(model, checkpoint)

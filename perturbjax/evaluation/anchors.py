@@ -20,8 +20,6 @@ from perturbjax.evaluation.summary import NEARLY_ALL, at_once, coverage_of, esti
 
 REPEAT, PERFECT = 'repeat', 'perfect'
 _PERFECT = np.array([metric.perfect for metric in METRICS.values()])
-# Controls come before the models in what `calibration.compare_halves` gives.
-_CONTROLS = 4
 
 
 def anchored(
@@ -48,11 +46,16 @@ def anchored(
       `LEAST_CLUSTERS` perturbations, and where the metric does not tell the anchors apart; `anchor`, which is
       `REPEAT` or `PERFECT`.
     """
-    if halves is None:
-        beside, anchor = _beside_negative(predictions, compared), PERFECT
-    else:
-        beside, anchor = halves, REPEAT
-    first, statistic = (_CONTROLS, _of_repeat) if anchor == REPEAT else (2, _of_perfect)
+    anchor = PERFECT if halves is None else REPEAT
+    beside = _beside_negative(predictions, compared) if halves is None else halves
+    first = len(beside.models) - len(compared.models)
+
+    def statistic(sums: dict[str, np.ndarray]) -> np.ndarray:
+        values = estimates(sums)['value']
+        zero = values[..., [0], :]
+        one = values[..., [DUPLICATE], :] if anchor == REPEAT else _PERFECT
+        return np.where(one == zero, np.nan, (values[..., first:, :] - zero) / (one - zero))
+
     sums = sums_of(beside)
     clusters = number_of_clusters(sums)[first:, WHOLE]
     low, high = interval(bootstrap(statistic, sums, seed, bootstrap_samples), clusters)
@@ -64,21 +67,6 @@ def anchored(
     table = pd.DataFrame({name: np.where(known, each, np.nan).ravel() for name, each in parts.items()}, index=names)
     table['anchor'] = anchor
     return table.reset_index()
-
-
-def _of_repeat(sums: dict[str, np.ndarray]) -> np.ndarray:
-    values = estimates(sums)['value']
-    return _between(values[..., _CONTROLS:, :], values[..., [0], :], values[..., [DUPLICATE], :])
-
-
-def _of_perfect(sums: dict[str, np.ndarray]) -> np.ndarray:
-    values = estimates(sums)['value']
-    return _between(values[..., 2:, :], values[..., [0], :], _PERFECT)
-
-
-def _between(value: np.ndarray, zero: np.ndarray, one: np.ndarray) -> np.ndarray:
-    """How far the value is from `zero` to `one`; NaN where these are the same."""
-    return np.where(one == zero, np.nan, (value - zero) / (one - zero))
 
 
 def _beside_negative(predictions: anndata.AnnData, compared: Compared) -> Compared:

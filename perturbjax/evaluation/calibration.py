@@ -63,7 +63,7 @@ def calibrate(
     clusters = number_of_clusters(sums)[DUPLICATE, WHOLE]
     low, high = interval(bootstrap(_fractions, sums, seed, bootstrap_samples), clusters)
     bds = _wins(compared)
-    numbers = (*values[:4], fractions[0], low[0], high[0], fractions[1], bds)
+    numbers = (*values[: _INTERPOLATED + 1], fractions[0], low[0], high[0], fractions[1], bds)
     table = pd.DataFrame({name: np.asarray(each, float) for name, each in zip(COLUMNS[1:], numbers)})
     table.insert(0, 'metric', list(METRICS))
     table['duplicates'] = clusters

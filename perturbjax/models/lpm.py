@@ -71,7 +71,8 @@ def lpm(
       InputError: a setting that is out of its range.
     """
     _check(embedding_dim, hidden_dims, dropout, aggregation, matmul_precision, head)
-    rule = _base(base, standardise, folds, shrink, mix)
+    _check_folds(folds, shrink, mix)
+    rule = _base(base, standardise or folds > 0)
     context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
     dims = (context, perturbation, readout), tuple(hidden_dims)
 
@@ -120,8 +121,19 @@ def lpm_released(
     return lpm(*sizes, **off)
 
 
-def _base(base: str, standardise: bool, folds: int, shrink: bool, mix: Sequence[str]) -> Model | None:
-    """The rule to start from; None where the values themselves are learnt as they are."""
+def _base(base: str, has_parts: bool) -> Model | None:
+    """The rule to start from; None where the values themselves are learnt as they are, as without units and folds."""
+    if base == 'auto':
+        return stack()
+    if base != 'none':
+        if base not in RULES:
+            raise InputError(f'models.lpm.base: no such {base!r}; {did_you_mean(base, ["auto", "none", *RULES])}')
+        return RULES[base]()
+    return mean() if has_parts else None
+
+
+def _check_folds(folds: int, shrink: bool, mix: Sequence[str]) -> None:
+    """Raises InputError on a number of folds, or on what needs folds, that is out of its range."""
     check_range('models.lpm', 0, folds=folds)
     if folds == 1 or folds > _MOST_FOLDS:
         raise InputError(f'models.lpm.folds: {folds} must be 0 or from 2 to {_MOST_FOLDS}.')
@@ -132,13 +144,6 @@ def _base(base: str, standardise: bool, folds: int, shrink: bool, mix: Sequence[
     for name in mix:
         if name not in RULES:
             raise InputError(f'models.lpm.mix: no such rule {name!r}; {did_you_mean(name, RULES)}')
-    if base == 'auto':
-        return stack()
-    if base != 'none':
-        if base not in RULES:
-            raise InputError(f'models.lpm.base: no such {base!r}; {did_you_mean(base, ["auto", "none", *RULES])}')
-        return RULES[base]()
-    return mean() if standardise or folds else None
 
 
 def _check(

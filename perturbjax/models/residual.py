@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from perturbjax.models.amplitude import amplitude, left_over, products_of, products_of_folds, unseen_pieces
+from perturbjax.models.amplitude import OfProfiles, amplitude, left_over, products_of, products_of_folds, unseen_pieces
 from perturbjax.models.held_out_like import Folds, all_profiles, flat_mask, flat_values, held_out_like, make_folds
 from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target, closed_form_of, spread_of
 from perturbjax.models.out_of_fold import out_of_fold
@@ -57,65 +57,83 @@ def on_residuals(
       shrink: whether the amplitude is chosen by the folds; else it is 1.
       needs_training: whether a name without training profiles gets no prediction. Otherwise it gets the rule's.
     """
-    learner = model.learner
-    if learner is None:
+    if model.learner is None:
         raise TypeError('only a learned model, such as flax_model makes, can learn residuals')
-    fit_base, spread_over_members = closed_form_of(base), spread_of(model)
-    ask = jax.jit(model.predict)
-    prepare, products = jax.jit(_preparation(base, standardise, max(num_folds, 2))), jax.jit(products_of(model))
+    prepare = jax.jit(_preparation(base, standardise, max(num_folds, 2)))
+    both = _Residuals(
+        model, base, num_folds, shrink, needs_training, prepare, jax.jit(products_of(model)), jax.jit(model.predict)
+    )
+    learner = model.learner._replace(target=both.target, finish=both.finish, added=both.added, num_folds=num_folds)
+    if num_folds:
+        learner = learner._replace(out_of_fold=both.out_of_fold)
+    return model._replace(learner=learner, predict=both.predict, spread=both.spread)
 
-    def target(compendium: Compendium, training: Masks) -> Target:
-        prepared = jax.device_get(prepare(compendium, training))
+
+class _Residuals(NamedTuple):
+    """The functions of a model of residuals; see `Learner` and `Model`.
+
+    Attributes:
+      model, base, num_folds, shrink, needs_training: as `on_residuals` takes them.
+      prepare, products, learnt: compiled: what is known before training, the products of profiles, and the model's
+        own predictions.
+    """
+
+    model: Model
+    base: Model
+    num_folds: int
+    shrink: bool
+    needs_training: bool
+    prepare: Callable[[Compendium, Masks], Prepared]
+    products: OfProfiles
+    learnt: Callable[[Fitted, Query], Float[jax.Array, 'Q M']]
+
+    def target(self, compendium: Compendium, training: Masks) -> Target:
+        prepared = jax.device_get(self.prepare(compendium, training))
         bits = (prepared.folds.leaves * (1 << np.arange(len(prepared.folds.leaves)))[:, None]).sum(axis=0)
         ends = np.cumsum([len(screen.context) for screen in compendium.screens])[:-1]
         parts = zip(np.split(prepared.residual, ends), compendium.screens, strict=True)
         residuals = tuple(np.ascontiguousarray(part[:, screen.readout]) for part, screen in parts)
-        left_out = tuple(np.split(bits.astype(np.int32), ends)) if num_folds else None
+        left_out = tuple(np.split(bits.astype(np.int32), ends)) if self.num_folds else None
         return Target(with_values(compendium, residuals), left_out, (compendium, prepared))
 
-    def finish(fitted: Fitted, target: Target) -> Fitted:
+    def finish(self, fitted: Fitted, target: Target) -> Fitted:
         compendium, prepared = target.kept
         share, noise = 1.0, 1.0
-        if num_folds:
+        if self.num_folds:
             profiles = jax.device_get(all_profiles(compendium))
-            found = products_of_folds(products, fitted, profiles, prepared.residual, prepared.folds)
-            share = amplitude(found, fitted.num_members) if shrink else 1.0
+            found = products_of_folds(self.products, fitted, profiles, prepared.residual, prepared.folds)
+            share = amplitude(found, fitted.num_members) if self.shrink else 1.0
             noise = left_over(found, share, fitted.num_members)
         constants = {'base': prepared.base, 'scale': prepared.scale}
         constants |= {'amplitude': np.float32(share), 'noise': np.float32(noise)}
         return fitted._replace(constants=dict(fitted.constants) | constants)
 
-    def out_of_fold_of(fitted: Fitted, target: Target) -> Float[np.ndarray, 'N U']:
+    def out_of_fold(self, fitted: Fitted, target: Target) -> Float[np.ndarray, 'N U']:
         compendium, prepared = target.kept
         profiles = jax.device_get(all_profiles(compendium))
         values = np.asarray(flat_values(compendium, profiles.readout))
         answer = np.where((prepared.folds.number >= 0)[:, None], values - prepared.residual * prepared.scale, np.nan)
         for rows, asked, own in unseen_pieces(fitted, profiles, prepared.folds):
-            learnt = np.nan_to_num(ask(own, asked))[: len(rows)]
+            learnt = np.nan_to_num(self.learnt(own, asked))[: len(rows)]
             answer[rows] += fitted.constants['amplitude'] * prepared.scale * learnt
         return answer
 
-    def added(compendium: Compendium) -> Mapping[str, Any]:
+    def added(self, compendium: Compendium) -> Mapping[str, Any]:
         training = tuple(jax.ShapeDtypeStruct(screen.context.shape, bool) for screen in compendium.screens)
-        return {'base': jax.eval_shape(fit_base, compendium, training)}
+        return {'base': jax.eval_shape(closed_form_of(self.base), compendium, training)}
 
-    def predict(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
+    def predict(self, fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         constants = fitted.constants
-        learnt = jnp.nan_to_num(model.predict(fitted, query)) * constants['scale'][query.readout][None, :]
-        answer = base.predict(constants['base'], query) + constants['amplitude'] * learnt
-        return jnp.where(is_trained(constants, query), answer, jnp.nan) if needs_training else answer
+        learnt = jnp.nan_to_num(self.model.predict(fitted, query)) * constants['scale'][query.readout][None, :]
+        answer = self.base.predict(constants['base'], query) + constants['amplitude'] * learnt
+        return jnp.where(is_trained(constants, query), answer, jnp.nan) if self.needs_training else answer
 
-    def spread(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
+    def spread(self, fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         constants = fitted.constants
-        of_networks = constants['amplitude'] * jnp.nan_to_num(spread_over_members(fitted, query))
-        known = jnp.isfinite(predict(fitted, query))
+        of_networks = constants['amplitude'] * jnp.nan_to_num(spread_of(self.model)(fitted, query))
+        known = jnp.isfinite(self.predict(fitted, query))
         own = jnp.sqrt(of_networks**2 + constants['noise']) * constants['scale'][query.readout][None, :]
         return jnp.where(known, own, jnp.nan)
-
-    learner = learner._replace(target=target, finish=finish, added=added, num_folds=num_folds)
-    if num_folds:
-        learner = learner._replace(out_of_fold=out_of_fold_of)
-    return model._replace(learner=learner, predict=predict, spread=spread)
 
 
 def with_values(compendium: Compendium, values: tuple[Float[np.ndarray, '_N _M'], ...]) -> Compendium:

@@ -72,16 +72,10 @@ def stack(rules: Sequence[str] = DEFAULT, num_folds: int = 5) -> Model:
     each_rule = tuple(RULES[name]() for name in rules)
 
     def fit(compendium: Compendium, training: Masks) -> Params:
-        folds = make_folds(held_out_like(compendium, training), num_folds)
-        fitted = tuple(closed_form_of(rule)(compendium, training) for rule in each_rule)
         if len(rules) == 1:
-            return Params(fitted, jnp.ones(1))
-        values = flat_values(compendium, all_profiles(compendium).readout)
-        predicted = [
-            out_of_fold(rule, params, compendium, training, folds)
-            for rule, params in zip(each_rule, fitted, strict=True)
-        ]
-        return Params(fitted, choose_weights(values, predicted, folds.number >= 0))
+            return Params((closed_form_of(each_rule[0])(compendium, training),), jnp.ones(1))
+        known = candidates(each_rule, compendium, training, num_folds)
+        return Params(known.params, choose_weights(known.values, known.predicted, known.is_asked))
 
     def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
         pairs = zip(each_rule, params.rules, strict=True)
@@ -92,6 +86,32 @@ def stack(rules: Sequence[str] = DEFAULT, num_folds: int = 5) -> Model:
         return weighted_sum(params.weight, filled([rule.predict(each, query) for rule, each in pairs]))
 
     return Model(fit, predict, refit=refit)
+
+
+class Candidates(NamedTuple):
+    """Rules to choose among: their params, and what they and the truth are for the N profiles.
+
+    Attributes:
+      params: of each rule, fitted on all training profiles.
+      predicted: by each rule, out of fold.
+      values: the truth; NaN where not measured.
+      is_asked: which profiles stand for the held-out ones, and are to be chosen by.
+    """
+
+    params: tuple[Any, ...]
+    predicted: tuple[Float[Array, 'N U'], ...]
+    values: Float[Array, 'N U']
+    is_asked: Bool[Array, ' N']
+
+
+def candidates(rules: Sequence[Model], compendium: Compendium, training: Masks, num_folds: int) -> Candidates:
+    """Fits the rules, on all training profiles and without each fold."""
+    folds = make_folds(held_out_like(compendium, training), num_folds)
+    params = tuple(closed_form_of(rule)(compendium, training) for rule in rules)
+    predicted = tuple(
+        out_of_fold(rule, each, compendium, training, folds) for rule, each in zip(rules, params, strict=True)
+    )
+    return Candidates(params, predicted, flat_values(compendium, all_profiles(compendium).readout), folds.number >= 0)
 
 
 def filled(predicted: Sequence[Float[Array, 'N U']]) -> list[Float[jax.Array, 'N U']]:

@@ -41,26 +41,22 @@ class CheckpointFolder:
         if kind is None:
             self.wait()
 
-    def save(self, step: int, write: Callable[[epath.Path], None], size: int = 0) -> None:
-        """Starts to save a step of about `size` bytes by `write`, which is given the folder to make.
-
-        Raises InputError as `wait` does.
-        """
+    def save(self, step: int, write: Callable[[epath.Path], None]) -> None:
+        """Starts to save a step by `write`, which is given the folder to make; raises InputError as `wait` does."""
         self.wait()
-        self._saving = self._thread.submit(self._save, step, write, size)
+        self._saving = self._thread.submit(self._save, step, write)
 
     def wait(self) -> None:
         """Waits until all is saved; raises InputError where that failed, which leaves the steps before it."""
         self._saving.result()
 
-    def _save(self, step: int, write: Callable[[epath.Path], None], size: int) -> None:
+    def _save(self, step: int, write: Callable[[epath.Path], None]) -> None:
         final = self.path / str(step)
         # Nothing in a bucket can be renamed as one. There, too, a step counts only once it has its manifest.
         beside = final if '://' in os.fspath(self.path) else self.path / f'.{step}{_WRITING}'
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             _remove_unfinished(self.path)
-            _check_room(self.path, size)
             write(beside)
             manifest.write(beside)
             if beside != final:
@@ -105,8 +101,11 @@ def remove_damaged(path: epath.Path, faults: dict[int, str], instead: str) -> No
         _take_away(path, step)
 
 
-def _check_room(path: epath.Path, size: int) -> None:
-    """Raises OSError where a disk has no room; Orbax would find that too, and print the errors of its threads."""
+def check_room(path: epath.Path, size: int) -> None:
+    """Raises OSError where a disk has no room for a step with so many bytes of arrays and texts.
+
+    Orbax would find that too, and print the errors of its threads.
+    """
     if '://' not in os.fspath(path) and shutil.disk_usage(path).free < size + _ROOM:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -21,7 +21,7 @@ from perturbjax.errors import InputError, reason
 from perturbjax.renames import with_new_names, with_released_lpm
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import manifest
-from perturbjax.training.checkpoint_folder import CheckpointFolder, latest_good, remove_damaged, steps
+from perturbjax.training.checkpoint_folder import CheckpointFolder, check_room, latest_good, remove_damaged, steps
 from perturbjax.training.hosts import from_first
 from perturbjax.training.old_checkpoints import (
     OLDEST_FORMAT,
@@ -88,9 +88,13 @@ def save(
     if state is not None:
         items['state'] = args.StandardSave(jax.device_get(state))
         items['progress'] = args.JsonSave(dict(progress or {}))
-    texts = len(json.dumps([names, about.split]))
-    size = texts + sum(getattr(each, 'nbytes', 0) for each in jax.tree.leaves((params, state)))
-    folder.save(step, lambda path: _checkpointer().save(path, args=args.Composite(**items), force=True), size)
+
+    def write(path: epath.Path) -> None:  # beside the training
+        arrays = sum(getattr(each, 'nbytes', 0) for each in jax.tree.leaves((params, state)))
+        check_room(path.parent, arrays + len(json.dumps([names, about.split])))
+        _checkpointer().save(path, args=args.Composite(**items), force=True)
+
+    folder.save(step, write)
 
 
 def _checkpointer() -> ocp.Checkpointer:

@@ -103,7 +103,7 @@ def train_epoch(
     active: Bool[np.ndarray, ' S'],
     progress_bar: Any,
     seen: Seen = _NOTHING,
-    stops: Callable[[], bool] = bool,
+    stops: Callable[[], bool] = lambda: False,
 ) -> tuple[TrainState, Seen, bool]:
     """One epoch, or the rest of it; the devices are a call ahead of the host, which looks at every call once.
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from etils import epath
+from models_for_tests import train_lpm
 from screens_for_tests import measurements, query_of
 
 from perturbjax.analysis.completion import read_model
@@ -16,16 +16,11 @@ from perturbjax.models.lpm import lpm
 from perturbjax.models.mixture import mixed
 from perturbjax.models.out_of_fold import out_of_fold
 from perturbjax.models.stack import best_weights
-from perturbjax.screens.outline import outline
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TEST, TRAIN, make_split
-from perturbjax.training import checkpoints
-from perturbjax.training.fit import fit, read_params
-from perturbjax.training.settings import training_settings
 
-SIZES = {'embedding_dim': 4, 'hidden_dims': (16,), 'folds': 3}
-RULES = ('two_way', 'context_mean')
-ALONE, MODEL = lpm(**SIZES, mix=()), lpm(**SIZES, mix=RULES)
+SETTINGS = {'embedding_dim': 4, 'hidden_dims': (16,), 'folds': 3, 'mix': ('two_way', 'context_mean')}
+ALONE, MODEL = lpm(**SETTINGS | {'mix': ()}), lpm(**SETTINGS)
 SHORT = {
     'epochs': 2,
     'epoch_steps': 200,
@@ -57,17 +52,7 @@ def split(compendium):
 
 
 def trained(compendium, split, folder, **given):
-    about = checkpoints.About(
-        compendium.vocabulary,
-        {'models': {'lpm': {**SIZES, 'mix': RULES}}},
-        split.describe(compendium),
-        'lpm',
-        outline(compendium),
-    )
-    settings = training_settings(MODEL.learner.recipe, {**SHORT, **given})
-    checkpoint = epath.Path(folder) / 'lpm' / '0'
-    fit(MODEL, compendium, split, settings, 5, about, checkpoint, epath.Path(folder) / 'metrics.jsonl')
-    return read_params(MODEL, checkpoint)
+    return train_lpm(SETTINGS, SHORT | given, compendium, split, folder)
 
 
 @pytest.fixture(scope='module')

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from etils import epath
+from models_for_tests import train_lpm
 from screens_for_tests import measurements, query_of
 
 from perturbjax.analysis.completion import read_model
@@ -14,15 +14,11 @@ from perturbjax.interop.perturblib import export_perturblib
 from perturbjax.models import context_mean, make_models
 from perturbjax.models.amplitude import Products, amplitude, left_over
 from perturbjax.models.lpm import lpm
-from perturbjax.screens.outline import outline
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TEST, TRAIN, make_split
-from perturbjax.training import checkpoints
-from perturbjax.training.fit import fit, read_params
-from perturbjax.training.settings import training_settings
 
-SIZES = {'embedding_dim': 4, 'hidden_dims': (16,), 'base': 'context_mean', 'folds': 3, 'mix': ()}
-MODEL = lpm(**SIZES)
+SETTINGS = {'embedding_dim': 4, 'hidden_dims': (16,), 'base': 'context_mean', 'folds': 3, 'mix': ()}
+MODEL = lpm(**SETTINGS)
 SHORT = {'epochs': 3, 'epoch_steps': 5, 'batch_profiles': 24, 'shards': 4, 'checkpoint_every': 1}
 
 
@@ -48,14 +44,7 @@ def split(compendium):
 
 
 def trained(compendium, split, folder, **given):
-    label = {'lpm': {**SIZES}}
-    about = checkpoints.About(
-        compendium.vocabulary, {'models': label}, split.describe(compendium), 'lpm', outline(compendium)
-    )
-    settings = training_settings(MODEL.learner.recipe, {**SHORT, **given})
-    checkpoint = epath.Path(folder) / 'lpm' / '0'
-    fit(MODEL, compendium, split, settings, 5, about, checkpoint, epath.Path(folder) / 'metrics.jsonl')
-    return read_params(MODEL, checkpoint)
+    return train_lpm(SETTINGS, SHORT | given, compendium, split, folder)
 
 
 @pytest.fixture(scope='module')
