@@ -1,7 +1,7 @@
 """The models by the names that configs and tables use.
 
 Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py
-and transfer.py, flax_model.py and lpm.py (learned models).
+and transfer.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and mixture.py (what `lpm` adds).
 """
 
 import glob
