@@ -7,7 +7,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from perturbjax import report
+    from perturbjax import ledger, report
     from perturbjax.analysis.alignment import align as align_embeddings
     from perturbjax.analysis.deltas import mean_deltas
     from perturbjax.analysis.embeddings import axis_table, read_embeddings
@@ -48,6 +48,7 @@ _SURFACE = {
     'load': 'perturbjax.readers.loading:load',
     'simulate': 'perturbjax.screens.simulation:simulate',
     'report': 'perturbjax.report:',
+    'ledger': 'perturbjax.ledger:',
     'InputError': 'perturbjax.errors:InputError',
     # Models.
     'Model': 'perturbjax.models:Model',
@@ -93,6 +94,7 @@ __all__ = [
     'context_mean',
     'draw_what_if',
     'flax_model',
+    'ledger',
     'linear',
     'linear_transfer',
     'load',

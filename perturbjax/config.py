@@ -175,6 +175,12 @@ def refuse_other_config(config: Config, folder: epath.Path, trains: bool = False
             )
 
 
+def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a workdir stays with, flat: not how it is evaluated, nor where its data lie."""
+    now = _flat(with_new_names(settings, quiet=True))
+    return {name: value for name, value in now.items() if not _MAY_CHANGE.match(name)}
+
+
 def without_paths(data: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of data, flat and without where they lie."""
     return {name: value for name, value in _flat(data, 'data').items() if not _MAY_CHANGE.match(name)}

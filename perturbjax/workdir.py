@@ -10,7 +10,7 @@ import json
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import anndata
@@ -113,15 +113,26 @@ def write_figure(path: epath.Path, figure: Any) -> None:
     write_text(path, text.getvalue())
 
 
-def read_table(path: epath.Path) -> pd.DataFrame:
-    """Reads a CSV file; raises InputError if there is none."""
+def read_table(path: epath.Path, mode: str = 'predict', texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Reads a CSV file; raises InputError if there is none.
+
+    Args:
+      path: of the file.
+      mode: what writes it, for messages.
+      texts: columns of names, which are read as they were before `write_table`; a model may be called `NA` or `=1`.
+    """
     if not path.exists():
-        raise InputError(f'{path}: not there; run --mode=predict first.')
-    check_unchanged(path, _PREDICT)
+        raise InputError(f'{path}: not there; run --mode={mode} first.')
+    check_unchanged(path, f'run --mode={mode} again.')
     try:
-        return pd.read_csv(io.StringIO(path.read_text()))
+        return pd.read_csv(io.StringIO(path.read_text()), converters=dict.fromkeys(texts, _as_given))
     except ValueError as error:
-        raise InputError(f'{path}: it is no table ({reason(error)}); {_PREDICT}') from error
+        raise InputError(f'{path}: it is no table ({reason(error)}); run --mode={mode} again.') from error
+
+
+def _as_given(cell: str) -> str:
+    """The cell without the apostrophe that `write_table` put before a formula."""
+    return cell[1:] if cell.startswith("'") and _no_formula(cell[1:]) == cell else cell
 
 
 def add_time(path: epath.Path, label: str, seconds: float) -> None:

@@ -165,6 +165,18 @@ def test_benchmark_a_new_model(run):
     assert comparison >= {'shrunken', 'network', 'other_tool', 'baseline', 'p_value', 'coverage'}
 
 
+def test_compare_runs(run):
+    settings = f"SIMULATION, BOOTSTRAP_SAMPLES = {{'contexts': 3, 'panels': 1, **{SIZE | {'targets': 20}}}}, 50"
+    shown = run('06_compare_runs', settings, tables=2, figures=1)
+    assert 'later: 5 models on screen1 were added.' in shown.printed
+    assert '| model             | mean rank | screen1, context1' in shown.printed
+    assert '/tmp' not in shown.printed
+    assert 'Without a rank, for want of a score on every column that counts: two_way (not run on' in shown.printed
+    rows, ranks = map(headings, shown.tables)
+    assert rows >= {'workdir', 'screen', 'anchored', 'coverage'}
+    assert ranks >= {'model', 'mean_rank', 'screens'}
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_stored_clean(name):
     book = stored(name)
@@ -179,7 +191,7 @@ def test_all_are_installed_by_the_same_cell():
     cells = {next(cell.source for cell in stored(name).cells if cell.cell_type == 'code') for name in NAMES}
     (source,) = cells
     assert len(re.findall('%pip', source)) == 1
-    assert len(NAMES) == 5
+    assert len(NAMES) == 6
 
 
 def test_lint():

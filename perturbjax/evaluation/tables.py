@@ -51,12 +51,6 @@ def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str
     """
     summary = summary[summary['metric'].isin(metrics)]
     summary = summary[summary.groupby('metric')['value'].transform('count') > 0]
-    columns = _columns(summary)
-    blocks = [columns[:1]]
-    for column in columns[1:]:
-        if len(blocks[-1]) > 1 and len(markdown([*blocks[-1], column])[0]) > width:
-            blocks.append(columns[:1])
-        blocks[-1] = [*blocks[-1], column]
     shown = list(summary['metric'].unique())
     lower = [name for name in shown if METRICS[name].lower_is_better]
     higher = [name for name in shown if name not in lower]
@@ -66,7 +60,17 @@ def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str
         f'/ {BASELINE}: ratio to the {BASELINE} baseline over the same values. '
         f'`*`: best of the models with a coverage of {NEARLY_ALL:.0%} or more.',
     ]
-    return '\n\n'.join('\n'.join(lines) for lines in [*map(markdown, blocks), legend])
+    return '\n\n'.join('\n'.join(lines) for lines in [*map(markdown, in_width(_columns(summary), width)), legend])
+
+
+def in_width(columns: list[list[str]], width: int) -> list[list[list[str]]]:
+    """The columns in as many tables as it takes for lines of that width; each begins with the first column."""
+    blocks = [columns[:1]]
+    for column in columns[1:]:
+        if len(blocks[-1]) > 1 and len(markdown([*blocks[-1], column])[0]) > width:
+            blocks.append(columns[:1])
+        blocks[-1] = [*blocks[-1], column]
+    return blocks
 
 
 def _columns(summary: pd.DataFrame) -> list[list[str]]:

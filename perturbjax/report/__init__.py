@@ -1,6 +1,7 @@
 """The HTML report of a run: one page that needs no network, no scripts and no other file.
 
-Its figures are functions of the results, also for notebooks: `report.forest(results).figure`.
+Its figures are functions of the results, also for notebooks: `report.forest(results).figure`. That of many runs is
+`report.scoreboard(ledger.compare(frame)).figure`.
 """
 
 from perturbjax.evaluation.verdict import notes, run_facts
@@ -8,6 +9,7 @@ from perturbjax.report.results.examples import changes
 from perturbjax.report.results.figures import anchored, calibration, collapse, forest, strip
 from perturbjax.report.results.lines import interaction_curve, linear_sweep_curve, readout_curve, training_curve
 from perturbjax.report.results.page import report_page
+from perturbjax.report.scoreboard.figures import scoreboard
 
 __all__ = [
     'anchored',
@@ -21,6 +23,7 @@ __all__ = [
     'readout_curve',
     'report_page',
     'run_facts',
+    'scoreboard',
     'strip',
     'training_curve',
 ]

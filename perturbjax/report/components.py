@@ -1,5 +1,7 @@
 """The pieces that a page is made of: lists, tables, and figures with captions."""
 
+import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -24,6 +26,12 @@ def bullets(sentences: Iterable[str], kind: str = '') -> list[Element]:
 def pairs(items: Mapping[str, Any]) -> Element:
     """Names and values, as a definition list."""
     return tag('dl', *(tag(kind, text) for pair in items.items() for kind, text in zip(('dt', 'dd'), pair)))
+
+
+def read_pairs(page: str) -> dict[str, str]:
+    """The names and values of all the lists that `pairs` put on a page."""
+    found = re.findall('<dt>(.*?)</dt><dd>(.*?)</dd>', page, re.DOTALL)
+    return {html.unescape(name): html.unescape(value) for name, value in found}
 
 
 def nested(value: Any) -> Any:

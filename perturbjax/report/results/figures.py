@@ -86,12 +86,13 @@ def anchored(results: Results, axes: Axes | None = None, metric: str = '') -> Ax
         label = f'{rows["metric"].iloc[0]} (0: context mean, 1: {top})'
         draw_rows(axes, list(rows['model']), remarks, list(map(is_judged, rows['model'])), label)
         for position, row in enumerate(rows.itertuples()):
-            _draw_anchored(axes, position + _DOWN, row)
+            draw_anchored(axes, position + _DOWN, row)
         axes.set_xlim(max(_left(rows[['anchored_low']]), LEAST_ANCHORED - 0.05), max(1.05, rows['anchored_high'].max()))
         return axes
 
 
-def _draw_anchored(axes: Axes, y: float, row: Any) -> None:
+def draw_anchored(axes: Axes, y: float, row: Any) -> None:
+    """Draws an anchored score with its interval; `row` is one of a summary. Below `LEAST_ANCHORED` it is an arrow."""
     if row.anchored_high > LEAST_ANCHORED:
         _draw_interval(axes, y, max(row.anchored_low, LEAST_ANCHORED), row.anchored_high)
     marker = 'o' if row.anchored >= LEAST_ANCHORED else '<'
