@@ -19,6 +19,14 @@ def test_text_tables_and_h5ad_come_back(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['.c.h5ad.sha256', 'b.csv', 'c.h5ad', 'deep']
 
 
+def test_names_in_a_table_come_back_as_they_were(tmp_path):
+    folder, names = epath.Path(tmp_path), ['=cmd()', '+1+1', 'NA', '1', "it's", "'quoted'", 'a,b', '']
+    workdir.write_table(folder / 'a.csv', pd.DataFrame({'name': names, 'x': 1.5}))
+    table = workdir.read_table(folder / 'a.csv', texts=['name'])
+    assert table['name'].tolist() == names
+    assert table['x'].tolist() == [1.5] * len(names)
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = epath.Path(tmp_path) / 'a.txt'
     workdir.write_text(path, 'old')

@@ -81,7 +81,7 @@ def _check_known(names: Sequence[str], known: list[str], what: str) -> None:
 
 def column_names(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's column: that of the screen, and what it takes to tell it from others."""
-    names, columns = frame['screen'].map(_shortened), frame[list(SAME)].agg(' '.join, axis=1)
+    names, columns = _shortened(frame['screen']), frame[SAME[0]] + ' ' + frame[SAME[1]]
     for part in _APART:
         several = columns.groupby(names).transform('nunique') > 1
         tells = frame[part].groupby(names).transform('nunique') > 1
@@ -89,8 +89,10 @@ def column_names(frame: pd.DataFrame) -> pd.Series:
     return names
 
 
-def _shortened(name: str, most: int = 32) -> str:
-    return name if len(name) <= most else f'{name[: most - 11]}…{name[-10:]}'
+def _shortened(names: pd.Series, most: int = 32) -> pd.Series:
+    """Names without their middle, where they are long and this leaves them different."""
+    short = names.where(names.str.len() <= most, names.str[: most - 11] + '…' + names.str[-10:])
+    return short.where(names.groupby(short).transform('nunique') == 1, names)
 
 
 def newest(rows: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from perturbjax import ledger, workdir
 from perturbjax.errors import InputError, of_system
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.paths import absolute
-from perturbjax.report.scoreboard.page import scoreboard_page
+from perturbjax.report.runs.page import scoreboard_page
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -9,7 +9,7 @@ from perturbjax.report.results.examples import changes
 from perturbjax.report.results.figures import anchored, calibration, collapse, forest, strip
 from perturbjax.report.results.lines import interaction_curve, linear_sweep_curve, readout_curve, training_curve
 from perturbjax.report.results.page import report_page
-from perturbjax.report.scoreboard.figures import scoreboard
+from perturbjax.report.runs.figures import scoreboard
 
 __all__ = [
     'anchored',

@@ -5,7 +5,7 @@ import pathlib
 from xml.etree.ElementTree import tostring
 
 from perturbjax import report
-from perturbjax.report.components import bullets, column_head, lead, nested, table
+from perturbjax.report.components import bullets, column_head, lead, nested, pairs, read_pairs, table
 from perturbjax.report.elements import tag
 
 
@@ -18,6 +18,11 @@ def test_bullets_and_a_lead_leave_out_what_is_empty():
     assert html(bullets(['a & b'], 'apart')[0]) == '<ul class="apart"><li>a &amp; b</li></ul>'
     assert html(lead([], {'Screens': 2})) == '<div class="lead"><dl><dt>Screens</dt><dd>2</dd></dl></div>'
     assert '<div class="verdict"><p>It wins.</p></div>' in html(lead(['It wins.'], {}))
+
+
+def test_names_and_values_are_read_back_from_a_page():
+    given = {'jax': '0.10', '<b>': '</dd><dt>x</dt>', 'a & b': 'two\nlines'}
+    assert read_pairs(f'<p>{html(pairs(given))}</p><dl></dl>{html(pairs({"python": "3"}))}') == given | {'python': '3'}
 
 
 def test_settings_are_nested_lists():

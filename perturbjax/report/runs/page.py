@@ -10,7 +10,7 @@ from perturbjax.report.components import bullets, column_head, figure, table
 from perturbjax.report.elements import breakable, tag
 from perturbjax.report.page import document
 from perturbjax.report.results.tables import plain_table
-from perturbjax.report.scoreboard.figures import scoreboard
+from perturbjax.report.runs.figures import scoreboard
 
 _CAPTION = (
     'Dot: the anchored score, with its 95% interval; hollow for simple rules. Diamond: the mean rank; bar: from the '

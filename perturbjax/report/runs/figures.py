@@ -82,7 +82,7 @@ def _draw_ranks(axes: Axes, ranks: pd.DataFrame, models: list[str]) -> None:
         axes.plot([row.mean_rank], [y], 'D', markersize=6, markeredgecolor=BLUE, markerfacecolor=face)
         axes.text(1.04, y, f'{row.mean_rank:.2f}', transform=axes.get_yaxis_transform(), va='center')
     axes.set_xlim(0.7, len(ranks) + 0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4, min_n_ticks=1))
     _dress(axes, 'mean rank', f'over {ranks["screens"].iloc[0]}; left is better', len(models))
 
 
