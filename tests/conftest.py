@@ -1,5 +1,6 @@
 """Strict settings for every test: four fake devices, no silent rank promotion, no reused key."""
 
+import gc
 import pathlib
 
 import hypothesis
@@ -36,6 +37,20 @@ hypothesis.settings.register_profile('stable', derandomize=True, deadline=None)
 hypothesis.settings.load_profile('stable')
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# Each compiled program holds a few memory maps. Linux ends a process that asks for more than 65,530 of them, and the
+# whole suite in two workers comes near; half of that leaves room for any one file.
+_MAPS = pathlib.Path('/proc/self/maps')
+_MANY_MAPS = 30_000
+
+
+@pytest.fixture(scope='module', autouse=True)
+def few_memory_maps():
+    """Compiled programs are forgotten after a file of tests once they hold many memory maps."""
+    yield
+    if _MAPS.exists() and len(_MAPS.read_bytes().splitlines()) > _MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
