@@ -1,4 +1,4 @@
-"""Which conditions a user holds out: lists by name in JSON, in a table, or as GEARS pickles them, or a column."""
+"""Which conditions a user holds out: lists in JSON, a table, GEARS' pickle or STATE's TOML, or a column of the rows."""
 
 import json
 import pathlib
@@ -12,6 +12,7 @@ from perturbjax.readers.compressed import plain_name
 from perturbjax.readers.naming.columns import texts
 from perturbjax.readers.naming.spelling import NOTHING
 from perturbjax.readers.split_column import read_split_column
+from perturbjax.readers.split_toml import read_state_split
 from perturbjax.readers.table import TABLES, read_matrix
 from perturbjax.readers.unpickle import plain_value
 from perturbjax.screens.vocabulary import Vocabulary
@@ -27,7 +28,9 @@ _WORDS = ('train', 'val', 'test')
 _VALIDATION = ('valid', 'validation')
 _IN_NO_LIST = ('', 'unused', *NOTHING)
 # The columns of a table of conditions: the first of each that it has.
-_CONDITIONS, _ROLES, _CONTEXT = ('condition', 'perturbation'), ('split', 'set', 'role'), 'context'
+_CONDITIONS, _ROLES, _CONTEXT = ('condition', 'perturbation'), ('split', 'set', 'role', 'fold'), 'context'
+# The splits that have lists, and which settings they have besides.
+_WITH_LISTS: Mapping[str, tuple[str, ...]] = {'custom': (), 'folds': ('validation',)}
 
 Lists = dict[str, list]
 
@@ -35,35 +38,37 @@ Lists = dict[str, list]
 def resolve(split: Mapping[str, Any], data: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
     """The settings of a split with its lists read: they are in `lists`, and `source` says where they come from.
 
-    Only the split `custom` has lists; the settings of all others come back as they are. Conditions may
+    Only the splits `custom` and `folds` have lists; the settings of all others come back as they are. Conditions may
     have any of the forms that the files of the config may have (see `readers.asked`).
 
     Args:
-      split: settings; `custom` has `path`, a file of lists, or `column`, a column of the rows' table, or
+      split: settings; those with lists have `path`, a file of lists, or `column`, a column of the rows' table, or
         `lists`.
       data: of the config.
       vocabulary: the names that there are.
 
     Raises:
-      InputError: `custom` has none of them or several, or the file or the column cannot be used.
+      InputError: such a split has none of them or several, or the file or the column cannot be used.
     """
-    if split.get('name') != 'custom':
+    if split.get('name') not in _WITH_LISTS:
         return dict(split)
-    given = {name: value for name, value in split.items() if name not in ('name', 'seeds')}
-    check_settings(_custom, given, 'split (custom)', given=('data',))
+    apart = ('name', 'seeds', *_WITH_LISTS[split['name']])
+    given = {name: value for name, value in split.items() if name not in apart}
+    what = f'split ({split["name"]})'
+    check_settings(_lists, given, what, given=('data',))
     if len(set(given) - {'source'}) != 1:
         raise InputError(
-            'split (custom): give one of path (a file of conditions), column (of the table of rows) and lists, but '
+            f'{what}: give one of path (a file of conditions), column (of the table of rows) and lists, but '
             f'there are {listed(given)}.'
         )
-    lists, source = _custom(**given, data=data)
+    lists, source = _lists(**given, data=data)
     known = KnownNames(vocabulary, forms_of(data))
-    kept = {name: split[name] for name in ('name', 'seeds') if name in split}
+    kept = {name: split[name] for name in apart if name in split}
     named = {role: [_in_form(each, known) for each in conditions] for role, conditions in lists.items()}
     return kept | {'lists': named, 'source': source}
 
 
-def _custom(
+def _lists(
     path: str = '',
     column: str = '',
     lists: Mapping[str, Sequence] | None = None,
@@ -91,8 +96,8 @@ def read_split_lists(path: str) -> Lists:
     """The lists of conditions by name, such as train, val and test.
 
     The file is JSON, or a pickle (.pkl, .pickle), of which nothing is run, or a table (.csv, .tsv) with the
-    columns condition and split, and perhaps context; then the lists have pairs of context and condition. In
-    a pickle a list may also be a tuple, an array of text, or a set, which is sorted.
+    columns condition and split or fold, and perhaps context; then the lists have pairs of context and condition. In
+    a pickle a list may also be a tuple, an array of text, or a set, which is sorted. TOML (.toml) is STATE's.
 
     Raises:
       InputError: the file cannot be read, or holds anything but lists of text by name; a pickle asks
@@ -103,6 +108,8 @@ def read_split_lists(path: str) -> Lists:
         raise InputError(f'{path}: there is no such file.')
     if pathlib.Path(plain_name(path)).suffix in _TABLES:
         return _from_table(str(file))
+    if file.suffix == '.toml':
+        return read_state_split(file)
     lists = _from_pickle(file) if file.suffix in _PICKLES else _from_json(file)
     if not isinstance(lists, dict):
         raise InputError(f'{path}: not a split: it holds no lists by name, such as train, val and test.')
@@ -125,7 +132,7 @@ def _from_table(path: str) -> Lists:
     found = [next((name for name in names if name in table), '') for names in (_CONDITIONS, _ROLES)]
     if '' in found:
         raise InputError(
-            f'{path}: not a split: a table of conditions needs the columns condition and split; there are '
+            f'{path}: not a split: a table of conditions needs the columns condition and split (or fold); there are '
             f'{listed(table.columns)}.'
         )
     conditions, roles = (texts(table[name]) for name in found)

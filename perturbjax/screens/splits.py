@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perturbjax.errors import InputError, check_settings, pick
+from perturbjax.screens.roles import TEST, TRAIN, UNUSED, VALIDATION
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.split_rules import SPLITS, TEST, TRAIN, UNUSED, VALIDATION
+from perturbjax.screens.split_rules import SPLITS
 
 __all__ = ['SPLITS', 'TEST', 'TRAIN', 'UNUSED', 'VALIDATION', 'Split', 'make_split']
 

@@ -8,8 +8,8 @@ import pytest
 from screens_for_tests import measurements
 
 from perturbjax.models import held_out_like as module
+from perturbjax.screens.roles import TRAIN
 from perturbjax.screens.screen import assemble
-from perturbjax.screens.split_rules import TRAIN
 from perturbjax.screens.splits import make_split
 from perturbjax.screens.vocabulary import parts
 

@@ -31,7 +31,7 @@ def test_lists_come_back(tmp_path, form):
     assert resolve(resolved) == resolved
 
 
-def test_only_custom_reads_a_file():
+def test_only_splits_with_lists_read_a_file():
     settings = {'name': 'unseen_single', 'seeds': (1,), 'test': 0.3}
     assert resolve(settings) == settings
 
@@ -117,7 +117,7 @@ def test_a_table_may_say_the_context(tmp_path):
     assert found['lists'] == {'train': [['k', 'g1'], ['k', 'g2']], 'val': [['r', 'g3']], 'test': [['r', 'g1+g2']]}
     TABLE.drop(columns='split').to_csv(tmp_path / 's.csv', index=False)
     with pytest.raises(
-        InputError, match="a table of conditions needs the columns condition and split; there are 'cond"
+        InputError, match="a table of conditions needs the columns condition and split .or fold.; there are 'cond"
     ):
         resolve({'name': 'custom', 'path': str(tmp_path / 's.csv')})
 
