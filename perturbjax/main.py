@@ -7,6 +7,7 @@ perturbjax --config=my_experiment.py --workdir=/tmp/run --mode=predict --queries
 A second launch on the same workdir goes on where the first one stopped.
 """
 
+import contextlib
 import faulthandler
 import os
 import re
@@ -40,7 +41,11 @@ _MODE = flags.DEFINE_enum('mode', 'run', MODES, 'all stages (run), or one of the
 _QUERIES = flags.DEFINE_string(
     'queries', '', 'with --mode=predict: table (CSV, TSV, parquet) of the contexts and perturbations to predict'
 )
-_CACHE = flags.DEFINE_string('compilation_cache', '', 'folder where compiled steps are kept for the next launch')
+_CACHE = flags.DEFINE_string(
+    'compilation_cache',
+    None,
+    "folder where compiled programs are kept for the next launch; by default one in the user's cache, none if empty",
+)
 _VERIFY = flags.DEFINE_bool(
     'verify', True, 'compare checkpoints with their sha256 when they are read; --noverify compares sizes alone'
 )
@@ -63,17 +68,18 @@ _STATUS = re.compile('[A-Z_]+: ')
 def main(_: Sequence[str]) -> None:
     """Runs what the flags ask for; raises InputError on flags that cannot be used."""
     _check_flags()
-    import jax
-
     from perturbjax import experiment, progress
+    from perturbjax.compilation import keep_compiled, users_folder
     from perturbjax.config import as_config
     from perturbjax.evaluation.tables import summary_table
     from perturbjax.training import manifest
 
     progress.is_launched, manifest.compares_contents = True, bool(_VERIFY.value)
     if _CACHE.value:
-        jax.config.update('jax_compilation_cache_dir', absolute(_CACHE.value, '--compilation_cache'))
-        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+        keep_compiled(absolute(_CACHE.value, '--compilation_cache'))
+    elif _CACHE.value is None and 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+        with contextlib.suppress(OSError):  # a home that cannot be written
+            keep_compiled(users_folder())
     if _MULTIHOST.value:
         _join_hosts()
     config = as_config(_CONFIG.value)

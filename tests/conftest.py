@@ -1,6 +1,7 @@
 """Strict settings for every test: four fake devices, no silent rank promotion, no reused key."""
 
 import gc
+import os
 import pathlib
 
 import hypothesis
@@ -37,6 +38,13 @@ hypothesis.settings.register_profile('stable', derandomize=True, deadline=None)
 hypothesis.settings.load_profile('stable')
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# Many tests compile the same programs, in both workers and in the processes that they start: these are kept on disk.
+COMPILED = ROOT / 'build' / 'compiled'
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(COMPILED)
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.02'
+jax.config.update('jax_compilation_cache_dir', str(COMPILED))
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.02)
 
 # Each compiled program holds a few memory maps. Linux ends a process that asks for more than 65,530 of them, and the
 # whole suite in two workers comes near; half of that leaves room for any one file.

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 
@@ -178,3 +179,31 @@ def test_predictions_that_do_not_fit_are_one_sentence(predicted, tmp_path, case)
     (line,) = [line for line in result.stderr.splitlines() if line.startswith('perturbjax: ')]
     assert sentence in line
     assert (folder / 'summary.csv').read_bytes() == before
+
+
+def test_compiled_programs_are_kept_in_the_users_cache_unless_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    flags = ('--config=experiments/tiny.py', f'--workdir={tmp_path}/run', '--config.training.epochs=1')
+    assert launch(*flags, '--mode=train', '--compilation_cache=').returncode == 0
+    assert not (tmp_path / 'cache' / 'perturbjax').exists()
+    first = launch(*flags)
+    assert first.returncode == 0, first.stderr
+    (kept,) = (tmp_path / 'cache' / 'perturbjax' / 'compiled').iterdir()
+    assert kept.name.startswith(platform.machine())
+    programs = {path.name for path in kept.glob('*-cache')}
+    assert programs
+    for path in kept.glob('*-cache'):
+        path.write_bytes(path.read_bytes()[:100])  # as a full disk leaves them
+    before = (tmp_path / 'run' / 'scores.csv').read_bytes()
+    again = launch(*flags, '--mode=evaluate')
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / 'run' / 'scores.csv').read_bytes() == before
+
+
+def test_a_cache_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / 'file').write_text('')
+    flags = ('--config=experiments/tiny.py', f'--workdir={tmp_path}/run', f'--compilation_cache={tmp_path}/file/x')
+    result = launch(*flags)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(f'perturbjax: {tmp_path}/file')
