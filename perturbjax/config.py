@@ -11,6 +11,7 @@ from etils import epath
 from perturbjax.analysis.study import Study, check_study
 from perturbjax.errors import InputError, check_range, check_settings
 from perturbjax.evaluation.linear_sweep import check_sweep, score_linear_sweep
+from perturbjax.evaluation.metrics import METRICS, check_metrics
 from perturbjax.plain import plain as as_plain
 from perturbjax.renames import with_new_names
 from perturbjax.screens.splits import SPLITS
@@ -25,11 +26,13 @@ class Evaluation(NamedTuple):
 
     Attributes:
       bootstrap_samples: how often the bootstrap draws.
+      metrics: names of the metrics to judge by, in the order of the tables; see `evaluation.metrics.ALL_METRICS`.
       predictions: other tools' predictions, by label; see `interop.predictions.add_configured`.
       linear_sweep: `ranks` and `ridges` of the linear model whose error is shown; see `evaluation.linear_sweep`.
     """
 
     bootstrap_samples: int = 2000
+    metrics: Sequence[str] = tuple(METRICS)
     predictions: Mapping[str, Any] = {}
     linear_sweep: Mapping[str, Any] = {}
 
@@ -141,6 +144,7 @@ def _evaluation(settings: Mapping[str, Any]) -> Evaluation:
         given = ('compendium', 'splits')
         check_settings(score_linear_sweep, evaluation.linear_sweep, 'evaluation.linear_sweep', given)
         check_sweep(**evaluation.linear_sweep)
+    check_metrics(evaluation.metrics)
     check_range('evaluation', 1, bootstrap_samples=evaluation.bootstrap_samples)
     return evaluation
 

@@ -225,7 +225,7 @@ def evaluate(config: Config, folder: epath.Path) -> Results:
     """Judges `predictions.h5ad` and writes what was found as tables and as `report.html`."""
     predicted, evaluation = workdir.read_anndata(folder / 'predictions.h5ad'), config.evaluation
     add_configured(predicted, evaluation.predictions)
-    results = judge(predicted, config.seed, evaluation.bootstrap_samples)
+    results = judge(predicted, config.seed, evaluation.bootstrap_samples, evaluation.metrics)
     results = results._replace(
         training=read_curves(folder / 'metrics.jsonl'),
         linear_sweep=workdir.read_table(folder / 'linear_sweep.csv') if evaluation.linear_sweep else None,

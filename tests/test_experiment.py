@@ -306,6 +306,11 @@ def test_a_network_that_only_run_was_given_is_asked_by_its_label(tmp_path):
         ('models.truth', {'model': 'mean'}, "cannot be called 'truth'"),
         ('models.lpm_spread', {'model': 'mean'}, "cannot be called 'lpm_spread'"),
         ('models.lpm*', {'model': 'mean'}, r"cannot be called 'lpm\*'"),
+        (
+            'evaluation.metrics',
+            ('l2', 'de_roc'),
+            "evaluation.metrics: no such metric 'de_roc'; did you mean 'de_roc_auc'",
+        ),
         ('evaluation.bootstrap_samples', 0, 'evaluation.bootstrap_samples: 0 must be at least 1'),
         ('seed', -1, 'seed: .* must be whole numbers'),
         ('split.seeds', (3, 3), 'split.seeds: .* each once'),

@@ -13,13 +13,12 @@ import pandas as pd
 
 from perturbjax.evaluation.calibration import DUPLICATE, with_chance
 from perturbjax.evaluation.controls import PERMUTED
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS
 from perturbjax.evaluation.scores import BASELINE, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import LEAST_CLUSTERS, bootstrap, interval
 from perturbjax.evaluation.summary import NEARLY_ALL, at_once, coverage_of, estimates, number_of_clusters, sums_of
 
 REPEAT, PERFECT = 'repeat', 'perfect'
-_PERFECT = np.array([metric.perfect for metric in METRICS.values()])
 
 
 def anchored(
@@ -48,21 +47,22 @@ def anchored(
     """
     anchor = PERFECT if halves is None else REPEAT
     beside = _beside_negative(predictions, compared) if halves is None else halves
-    first = len(beside.models) - len(compared.models)
+    first, metrics = len(beside.models) - len(compared.models), list(compared.metrics)
+    perfect = np.array([ALL_METRICS[name].perfect for name in metrics])
 
     def statistic(sums: dict[str, np.ndarray]) -> np.ndarray:
-        values = estimates(sums)['value']
+        values = estimates(sums, metrics)['value']
         zero = values[..., [0], :]
-        one = values[..., [DUPLICATE], :] if anchor == REPEAT else _PERFECT
+        one = values[..., [DUPLICATE], :] if anchor == REPEAT else perfect
         return np.where(one == zero, np.nan, (values[..., first:, :] - zero) / (one - zero))
 
     sums = sums_of(beside)
-    clusters = number_of_clusters(sums)[first:, WHOLE]
+    clusters = number_of_clusters(sums, metrics)[first:, WHOLE]
     low, high = interval(bootstrap(statistic, sums, seed, bootstrap_samples), clusters)
     known = (coverage_of(compared) >= NEARLY_ALL)[:, None] & (clusters >= LEAST_CLUSTERS)
     if anchor == REPEAT:
-        known &= calibrated.reindex(list(METRICS)).fillna(False).to_numpy(bool)
-    names = pd.MultiIndex.from_product([compared.models, list(METRICS)], names=['model', 'metric'])
+        known &= calibrated.reindex(metrics).fillna(False).to_numpy(bool)
+    names = pd.MultiIndex.from_product([compared.models, metrics], names=['model', 'metric'])
     parts = {'anchored': at_once(statistic, sums), 'anchored_low': low, 'anchored_high': high}
     table = pd.DataFrame({name: np.where(known, each, np.nan).ravel() for name, each in parts.items()}, index=names)
     table['anchor'] = anchor
@@ -74,13 +74,14 @@ def _beside_negative(predictions: anndata.AnnData, compared: Compared) -> Compar
     layers = {name: predictions.layers[name] for name in predictions.layers if name not in compared.models}
     layers[BASELINE] = predictions.layers['perturbed_mean']
     uns = {'models': [BASELINE], 'scale': predictions.uns['scale']}
-    alone = compare(anndata.AnnData(obs=predictions.obs, var=predictions.var, layers=layers, uns=uns))
+    alone = anndata.AnnData(obs=predictions.obs, var=predictions.var, layers=layers, uns=uns)
+    negative = compare(alone, metrics=compared.metrics)
     permuted = compared.models.index(PERMUTED) if PERMUTED in compared.models else None
 
     def joined(negative: np.ndarray, models: np.ndarray) -> np.ndarray:
         chance = np.full_like(negative, np.nan) if permuted is None else models[:, [permuted]]
         return np.concatenate([negative, chance, models], axis=1)
 
-    values, moments = joined(alone.values, compared.values), joined(alone.moments, compared.moments)
+    values, moments = joined(negative.values, compared.values), joined(negative.moments, compared.moments)
     together = compared._replace(values=values, moments=moments, models=['negative', PERMUTED, *compared.models])
     return with_chance(together, ~np.isnan(compared.values[:, :, WHOLE]).all(axis=1))

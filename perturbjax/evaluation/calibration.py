@@ -6,6 +6,7 @@ calibrated if the duplicate clearly beats a prediction that knows nothing about 
 the training perturbations. Source: Mejia et al. 2025; Miller et al. 2025.
 """
 
+import functools
 from collections.abc import Sequence
 
 import anndata
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.evaluation.controls import permuted_labels
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS, METRICS
 from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells, has_replicates
 from perturbjax.evaluation.scores import BASELINE, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import LEAST_CLUSTERS, bootstrap, interval
@@ -24,7 +25,6 @@ COLUMNS = [
     'drf', 'drf_low', 'drf_high', 'drf_interpolated', 'bds', 'duplicates', 'calibrated',
 ]  # fmt: skip
 _NEGATIVE, _PERMUTED, DUPLICATE, _INTERPOLATED = range(4)
-_PERFECT = np.array([metric.perfect for metric in METRICS.values()])
 
 
 def calibrate(
@@ -59,27 +59,34 @@ def calibrate(
         return pd.DataFrame(columns=COLUMNS)
     compared = halves or compare_halves(predictions, seed)
     sums = sums_of(compared)
-    values, fractions = at_once(estimates, sums)['value'], at_once(_fractions, sums)
-    clusters = number_of_clusters(sums)[DUPLICATE, WHOLE]
-    low, high = interval(bootstrap(_fractions, sums, seed, bootstrap_samples), clusters)
+    statistics = functools.partial(estimates, metrics=compared.metrics)
+    fractions_of = functools.partial(_fractions, metrics=compared.metrics)
+    values, fractions = at_once(statistics, sums)['value'], at_once(fractions_of, sums)
+    clusters = number_of_clusters(sums, compared.metrics)[DUPLICATE, WHOLE]
+    low, high = interval(bootstrap(fractions_of, sums, seed, bootstrap_samples), clusters)
     bds = _wins(compared)
     numbers = (*values[: _INTERPOLATED + 1], fractions[0], low[0], high[0], fractions[1], bds)
     table = pd.DataFrame({name: np.asarray(each, float) for name, each in zip(COLUMNS[1:], numbers)})
-    table.insert(0, 'metric', list(METRICS))
+    table.insert(0, 'metric', compared.metrics)
     table['duplicates'] = clusters
     known = (clusters >= LEAST_CLUSTERS) & np.isfinite(low[0])
     table['calibrated'] = ((table['drf_low'] > 0) & (table['bds'] > 0.5)).astype('boolean').where(known)
     return table
 
 
-def compare_halves(predictions: anndata.AnnData, seed: int = 0, models: Sequence[str] = ()) -> Compared:
+def compare_halves(
+    predictions: anndata.AnnData,
+    seed: int = 0,
+    models: Sequence[str] = (),
+    metrics: Sequence[str] = tuple(METRICS),
+) -> Compared:
     """Compares the four controls with the first half of the rows, and after them some models of the predictions.
 
     Only for predictions of which `why_unknown` gives no reason.
     """
     halves = _halves(predictions[_repeated(predictions)], seed, models)
     cells = half_cells(np.asarray(halves.obs['cells'], float))[0]
-    compared = compare(halves, cells=cells)
+    compared = compare(halves, cells=cells, metrics=metrics)
     return with_chance(compared, ~np.isnan(compared.values[:, DUPLICATE, WHOLE]))
 
 
@@ -127,25 +134,29 @@ def with_chance(compared: Compared, known: np.ndarray) -> Compared:
     even changes of pure noise are correlated.
     """
     values = compared.values.copy()
-    for column, metric in enumerate(METRICS.values()):
+    for column, name in enumerate(compared.metrics):
+        of_metric = ALL_METRICS[name].chance
         negative, permuted = values[:, _NEGATIVE, :, column], values[:, _PERMUTED, :, column]
-        if metric.chance is not None:
-            chance = np.where(np.isnan(permuted), metric.chance, permuted)
+        if of_metric is not None:
+            chance = np.where(np.isnan(permuted), of_metric, permuted)
             is_filled = np.isnan(negative) & known[:, [column]]
             values[:, _NEGATIVE, :, column] = np.where(is_filled, chance, negative)
     return compared._replace(values=values)
 
 
-def _fractions(sums: dict[str, np.ndarray]) -> np.ndarray:
+def _fractions(sums: dict[str, np.ndarray], metrics: Sequence[str]) -> np.ndarray:
     """The dynamic range fractions of the duplicate and the interpolated duplicate, `[..., 2, metrics]`."""
-    values = estimates(sums)['value']
+    values = estimates(sums, metrics)['value']
+    perfect = np.array([ALL_METRICS[name].perfect for name in metrics])
     negative, positive = values[..., [_NEGATIVE], :], values[..., [DUPLICATE, _INTERPOLATED], :]
-    return np.clip((positive - negative) / (_PERFECT - negative), -1, 1)
+    # A negative that is perfect already leaves no range to reach.
+    span = np.where(perfect == negative, np.nan, perfect - negative)
+    return np.clip((positive - negative) / span, -1, 1)
 
 
 def _wins(compared: Compared) -> np.ndarray:
     """The share of profiles in which the duplicate beats the negative, `[metrics]`; equal values are half a win."""
-    sign = np.array([metric.sign for metric in METRICS.values()])
+    sign = np.array([ALL_METRICS[name].sign for name in compared.metrics])
     gain = sign * (compared.values[:, _NEGATIVE, WHOLE] - compared.values[:, DUPLICATE, WHOLE])
     known = ~np.isnan(gain)
     wins = np.where(known, (np.sign(gain) + 1) / 2, 0).sum(axis=0)

@@ -25,18 +25,23 @@ class Responders(NamedTuple):
     Attributes:
       weight: `[N, M]`, at least 0, with sum 1 over the readouts of a profile; NaN where it cannot be computed.
       p_value: p value of the difference from control, `[N, M]`; NaN without replicates.
+      statistic: the t statistic of that difference, `[N, M]`; NaN without replicates, None if it was not asked for.
     """
 
     weight: np.ndarray
     p_value: np.ndarray
+    statistic: np.ndarray | None = None
 
 
-def responders(predictions: anndata.AnnData, truth: np.ndarray, cells: np.ndarray) -> Responders:
+def responders(
+    predictions: anndata.AnnData, truth: np.ndarray, cells: np.ndarray, with_statistic: bool = False
+) -> Responders:
     """The readouts that respond, for a truth `[N, M]` that is the mean of `cells` `[N]` rows.
 
-    Everything is NaN if the predictions lack the statistics of `screens.replicates`.
+    Everything is NaN if the predictions lack the statistics of `screens.replicates`. With 20,000 readouts a field
+    takes as much memory as a model's predictions, so the t statistic is kept only where it is asked for.
     """
-    found = Responders(*np.full((2, *truth.shape), np.nan, np.float32))
+    found = Responders(*np.full((2 + with_statistic, *truth.shape), np.nan, np.float32))
     if has_replicates(predictions):
         layers = {name: np.asarray(predictions.layers[name]) for name in (*LAYERS, 'control')}
         rows, control_cells = (np.asarray(predictions.obs[name], float) for name in ('cells', 'control_cells'))
@@ -45,19 +50,23 @@ def responders(predictions: anndata.AnnData, truth: np.ndarray, cells: np.ndarra
             part = slice(first, first + step)
             known = {name: layer[part].astype(float) for name, layer in layers.items()}
             counts = (each[part, None] for each in (cells, rows, control_cells))
-            found.weight[part], found.p_value[part] = _responders(known, truth[part], *counts)
+            for kept, new in zip(found, _responders(known, truth[part], *counts)):
+                if kept is not None:
+                    kept[part] = new
     return found
 
 
 def _responders(
     known: Mapping[str, np.ndarray], truth: np.ndarray, cells: np.ndarray, rows: np.ndarray, control_cells: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The weights and p values of some profiles, each `[N, M]`; the numbers of cells are `[N, 1]`."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All fields of `Responders` for some profiles, each `[N, M]`; the numbers of cells are `[N, 1]`."""
     weight = response_weight(truth - known['rest_mean'], np.nan_to_num(known['variance']) + known['rest_variance'])
     # If control is defined by the scale, it has no error.
     control_error = np.where(control_cells > 0, known['control_variance'] / np.maximum(control_cells, 1), 0)
-    error = known['variance'] / cells
-    return weight, welch(truth - known['control'], error, rows - 1, control_error, control_cells - 1)
+    error, change = known['variance'] / cells, truth - known['control']
+    total = error + control_error
+    statistic = change / np.sqrt(np.where(total > 0, total, np.nan))
+    return weight, welch(change, error, rows - 1, control_error, control_cells - 1), statistic
 
 
 def response_weight(difference: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from perturbjax.evaluation.coverage import interval_coverage
 from perturbjax.evaluation.curves import readout_curves
 from perturbjax.evaluation.doubles import Doubles, judge_doubles
 from perturbjax.evaluation.gaps import where_silent
+from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.scores import check, compare, score
 from perturbjax.evaluation.summary import summarise
 from perturbjax.evaluation.verdict import notes, run_facts, verdict
@@ -58,23 +59,29 @@ class Results(NamedTuple):
     interval_coverage: pd.DataFrame = pd.DataFrame(columns=COVERAGE_COLUMNS)
 
 
-def judge(predictions: anndata.AnnData, seed: int = 0, bootstrap_samples: int = 2000) -> Results:
+def judge(
+    predictions: anndata.AnnData,
+    seed: int = 0,
+    bootstrap_samples: int = 2000,
+    metrics: Sequence[str] = tuple(METRICS),
+) -> Results:
     """Judges predictions by their truth; the caller adds `training` and `linear_sweep`.
 
     Args:
       predictions: as a run writes them; `permuted_labels` is added to them as one more model.
       seed: seed of the permutation and the bootstrap.
       bootstrap_samples: number of bootstrap samples.
+      metrics: names of the metrics to judge by, see `metrics.ALL_METRICS`.
 
     Raises:
       InputError: the predictions cannot be judged, for example because they have no truth.
     """
     check(predictions)
     add_permuted_labels(predictions, seed)
-    compared = compare(predictions)
+    compared = compare(predictions, metrics=metrics)
     summary = summarise(predictions, compared, seed, bootstrap_samples)
     unknown = why_unknown(predictions)
-    halves = None if unknown else compare_halves(predictions, seed, compared.models)
+    halves = None if unknown else compare_halves(predictions, seed, compared.models, metrics)
     calibration = calibrate(predictions, seed, bootstrap_samples, halves)
     calibrated = calibration.set_index('metric')['calibrated']
     scale = anchored(predictions, compared, halves, calibrated, seed, bootstrap_samples)

@@ -4,6 +4,7 @@ Each model is compared with a baseline over the readouts that both predict, so a
 punished nor rewarded for them. Its coverage says how large the gaps are.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.errors import InputError, listed
-from perturbjax.evaluation.metrics import METRICS, Comparison
+from perturbjax.evaluation.metrics import ALL_METRICS, METRICS, Comparison
 from perturbjax.evaluation.metrics.discrimination import discriminate, perturbed_readouts
 from perturbjax.evaluation.metrics.pooling import moments
 from perturbjax.evaluation.responders import Responders, responders
@@ -39,6 +40,7 @@ class Compared(NamedTuple):
       moments: the sums that metrics over all values are computed from, `[N, models, 3, 8]`, see `pooling`.
       measured: number of measured readouts, `[N]`.
       responders: which readouts respond; passed on when comparing with another baseline.
+      metrics: their names.
     """
 
     profiles: pd.DataFrame
@@ -47,6 +49,7 @@ class Compared(NamedTuple):
     moments: np.ndarray
     measured: np.ndarray
     responders: Responders
+    metrics: tuple[str, ...] = tuple(METRICS)
 
 
 def compare(
@@ -54,6 +57,7 @@ def compare(
     baseline: str = BASELINE,
     cells: np.ndarray | None = None,
     known: Compared | None = None,
+    metrics: Sequence[str] = tuple(METRICS),
 ) -> Compared:
     """Computes every metric of every profile and model, beside that of the baseline.
 
@@ -62,7 +66,8 @@ def compare(
       baseline: one of the models.
       cells: number of rows behind each truth, `[N]`; those in `obs` if None.
       known: an earlier comparison of the same predictions with another baseline. What does not depend on the
-        baseline is taken from it.
+        baseline is taken from it, and so are the metrics.
+      metrics: names of the metrics to compute, see `metrics.ALL_METRICS`.
 
     Raises:
       InputError: a part of the predictions is missing.
@@ -72,18 +77,22 @@ def compare(
     models = [str(name) for name in predictions.uns['models']]
     if cells is None:
         cells = np.asarray(predictions.obs.get('cells', np.ones(len(truth))), float)
+    metrics = known.metrics if known else tuple(metrics)
+    with_statistic = any(ALL_METRICS[name].needs == 'statistic' for name in metrics)
     given = _Given(
         truth.mean(where=np.isfinite(truth), dtype=float),
-        known.responders if known else responders(predictions, truth, cells),
+        known.responders if known else responders(predictions, truth, cells, with_statistic),
         models.index(baseline),
         known,
+        metrics,
     )
     screens = predictions.obs['screen'].astype(str).to_numpy()
     rows = [np.flatnonzero(screens == name) for name in np.unique(screens)]
     parts = [_compare_screen(predictions, each, given) for each in rows]
     back = np.argsort(np.concatenate(rows))
     values, sums = (np.concatenate(part)[back] for part in zip(*parts))
-    return Compared(predictions.obs[PROFILE], models, values, sums, (~np.isnan(truth)).sum(axis=1), given.responders)
+    measured = (~np.isnan(truth)).sum(axis=1)
+    return Compared(predictions.obs[PROFILE], models, values, sums, measured, given.responders, metrics)
 
 
 def score(compared: Compared) -> pd.DataFrame:
@@ -98,7 +107,7 @@ def score(compared: Compared) -> pd.DataFrame:
     """
     measured = compared.measured
     is_defined = ~np.isnan(compared.values).all(axis=(0, 1, 2))
-    values, names = compared.values[..., is_defined], np.array(list(METRICS), object)[is_defined]
+    values, names = compared.values[..., is_defined], np.array(compared.metrics, object)[is_defined]
     rows, models, _, metrics = values.shape
     profile = np.repeat(np.tile(np.arange(rows), models), metrics)
     model = np.repeat(np.arange(models), rows * metrics)
@@ -122,12 +131,24 @@ class _Given(NamedTuple):
       responders: which readouts respond.
       baseline: the position of the baseline among the models.
       known: an earlier comparison with another baseline, or None.
+      metrics: their names.
     """
 
     centre: float
     responders: Responders
     baseline: int
     known: Compared | None
+    metrics: tuple[str, ...]
+
+    @property
+    def is_single(self) -> np.ndarray:
+        """Which metrics need no other perturbation, bool `[metrics]`."""
+        return np.array([ALL_METRICS[name].over != 'perturbations' for name in self.metrics])
+
+    @property
+    def single(self) -> tuple[str, ...]:
+        """The names of those metrics."""
+        return tuple(name for name in self.metrics if ALL_METRICS[name].over != 'perturbations')
 
 
 def _compare_screen(predictions: anndata.AnnData, rows: np.ndarray, given: _Given) -> tuple[np.ndarray, np.ndarray]:
@@ -137,20 +158,19 @@ def _compare_screen(predictions: anndata.AnnData, rows: np.ndarray, given: _Give
     block = predictions[rows, columns]
     names = [str(name) for name in predictions.uns['models']]
     has_level = find_scale(predictions.uns['scale'][str(block.obs['screen'].iloc[0])]).control_has_level
-    weight, p_value = (each[np.ix_(rows, columns)] for each in given.responders)
+    weight, p_value = (each[np.ix_(rows, columns)] for each in given.responders[:2])
+    statistic = None if given.responders.statistic is None else given.responders.statistic[np.ix_(rows, columns)]
     truth, control, mean = (block.layers[name] for name in ('truth', 'control', 'perturbed_mean'))
     layers = [np.asarray(block.layers[name]) for name in names]
     done = given.known and (given.known.values[rows, :, WHOLE], given.known.moments[rows, :, WHOLE])
-    profiles = Comparison(truth, layers[0], control, mean, control if has_level else None, weight, p_value)
-    single, sums = _of_profiles(profiles, layers, given, done and (done[0][..., _SINGLE], done[1]))
-    among = _among_perturbations(block, layers, given.baseline, done and done[0][..., ~_SINGLE])
-    values = np.empty((*single.shape[:-1], len(METRICS)), np.float32)
-    values[..., _SINGLE], values[..., ~_SINGLE] = single, among
+    profiles = Comparison(truth, layers[0], control, mean, control if has_level else None, weight, p_value, statistic)
+    is_single = given.is_single
+    single, sums = _of_profiles(profiles, layers, given, done and (done[0][..., is_single], done[1]))
+    values = np.empty((*single.shape[:-1], len(given.metrics)), np.float32)
+    values[..., is_single] = single
+    if not is_single.all():
+        values[..., ~is_single] = _among_perturbations(block, layers, given, done and done[0][..., ~is_single])
     return values, sums
-
-
-# Which metrics need no other perturbation.
-_SINGLE = np.array([metric.over != 'perturbations' for metric in METRICS.values()])
 
 
 def _of_profiles(
@@ -159,7 +179,7 @@ def _of_profiles(
     """Metrics `[N, models, 3, metrics]` and moments `[N, models, 3, 8]` of profiles `[N, M]`, some rows at a time."""
     rows, readouts = profiles.truth.shape
     step = 1 << max(0, (_VALUES // readouts).bit_length() - 1)
-    values = np.empty((rows, len(layers), 3, _SINGLE.sum()), np.float32)
+    values = np.empty((rows, len(layers), 3, len(given.single)), np.float32)
     sums = np.empty((rows, len(layers), 3, 8), np.float32)
     for first in range(0, rows, step):
         part = slice(first, first + step)
@@ -178,8 +198,8 @@ def _cut(profiles: Comparison, rows: np.ndarray, centre: float) -> Comparison:
         return np.asarray(values[rows] - constant, np.float32)
 
     truth, prediction, control, mean = (cut(each, centre) for each in profiles[:4])
-    level = None if profiles.level is None else cut(profiles.level)
-    return Comparison(truth, prediction, control, mean, level, cut(profiles.weight), cut(profiles.p_value))
+    level, statistic = (None if each is None else cut(each) for each in (profiles.level, profiles.statistic))
+    return Comparison(truth, prediction, control, mean, level, cut(profiles.weight), cut(profiles.p_value), statistic)
 
 
 def _of_part(
@@ -190,7 +210,7 @@ def _of_part(
     measured = ~np.isnan(profiles.truth)
 
     def measure(prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values, sums = _measure(profiles._replace(prediction=prediction))
+        values, sums = _measure(profiles._replace(prediction=prediction), given.single)
         return np.asarray(values), np.asarray(sums)
 
     if done is None:
@@ -211,22 +231,24 @@ def _of_part(
     return np.stack(values, axis=1), np.stack(sums, axis=1)
 
 
-@jax.jit
-def _measure(profiles: Comparison) -> tuple[jax.Array, jax.Array]:
+@functools.partial(jax.jit, static_argnames='metrics')
+def _measure(profiles: Comparison, metrics: tuple[str, ...]) -> tuple[jax.Array, jax.Array]:
     """Metrics `[N, metrics]` and moments `[N, 8]` of the predictions of profiles `[N, M]`."""
-    single = [metric.function(profiles) for metric in METRICS.values() if metric.over != 'perturbations']
+    single = [ALL_METRICS[name].function(profiles) for name in metrics]
+    if not single:
+        return jnp.zeros((len(profiles.truth), 0)), moments(profiles.truth, profiles.prediction)
     return jnp.stack(single, axis=-1), moments(profiles.truth, profiles.prediction)
 
 
 def _among_perturbations(
-    block: anndata.AnnData, layers: Sequence[np.ndarray], baseline: int, done: np.ndarray | None
+    block: anndata.AnnData, layers: Sequence[np.ndarray], given: _Given, done: np.ndarray | None
 ) -> np.ndarray:
     """The metrics that need the other perturbations of the split and context, `[N, models, 3, those metrics]`."""
     left_out = perturbed_readouts(block.obs['perturbation'].astype(str), block.var_names)
     group = block.obs.groupby(['split', 'context'], observed=True).ngroup().to_numpy()
-    control = np.asarray(block.layers['control'], np.float32)
+    control, baseline = np.asarray(block.layers['control'], np.float32), given.baseline
     truth, reference = np.asarray(block.layers['truth'] - control), np.asarray(layers[baseline] - control)
-    distances = [metric.function for metric in METRICS.values() if metric.over == 'perturbations']
+    distances = [ALL_METRICS[name].function for name in given.metrics if name not in given.single]
 
     def scores(change: np.ndarray) -> np.ndarray:
         return np.stack([discriminate(change, truth, left_out, group, each) for each in distances], axis=-1)

@@ -1,13 +1,14 @@
 """The summary of a run: every model and metric with its interval, next to `mean` and the best simple rule."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
 
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS
 from perturbjax.evaluation.metrics.pooling import pooled
 from perturbjax.evaluation.scores import BASELINE, REFERENCE, SHARED, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import bootstrap, cluster_sums, holm, interval, paired_test
@@ -38,7 +39,7 @@ def summarise(
       model, metric: names.
       value, low, high: the metric and its interval.
       ratio, ratio_low, ratio_high: the metric divided by that of `mean` on the same profiles and readouts; NaN
-        unless lower is better.
+        unless lower is better, and where that of `mean` is 0.
       baseline: the best of the simple rules that predict nearly everything.
       difference, baseline_ratio: the metric minus that of this rule on the same profiles and readouts, and the
         ratio of the two; each with its interval, `_low` and `_high`.
@@ -55,7 +56,7 @@ def summarise(
       bootstrap_samples: number of bootstrap samples.
     """
     table = _estimated(compared, seed, bootstrap_samples)
-    table['coverage'] = np.repeat(coverage_of(compared), len(METRICS))
+    table['coverage'] = np.repeat(coverage_of(compared), len(compared.metrics))
     table['splits'] = compared.profiles['split'].nunique()
     table['baseline'] = table['metric'].map(best_baselines(table)).fillna('')
     table = table.drop(columns=['difference', 'difference_low', 'difference_high'])
@@ -74,7 +75,7 @@ def summarise(
 def best_baselines(table: pd.DataFrame) -> dict[str, str]:
     """The best simple rule of each metric, among the rules that predict nearly everything."""
     rules = table[table['model'].isin(BASELINES) & (table['coverage'] >= NEARLY_ALL) & table['value'].notna()]
-    sign = np.array([METRICS[name].sign for name in rules['metric']])
+    sign = np.array([ALL_METRICS[name].sign for name in rules['metric']])
     first = (rules['value'] * sign).groupby(rules['metric']).idxmin()
     return dict(zip(first.index, rules.loc[first, 'model']))
 
@@ -87,7 +88,7 @@ def outcome(row: Any) -> str:
     """
     if not row.difference_low * row.difference_high > 0 or not row.p_value < 0.05:
         return UNCLEAR
-    return BETTER if row.difference * METRICS[row.metric].sign < 0 else WORSE
+    return BETTER if row.difference * ALL_METRICS[row.metric].sign < 0 else WORSE
 
 
 def clusters_of(compared: Compared) -> np.ndarray:
@@ -105,17 +106,17 @@ def sums_of(compared: Compared) -> dict[str, np.ndarray]:
     return cluster_sums(profiles, cluster, cluster.max() + 1)
 
 
-def estimates(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def estimates(sums: dict[str, np.ndarray], metrics: Sequence[str]) -> dict[str, np.ndarray]:
     """Each metric's value, its ratio to that of the baseline, and its difference from it, `[..., models, metrics]`."""
     means = sums['total'] / sums['count']
     of_all = pooled(sums['moments'])
-    metrics = enumerate(METRICS.items())
-    columns = [of_all[name] if metric.over == 'values' else means[..., i] for i, (name, metric) in metrics]
+    over_values = [ALL_METRICS[name].over == 'values' for name in metrics]
+    columns = [of_all[name] if over_values[i] else means[..., i] for i, name in enumerate(metrics)]
     whole, shared, reference = np.moveaxis(np.stack(columns, axis=-1), -2, 0)
-    lower = np.array([metric.lower_is_better for metric in METRICS.values()])
+    lower = np.array([ALL_METRICS[name].lower_is_better for name in metrics])
     return {
         'value': whole,
-        'ratio': np.where(lower, shared / reference, np.nan),
+        'ratio': np.where(lower & (reference != 0), shared / reference, np.nan),
         'difference': shared - reference,
     }
 
@@ -129,9 +130,10 @@ def at_once(statistic: Callable, sums: dict[str, np.ndarray]) -> Any:
 def _estimated(compared: Compared, seed: int, bootstrap_samples: int) -> pd.DataFrame:
     """The estimates with their intervals, and the number of perturbations that they are based on."""
     sums = sums_of(compared)
-    numbers, samples = at_once(estimates, sums), bootstrap(estimates, sums, seed, bootstrap_samples)
-    clusters = number_of_clusters(sums)
-    names = pd.MultiIndex.from_product([compared.models, list(METRICS)], names=['model', 'metric'])
+    statistics = functools.partial(estimates, metrics=compared.metrics)
+    numbers, samples = at_once(statistics, sums), bootstrap(statistics, sums, seed, bootstrap_samples)
+    clusters = number_of_clusters(sums, compared.metrics)
+    names = pd.MultiIndex.from_product([compared.models, compared.metrics], names=['model', 'metric'])
     table = pd.DataFrame(index=names)
     for name, kind in zip(_INTERVALS, (WHOLE, SHARED, SHARED)):
         ends = interval(samples[name], clusters[:, kind])
@@ -142,9 +144,9 @@ def _estimated(compared: Compared, seed: int, bootstrap_samples: int) -> pd.Data
     return table.reset_index()
 
 
-def number_of_clusters(sums: dict[str, np.ndarray]) -> np.ndarray:
+def number_of_clusters(sums: dict[str, np.ndarray], metrics: Sequence[str]) -> np.ndarray:
     """The number of clusters that each metric is based on, `[models, 3, metrics]`."""
-    over_values = np.array([metric.over == 'values' for metric in METRICS.values()])
+    over_values = np.array([ALL_METRICS[name].over == 'values' for name in metrics])
     count = np.where(over_values, sums['moments'][..., :1], sums['count'])
     return (count > 0).sum(axis=0)
 

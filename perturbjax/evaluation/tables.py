@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS, MORE_METRICS
 from perturbjax.evaluation.scores import BASELINE
 from perturbjax.evaluation.summary import CONTROLS, NEARLY_ALL
 
 # The tables show the ratio to the baseline for these metrics.
 RATIOS = ('l2', 'rmse')
-# The metrics of the table in the terminal; the report and summary.csv have all metrics.
+# The metrics of the table in the terminal, besides those that a config adds; the report and summary.csv have all.
 HEADLINE = ('l2', 'rmse', 'pearson_delta', 'pearson_delta_perturbed_mean', 'weighted_r2_delta', 'pds_l1', 'des')
 
 
@@ -22,7 +22,7 @@ def best(summary: pd.DataFrame) -> pd.Series:
     A model with gaps is left out, because it answers an easier or harder question.
     """
     value = summary['value'].where((summary['coverage'] >= NEARLY_ALL) & ~summary['model'].isin(CONTROLS))
-    value = value * summary['metric'].map(lambda name: METRICS[name].sign)
+    value = value * summary['metric'].map(lambda name: ALL_METRICS[name].sign)
     return value == value.groupby(summary['metric']).transform('min')
 
 
@@ -38,7 +38,7 @@ def span(low: Any, high: Any) -> str:
     return '' if np.isnan(low) else f'[{number(low)}, {number(high)}]'
 
 
-def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str] = HEADLINE) -> str:
+def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str] = (*HEADLINE, *MORE_METRICS)) -> str:
     """The summary as Markdown tables, aligned so that they can be read as plain text too.
 
     Models are rows, metrics are columns, and a cell is `value [low, high]`. Metrics without any value are left
@@ -47,12 +47,13 @@ def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str
     Args:
       summary: as `summary.summarise` returns it.
       width: most characters in a line.
-      metrics: names of the metrics to show.
+      metrics: names of the metrics to show; all if the summary has none of them.
     """
-    summary = summary[summary['metric'].isin(metrics)]
+    chosen = summary[summary['metric'].isin(metrics)]
+    summary = chosen if len(chosen) else summary
     summary = summary[summary.groupby('metric')['value'].transform('count') > 0]
     shown = list(summary['metric'].unique())
-    lower = [name for name in shown if METRICS[name].lower_is_better]
+    lower = [name for name in shown if ALL_METRICS[name].lower_is_better]
     higher = [name for name in shown if name not in lower]
     legend = [
         f'Lower is better: {", ".join(lower) or "none"}. Higher is better: {", ".join(higher) or "none"}.',

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from perturbjax.evaluation.anchors import REPEAT
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS
 from perturbjax.evaluation.scores import BASELINE, Compared
 from perturbjax.evaluation.statistics import LEAST_CLUSTERS
 from perturbjax.evaluation.summary import BASELINES, BETTER, CONTROLS, NEARLY_ALL, WORSE, outcome
@@ -25,7 +25,7 @@ def verdict(summary: pd.DataFrame, calibration: pd.DataFrame, unknown: str = '')
       calibration: as `calibration.calibrate` returns it.
       unknown: the reason why there is no calibration, see `calibration.why_unknown`.
     """
-    single = [name for name, metric in METRICS.items() if metric.over != 'values' and _is_known(summary, name)]
+    single = [name for name, metric in ALL_METRICS.items() if metric.over != 'values' and _is_known(summary, name)]
     judged = calibration[calibration['metric'].isin(single) & calibration['calibrated'].notna()]
     counted = list(judged['metric'][judged['calibrated'].astype(bool)]) if len(judged) else single
     sentences = []
@@ -68,7 +68,7 @@ def _on_calibration(single: list[str], calibrated: list[str], judged: pd.DataFra
 def _on_rules(summary: pd.DataFrame) -> Iterator[str]:
     """Says which simple rule is best, by the first metric that has a ratio."""
     known = summary[(summary['model'] == summary['baseline']) & summary['ratio_low'].notna()]
-    for row in known.sort_values('metric', key=lambda names: names.map(list(METRICS).index)).head(1).itertuples():
+    for row in known.sort_values('metric', key=lambda names: names.map(list(ALL_METRICS).index)).head(1).itertuples():
         if row.model == BASELINE:
             yield f'No simple rule has a lower {row.metric} than {BASELINE}.'
         else:

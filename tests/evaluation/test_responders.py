@@ -78,6 +78,17 @@ def test_half_of_the_cells_is_a_smaller_sample(cells, predictions):
         np.testing.assert_allclose(found.weight[i], min_max_squared(t), rtol=1e-3, atol=1e-6)
 
 
+def test_the_statistic_is_welchs_and_kept_only_if_asked_for(cells, predictions):
+    truth, number = predictions.layers['truth'], np.asarray(predictions.obs['cells'], float)
+    assert judged(predictions).statistic is None
+    found = responders(predictions, truth, number, with_statistic=True).statistic
+    for profile, t in zip(predictions.obs.to_dict('records'), found):
+        own, control, _ = rows_of(cells, profile)
+        np.testing.assert_allclose(
+            t, scipy.stats.ttest_ind(own, control, equal_var=False).statistic, rtol=2e-3, atol=1e-4
+        )
+
+
 def test_the_second_half_against_the_rest(cells, predictions):
     found = differs_from_rest(predictions)
     for i, profile in enumerate(predictions.obs.to_dict('records')):
@@ -89,7 +100,7 @@ def test_the_second_half_against_the_rest(cells, predictions):
 
 def test_files_without_replicates_know_nothing():
     old = without_replicates(make_predictions())
-    for each in responders(old, old.layers['truth'], np.ones(old.n_obs)):
+    for each in responders(old, old.layers['truth'], np.ones(old.n_obs), with_statistic=True):
         assert each.shape == old.shape
         assert np.isnan(each).all()
 

@@ -8,6 +8,8 @@ from perturbjax.errors import InputError
 from perturbjax.evaluation.controls import PERMUTED
 from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.results import judge
+from perturbjax.evaluation.tables import summary_table
+from perturbjax.report.results.page import report_page
 
 # anndata 0.13 asks pandas 3.1 for an option that is about to go.
 pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
@@ -37,6 +39,20 @@ def test_a_run_with_replicates(predictions):
     again = judge(predictions, bootstrap_samples=BOOTSTRAP_SAMPLES)  # the labels are there already
     assert list(again.summary['model'].unique()) == models
     np.testing.assert_array_equal(again.summary['value'], found.summary['value'])
+
+
+def test_other_metrics_judge_alone(predictions, tmp_path):
+    chosen = ['de_pr_auc', 'opposite_top20', 'pds_l2']
+    found = judge(predictions, bootstrap_samples=BOOTSTRAP_SAMPLES, metrics=chosen)
+    for table in (found.scores, found.summary, found.calibration):
+        assert list(table['metric'].unique()) == chosen
+    assert found.verdict[0].startswith('near ')
+    assert 'of the 3 metrics of single profiles' in found.verdict[-1]
+    page = report_page(found, {})
+    meanings = page.split('What the metrics mean')[-1]
+    assert 'Average precision with which the readouts' in meanings
+    assert 'Mean squared error' not in meanings
+    assert 'de_pr_auc' in summary_table(found.summary)
 
 
 def test_an_old_file_without_replicates(predictions):

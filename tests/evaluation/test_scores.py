@@ -8,7 +8,7 @@ import scipy.stats
 from predictions_for_tests import MODELS, discriminated, make_predictions, without_replicates
 
 from perturbjax.errors import InputError
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS, METRICS
 from perturbjax.evaluation.metrics.discrimination import perturbed_readouts
 from perturbjax.evaluation.responders import responders
 from perturbjax.evaluation.scores import PROFILE, REFERENCE, SHARED, WHOLE, compare, score
@@ -78,7 +78,7 @@ def seen_by(predictions, *models):
 
 def by_hand(predictions, metric, prediction, seen):
     """A metric of every profile over the readouts that are `seen`, `[N]`."""
-    known = responders(predictions, layer(predictions, 'truth'), predictions.obs['cells'].to_numpy())
+    known = responders(predictions, layer(predictions, 'truth'), predictions.obs['cells'].to_numpy())[:2]
     arrays = [layer(predictions, name) for name in ('truth', prediction, 'control', 'perturbed_mean')]
     return [plain(metric, *(array[i][seen[i]] for array in (*arrays, *known))) for i in range(len(seen))]
 
@@ -143,6 +143,33 @@ def test_any_rule_may_be_the_baseline(predictions, compared):
         for metric in ('l2', 'weighted_r2_delta', 'des'):
             found = other.values[:, MODELS.index(model), REFERENCE, list(METRICS).index(metric)]
             np.testing.assert_allclose(found, by_hand(predictions, metric, 'no_change', shared), atol=1e-4)
+
+
+def test_a_config_may_choose_other_metrics(predictions, compared):
+    chosen = ('de_roc_auc', 'pds_l2', 'mse_top20', 'l2')
+    found = compare(predictions, metrics=chosen)
+    assert found.metrics == chosen
+    for metric in ('pds_l2', 'l2'):
+        here, there = found.metrics.index(metric), compared.metrics.index(metric)
+        np.testing.assert_array_equal(found.values[..., here], compared.values[..., there])
+    other = compare(predictions, 'no_change', known=found)
+    np.testing.assert_array_equal(other.values, compare(predictions, 'no_change', metrics=chosen).values)
+    truth, lpm = layer(predictions, 'truth'), layer(predictions, 'lpm')
+    strength = np.abs(responders(predictions, truth, predictions.obs['cells'].to_numpy(), True).statistic)
+    is_strong = strength >= np.sort(np.nan_to_num(strength))[:, [-20]]
+    error = np.where(is_strong, (truth - lpm) ** 2, np.nan)
+    shown = ~np.isnan(error).all(axis=1)
+    found = found.values[:, MODELS.index('lpm'), WHOLE, 2]
+    np.testing.assert_allclose(found[shown], np.nanmean(error[shown], axis=1), rtol=1e-4)
+    assert np.isnan(found[~shown]).all()
+
+
+@pytest.mark.parametrize('metric', ALL_METRICS)
+def test_every_metric_can_be_the_only_one(predictions, metric):
+    scores = score(compare(predictions, metrics=(metric,)))
+    assert set(scores['metric']) == {metric}
+    old = score(compare(without_replicates(predictions), metrics=(metric,)))
+    assert len(old) == (0 if ALL_METRICS[metric].needs else len(scores))
 
 
 def test_scores_say_what_they_are_of(predictions, scores):

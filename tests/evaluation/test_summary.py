@@ -211,7 +211,8 @@ def test_a_metric_undefined_for_some_profiles_is_compared_over_the_others(compar
     own, of_mean = (values[:, position, kind, metric] for kind in (SHARED, REFERENCE))
     both = ~np.isnan(own + of_mean)
     assert 0 < both.sum() < (~np.isnan(of_mean)).sum()
-    found = at_once(estimates, sums_of(compared._replace(values=values)))['difference'][position, metric]
+    statistics = functools.partial(estimates, metrics=compared.metrics)
+    found = at_once(statistics, sums_of(compared._replace(values=values)))['difference'][position, metric]
     assert found == pytest.approx((own - of_mean)[both].mean(), abs=1e-5)
 
 

@@ -6,9 +6,9 @@ All arguments of a function have the same shape and the screen's unit.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from perturbjax.evaluation.metrics.highest import highest
+from perturbjax.evaluation.metrics.highest import first_highest
 from perturbjax.screens.arrays import Array
 
 
@@ -43,16 +43,8 @@ def l2_top(
     squares = jnp.square(truth - prediction)
     if control is not None:
         level = jnp.where(jnp.isnan(truth) | jnp.isnan(control), -jnp.inf, control)
-        squares = jnp.where((level > -jnp.inf) & _first(level, n), squares, jnp.nan)
+        squares = jnp.where((level > -jnp.inf) & first_highest(level, n), squares, jnp.nan)
     return jnp.sqrt(jnp.where(jnp.isnan(squares).all(axis=-1), jnp.nan, jnp.nansum(squares, axis=-1)))
-
-
-def _first(level: Float[jax.Array, '*batch M'], n: int) -> Bool[jax.Array, '*batch M']:
-    """Which readouts have the n highest levels; of equal ones, those that come first."""
-    if n >= level.shape[-1]:
-        return jnp.ones_like(level, bool)
-    above, tied = highest(level, n)
-    return above | (tied & (jnp.cumsum(tied, axis=-1) <= n - above.sum(axis=-1, keepdims=True)))
 
 
 def weighted_mse(

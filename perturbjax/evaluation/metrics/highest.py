@@ -29,6 +29,17 @@ def highest(
     return keys > last, keys == last
 
 
+def first_highest(values: Float[Array, '*batch M'], n: int) -> Bool[jax.Array, '*batch M']:
+    """Which readouts have the n highest values, bool `[..., M]`; of equal ones, those that come first.
+
+    All of them if there are no more than n. The values are as for `highest`.
+    """
+    if n >= values.shape[-1]:
+        return jnp.ones_like(values, bool)
+    above, tied = highest(values, n)
+    return above | (tied & (jnp.cumsum(tied, axis=-1) <= n - above.sum(axis=-1, keepdims=True)))
+
+
 def _sortable(values: Float[Array, '*batch M']) -> UInt32[jax.Array, '*batch M']:
     """Whole numbers in the order of the values; -0 and 0 are one value.
 

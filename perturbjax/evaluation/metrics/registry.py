@@ -1,4 +1,7 @@
-"""The metrics of the tables, by name; their formulas are in the other modules of this folder."""
+"""What a metric is, and those that every run computes, by name.
+
+Their formulas are in the other modules of this folder; more.py has the metrics that a config may choose besides.
+"""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -21,6 +24,7 @@ class Comparison(NamedTuple):
       perturbed_mean: mean of the profiles of the training perturbations in the context.
       level: control again, if readouts can be ranked by it, or None.
       weight, p_value: which readouts respond, see `responders`.
+      statistic: how strongly they do, see `responders`; None if no metric asks for it.
     """
 
     truth: Float[Array, '*batch M']
@@ -30,6 +34,7 @@ class Comparison(NamedTuple):
     level: Float[Array, '*batch M'] | None
     weight: Float[Array, '*batch M']
     p_value: Float[Array, '*batch M']
+    statistic: Float[Array, '*batch M'] | None = None
 
 
 class Metric(NamedTuple):
@@ -45,6 +50,8 @@ class Metric(NamedTuple):
       definition: the sentence that the report prints.
       source: the paper or package that it comes from.
       chance: the value for a prediction for which it is undefined, such as a correlation without change.
+      needs: the field of `Responders` that it is computed from, which is known of profiles with replicates alone;
+        empty if it needs none.
     """
 
     lower_is_better: bool
@@ -54,6 +61,7 @@ class Metric(NamedTuple):
     definition: str
     source: str
     chance: float | None = None
+    needs: Literal['', 'weight', 'p_value', 'statistic'] = ''
 
     @property
     def sign(self) -> int:
@@ -128,6 +136,7 @@ METRICS = {
         'Mean squared error in which a readout weighs by how clearly it sets the perturbation apart from the rest of '
         'its context.',
         'Mejia et al. 2025',
+        needs='weight',
     ),
     'weighted_r2_delta': Metric(
         False, 'at most 1', 'profiles',
@@ -135,6 +144,7 @@ METRICS = {
         'Share of the difference from the mean of the training perturbations that is explained, with the same '
         'weights; 1 is perfect.',
         'Mejia et al. 2025',
+        needs='weight',
     ),
     'pds_l1': Metric(
         False, '0 to 1', 'perturbations',
@@ -162,5 +172,6 @@ METRICS = {
         'Differential expression overlap: of the N readouts that truly respond (false discovery rate 5%), the share '
         'among the N that the prediction moves most.',
         'cell-eval (Arc Institute)',
+        needs='p_value',
     ),
 }  # fmt: skip

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS
 from perturbjax.evaluation.results import Results
 from perturbjax.evaluation.tables import number
 from perturbjax.report.canvas import BLUE, drawing, nothing, shorten
-from perturbjax.report.results.models import is_judged
+from perturbjax.report.results.models import first_metric, is_judged
 from perturbjax.screens.scales import find_scale
 
 EXAMPLES = ('best', 'median', 'worst')
@@ -22,7 +22,7 @@ _PROFILE = ['split', 'screen', 'context', 'perturbation']
 
 def judged(results: Results) -> list[str]:
     """The models to be judged, in the order of the tables; the best simple rule if there are none."""
-    rows = results.summary[results.summary['metric'] == next(iter(METRICS))]
+    rows = results.summary[results.summary['metric'] == first_metric(results)]
     models = [str(model) for model in rows['model'] if is_judged(model)]
     return models or [str(model) for model in rows.sort_values('ratio', kind='stable')['model'][:1]]
 
@@ -36,11 +36,11 @@ def examples(results: Results, model: str, metric: str = '') -> dict[str, Any]:
     Args:
       results: the judged predictions.
       model: its label.
-      metric: one of METRICS; the first if empty.
+      metric: one of those judged by; the first if empty.
     """
-    metric = metric or next(iter(METRICS))
+    metric = metric or first_metric(results)
     rows = results.scores[(results.scores['model'] == model) & (results.scores['metric'] == metric)]
-    lower = METRICS[metric].lower_is_better
+    lower = ALL_METRICS[metric].lower_is_better
     order = rows['value'] / rows['reference'] if lower else -rows['value']
     order = (order if np.isfinite(order).any() else rows['value']).replace([np.inf, -np.inf], np.nan).dropna()
     rows = rows.loc[order.sort_values(kind='stable').index]

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from perturbjax.evaluation.anchors import REPEAT
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS
 from perturbjax.evaluation.results import Results
 from perturbjax.evaluation.scores import BASELINE
 from perturbjax.evaluation.tables import number, span
@@ -25,7 +25,7 @@ from perturbjax.report.canvas import (
     nothing,
     rows_height,
 )
-from perturbjax.report.results.models import is_judged, reach
+from perturbjax.report.results.models import first_metric, is_judged, reach
 
 # A larger ratio is drawn as an arrow at the edge.
 MOST_RATIO = 2.0
@@ -141,16 +141,16 @@ def strip(results: Results, axes: Axes | None = None, metric: str = '') -> Axes:
     Args:
       results: the judged predictions.
       axes: axes to draw on; new ones if None.
-      metric: one of METRICS; the first if empty.
+      metric: one of those judged by; the first if empty.
     """
-    metric = metric or next(iter(METRICS))
+    metric = metric or first_metric(results)
     scores = results.scores[(results.scores['metric'] == metric) & np.isfinite(results.scores['value'])]
     values = {str(model): np.sort(rows['value']) for model, rows in scores.groupby('model', sort=False, observed=True)}
     with drawing(axes, rows_height(len(values))) as axes:
         if not values:
             return nothing(axes, f'{metric} is not defined for any profile.')
         remarks = [f'median {number(np.median(each))}, n = {len(each):,}' for each in values.values()]
-        better = 'left' if METRICS[metric].lower_is_better else 'right'
+        better = 'left' if ALL_METRICS[metric].lower_is_better else 'right'
         label = f'{metric} of a held-out profile ({better} is better)'
         draw_rows(axes, list(values), remarks, list(map(is_judged, values)), label)
         limits, most = reach(values), max(MOST_DOTS // len(values), 50)

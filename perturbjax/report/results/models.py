@@ -16,13 +16,18 @@ def is_judged(model: object) -> bool:
     return model not in BASELINES + CONTROLS
 
 
+def first_metric(results: Results) -> str:
+    """The first metric of the tables, by which models are ordered."""
+    return str(next(iter(results.summary['metric']), next(iter(METRICS))))
+
+
 def pens(results: Results) -> dict[str, Mapping]:
     """The pen of each model, the same in every figure; models to be judged get the first pens.
 
     If there are more models than pens, the pens go to `mean` and to the models with the lowest ratio in the
     first metric. The other models are not in the result; they are drawn thin and grey.
     """
-    rows = results.summary[results.summary['metric'] == next(iter(METRICS))]
+    rows = results.summary[results.summary['metric'] == first_metric(results)]
     ratio = rows['ratio'].where(rows['model'] != BASELINE, 0)
     best = set(rows['model'][ratio.sort_values(kind='stable').index[: len(PENS)]])
     shown = [model for model in rows['model'] if model in best]

@@ -34,7 +34,7 @@ def report_page(results: Results, config: Mapping[str, Any]) -> str:
         'Genetic interactions': sections.genetic_interactions(results),
         'Training': sections.training(results),
         'Ranks and ridges of the linear model': sections.linear_sweep(results),
-        'What the metrics mean': [definitions()],
+        'What the metrics mean': [definitions(results.summary)],
         'Settings': [nested(config)],
         'Versions and seeds': [pairs(_origin(results, config))],
     }

@@ -93,7 +93,8 @@ def profiles(results: Results) -> list[Element]:
         'Each dot is one held-out profile, the bar their median. Bold and blue: models; grey: simple rules and '
         'controls. Look for a long tail: a few perturbations that go badly wrong. Arrow: beyond the axis.'
     )
-    return gallery('strip', [(strip(results, metric=metric), f'{metric}. {caption}') for metric in _STRIPS])
+    shown = [metric for metric in _STRIPS if metric in set(results.summary['metric'])]
+    return gallery('strip', [(strip(results, metric=metric), f'{metric}. {caption}') for metric in shown])
 
 
 def predicted(results: Results) -> list[Element]:

@@ -1,5 +1,6 @@
 """The tables of the report as HTML."""
 
+from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_string_dtype
 
-from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.metrics import ALL_METRICS
 from perturbjax.evaluation.summary import BASELINES, CONTROLS, UNCLEAR, outcome
 from perturbjax.evaluation.tables import best, number, span
 from perturbjax.report.components import column_head, table
@@ -37,12 +38,20 @@ def score_tables(summary: pd.DataFrame, calibration: pd.DataFrame) -> list[Eleme
     marks = {metric: _mark(metric, calibration) for metric in known}
     tables = []
     for lower, title in ((True, 'Errors: lower is better'), (False, 'Agreement: higher is better')):
-        names = [name for name in known if METRICS[name].lower_is_better == lower]
+        names = [name for name in known if ALL_METRICS[name].lower_is_better == lower]
         chosen = summary[summary['metric'].isin(names)]
         if len(chosen):
             tables.append(_score_table(title, chosen, marks))
     missing = [name for name in summary['metric'].unique() if name not in known]
-    return tables + [tag('p', f'Not defined on these data: {", ".join(missing)}.')] * bool(missing)
+    return tables + [tag('p', f'Not defined on these data: {", ".join(missing)}.{_reason(missing)}')] * bool(missing)
+
+
+def _reason(missing: Sequence[str]) -> str:
+    """Why metrics of responding readouts may not be defined."""
+    need = [name for name in missing if ALL_METRICS[name].needs]
+    if not need:
+        return ''
+    return f' Which readouts respond ({", ".join(need)}) is known only of profiles that have replicates.'
 
 
 def _mark(metric: str, calibration: pd.DataFrame) -> tuple[str, str]:
@@ -159,10 +168,11 @@ def _plain_cell(value: Any) -> Element:
     return tag('td', number(value) if isinstance(value, float) else f'{value:,}')
 
 
-def definitions() -> Element:
-    """What each metric means."""
+def definitions(summary: pd.DataFrame) -> Element:
+    """What each metric of the summary means."""
     items = []
-    for name, metric in METRICS.items():
+    for name in summary['metric'].unique():
+        metric = ALL_METRICS[name]
         better = 'Lower is better' if metric.lower_is_better else 'Higher is better'
         about = tag('small', f'{better}; {metric.range}. Source: {metric.source}.')
         items.append(tag('li', tag('b', *breakable(name)), f': {metric.definition}', about))

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from predictions_for_tests import with_gaps
 
-from perturbjax.evaluation.metrics import METRICS, Comparison
+from perturbjax.errors import InputError
+from perturbjax.evaluation.metrics import ALL_METRICS, METRICS, MORE_METRICS, Comparison, check_metrics
 from perturbjax.evaluation.metrics.pooling import moments, pooled
 
-OF_PROFILE = {name: metric for name, metric in METRICS.items() if metric.over != 'perturbations'}
+OF_PROFILE = {name: metric for name, metric in ALL_METRICS.items() if metric.over != 'perturbations'}
 
 
 @jax.jit
@@ -20,20 +21,41 @@ def measure(comparison):
 
 def comparison(seed=0, missing=0.2):
     """Profiles along two axes, `[2, 3, 40]`."""
-    truth, prediction, control, mean, weight, p_value = (
-        array.reshape(2, 3, 40) for array in with_gaps(6, seed, missing)
+    truth, prediction, control, mean, weight, p_value, statistic = (
+        array.reshape(2, 3, 40) for array in with_gaps(7, seed, missing)
     )
-    return Comparison(truth, prediction, control, mean, control, np.abs(weight), np.exp(-5 * np.abs(p_value)))
+    return Comparison(
+        truth, prediction, control, mean, control, np.abs(weight), np.exp(-5 * np.abs(p_value)), statistic
+    )
 
 
 def test_every_metric_is_described():
-    for metric in METRICS.values():
+    for metric in ALL_METRICS.values():
         assert metric.definition.endswith('.')
         assert metric.source
         assert metric.perfect == (0 if metric.lower_is_better else 1)
         assert metric.over in ('profiles', 'values', 'perturbations')
-    undefined = {name for name, metric in METRICS.items() if metric.chance is not None}
-    assert undefined == {'pearson', 'pearson_delta', 'pearson_delta_perturbed_mean'}
+    undefined = {name for name, metric in ALL_METRICS.items() if metric.chance is not None}
+    of_changes = {'pearson_delta', 'pearson_delta_perturbed_mean', 'de_spearman'}
+    assert undefined == {'pearson', 'pearson_top20', *of_changes}
+
+
+def test_every_run_computes_what_it_did():
+    assert list(METRICS) == [
+        'l2', 'rmse', 'mse', 'mae', 'r2', 'pearson', 'pearson_delta', 'pearson_delta_perturbed_mean', 'weighted_mse',
+        'weighted_r2_delta', 'pds_l1', 'pds_l2', 'pds_cosine', 'des',
+    ]  # fmt: skip
+    assert not METRICS.keys() & MORE_METRICS.keys()
+
+
+@pytest.mark.parametrize(
+    ('names', 'words'),
+    [((), 'at least one'), ('l2', 'names'), (('l2', 'l2'), 'each once'), (('l2', 'de_roc'), 'de_roc_auc')],
+)
+def test_a_choice_that_is_none(names, words):
+    check_metrics(('l2', 'mse_top20'))
+    with pytest.raises(InputError, match=f'^evaluation.metrics: .*{words}'):
+        check_metrics(names)
 
 
 def test_metrics_over_all_values_are_the_pooled_ones():
@@ -52,14 +74,14 @@ def test_the_truth_is_perfect_and_stays_in_the_range(missing):
     size = np.abs(given.truth - given.control)
     given = given._replace(p_value=np.where(size > np.nanmedian(size, axis=-1, keepdims=True), 1e-4, 0.9))
     for name, values in measure(given._replace(prediction=given.truth)).items():
-        np.testing.assert_allclose(values, METRICS[name].perfect, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(values, ALL_METRICS[name].perfect, atol=1e-6, err_msg=name)
     low = {'0 or more': 0, 'at most 1': -np.inf, '-1 to 1': -1, '0 to 1': 0}
     for name, values in measure(given).items():
         assert np.isfinite(values).all(), name
-        assert (np.asarray(values) >= low[METRICS[name].range]).all(), name
-        assert (np.asarray(values) <= (np.inf if METRICS[name].lower_is_better else 1)).all(), name
-        worse = np.sign(np.asarray(values) - METRICS[name].perfect)
-        np.testing.assert_array_equal(worse, 1 if METRICS[name].lower_is_better else -1, err_msg=name)
+        assert (np.asarray(values) >= low[ALL_METRICS[name].range]).all(), name
+        assert (np.asarray(values) <= (np.inf if ALL_METRICS[name].lower_is_better else 1)).all(), name
+        worse = np.sign(np.asarray(values) - ALL_METRICS[name].perfect)
+        np.testing.assert_array_equal(worse, 1 if ALL_METRICS[name].lower_is_better else -1, err_msg=name)
 
 
 def test_nothing_to_compare_is_nan_everywhere():
