@@ -21,6 +21,7 @@ jax.config.update('jax_debug_key_reuse', True)
 _CHECKED = [
     'perturbjax.models',
     'perturbjax.evaluation.metrics',
+    'perturbjax.evaluation.referees',
     'perturbjax.prediction',
     'perturbjax.training.epoch',
     'perturbjax.training.optimizer',

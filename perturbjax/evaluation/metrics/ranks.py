@@ -29,7 +29,8 @@ def roc_auc(
     """
     true = truth & seen
     n, others = true.sum(axis=-1), (seen & ~true).sum(axis=-1)
-    ranks = jnp.sum(average_ranks(score, seen), axis=-1, where=true)
+    order, first, last = _runs(score, seen)
+    ranks = jnp.sum((first + last) / 2 + 1, axis=-1, where=jnp.take_along_axis(true, order, axis=-1))
     # The mean rank, not the sum: float32 keeps its digits.
     share = (ranks / jnp.maximum(n, 1) - (n + 1) / 2) / jnp.maximum(others, 1)
     return jnp.where((n > 0) & (others > 0), share, jnp.nan)

@@ -67,10 +67,10 @@ def wasserstein(x: Float[np.ndarray, 'N M'], y: Float[np.ndarray, 'K M']) -> flo
     Sinkhorn's steps. It is not 0 for two equal sets. NaN if it is not finite, where pertpy writes 1.
     """
     costs = cdist(x, y, 'sqeuclidean')
-    regularisation = _REGULARISATION * costs.std()
+    regularisation = _REGULARISATION * float(costs.std())
     if not regularisation:  # every coupling costs the same
         return float(costs.mean())
-    cost = float(_sinkhorn(jnp.asarray(costs / regularisation, jnp.float32))) * float(regularisation)
+    cost = regularisation * float(_sinkhorn(jnp.asarray(costs / regularisation, jnp.float32)))
     return cost if np.isfinite(cost) else np.nan
 
 
@@ -82,7 +82,7 @@ def _sinkhorn(costs: Float[Array, 'N K']) -> Float[jax.Array, '']:
     def soft_min(values: Array, axis: int) -> jax.Array:
         return -jax.nn.logsumexp(-values, axis=axis) + jnp.log(values.shape[axis])
 
-    def step(_: int, potentials: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def step(_: jax.Array | int, potentials: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         g = soft_min(costs - potentials[0][:, None], 0)
         return soft_min(costs - g[None], 1), g
 
