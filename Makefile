@@ -14,7 +14,7 @@ quickstart: $(VENV)/installed
 	$(RUN) -m perturbjax.main --config=quickstart --workdir=$(WORKDIR)
 
 test: lint
-	$(RUN) -m pytest -n auto --dist loadfile
+	$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20
 
 faults: $(VENV)/installed-test
 	$(RUN) -m pytest tests/faults -m 'campaign or not campaign' --durations=20
