@@ -45,7 +45,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     'twice_the_steps': {'training': {'epochs': 24}},
     'half_the_width': {'embedding_dim': 8, 'hidden_dims': (32, 32)},
     'twice_the_width': {'embedding_dim': 32, 'hidden_dims': (128, 128)},
-    'dropout_0.1': {'dropout': 0.1},
+    'dropout': {'dropout': 0.1},
 }
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'an experiment file', lock_config=False)

@@ -13,6 +13,9 @@ from perturbjax.evaluation.statistics import LEAST_CLUSTERS
 from perturbjax.evaluation.summary import BASELINES, BETTER, CONTROLS, NEARLY_ALL, WORSE, outcome
 from perturbjax.evaluation.tables import number
 
+# A metric is saturated if the best rule surely gets as far on the common scale, from 0 to 1; see `anchors`.
+SATURATED = 0.95
+
 
 def verdict(summary: pd.DataFrame, calibration: pd.DataFrame, unknown: str = '') -> list[str]:
     """Sentences that say which models beat the best simple rule, which rule that is, and which metrics can tell.
@@ -21,7 +24,7 @@ def verdict(summary: pd.DataFrame, calibration: pd.DataFrame, unknown: str = '')
     known, only calibrated ones. See `summary.outcome` for when a model beats a rule.
 
     Args:
-      summary: as `summary.summarise` returns it.
+      summary: as `summary.summarise` returns it, with the columns of `anchors.anchored`.
       calibration: as `calibration.calibrate` returns it.
       unknown: the reason why there is no calibration, see `calibration.why_unknown`.
     """
@@ -33,7 +36,7 @@ def verdict(summary: pd.DataFrame, calibration: pd.DataFrame, unknown: str = '')
         if counted and model not in BASELINES + CONTROLS:
             sentences.append(_on_model(str(model), rows, counted, bool(len(judged))))
     known = _on_calibration(single, counted, judged) if len(judged) else _not_known(calibration, unknown)
-    return [*sentences, *_on_rules(summary), known]
+    return [*sentences, *_on_rules(summary, counted), known]
 
 
 def _not_known(calibration: pd.DataFrame, reason: str) -> str:
@@ -65,15 +68,30 @@ def _on_calibration(single: list[str], calibrated: list[str], judged: pd.DataFra
     )
 
 
-def _on_rules(summary: pd.DataFrame) -> Iterator[str]:
-    """Says which simple rule is best, by the first metric that has a ratio."""
-    known = summary[(summary['model'] == summary['baseline']) & summary['ratio_low'].notna()]
-    for row in known.sort_values('metric', key=lambda names: names.map(list(ALL_METRICS).index)).head(1).itertuples():
+def _on_rules(summary: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
+    """Says which simple rule is best, by the first metric that has a ratio, and what is left to show beside rules."""
+    best = summary[summary['model'] == summary['baseline']]
+    best = best.sort_values('metric', key=lambda names: names.map(list(ALL_METRICS).index))
+    for row in best[best['ratio_low'].notna()].head(1).itertuples():
         if row.model == BASELINE:
             yield f'No simple rule has a lower {row.metric} than {BASELINE}.'
         else:
             ratio = _interval(row.ratio, row.ratio_low, row.ratio_high)
             yield f'Of the simple rules {row.model} has the lowest {row.metric}: {ratio} times that of {BASELINE}.'
+    yield from _on_saturation(best[best['metric'].isin(metrics)])
+
+
+def _on_saturation(best: pd.DataFrame) -> Iterator[str]:
+    """Says how far the best rule of each metric gets on the common scale, and which metrics are saturated by rules."""
+    known = _on_scale(best)
+    for row in known.head(1).itertuples():
+        yield f'What the rules take already: by {row.metric} {row.model} goes {_on_the_way(row)}.'
+    full = known['metric'][known['anchored_low'] >= SATURATED]
+    if len(full):
+        yield (
+            f'Saturated are {len(full)} of {len(known)} metrics ({", ".join(full)}): by them the best rule goes '
+            f'{SATURATED:.0%} of that way or more, so little is left for a model to show.'
+        )
 
 
 def _on_model(model: str, rows: pd.DataFrame, metrics: list[str], calibrated: bool) -> str:
@@ -93,18 +111,20 @@ def _on_model(model: str, rows: pd.DataFrame, metrics: list[str], calibrated: bo
     which = 'metrics that are calibrated here' if calibrated else 'metrics'
     return (
         f'{model} beats the best simple rule on {better} of {len(rows)} {which}, loses on {worse}'
-        f'{_gap(rows)} ({_example(rows)}).{_on_scale(rows)}'
+        f'{_gap(rows)} ({_example(rows)}).'
+        + ''.join(f' By {row.metric} it goes {_on_the_way(row)}.' for row in _on_scale(rows).head(1).itertuples())
     )
 
 
-def _on_scale(rows: pd.DataFrame) -> str:
-    """How far the model gets on the common scale, by the first metric that has it; see `anchors`."""
-    known = rows[rows['anchored_low'].notna()] if 'anchored_low' in rows else rows.head(0)
-    for row in known.head(1).itertuples():
-        reached = _interval(row.anchored, row.anchored_low, row.anchored_high)
-        top = 'a repeat of the experiment' if row.anchor == REPEAT else 'a perfect prediction'
-        return f' By {row.metric} it goes {reached} of the way from the mean of the context to {top}.'
-    return ''
+def _on_scale(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have an anchored score; see `anchors`."""
+    return rows[rows['anchored_low'].notna()]
+
+
+def _on_the_way(row: Any) -> str:
+    reached = _interval(row.anchored, row.anchored_low, row.anchored_high)
+    top = 'a repeat of the experiment' if row.anchor == REPEAT else 'a perfect prediction'
+    return f'{reached} of the way from the mean of the context to {top}'
 
 
 def _gap(rows: pd.DataFrame) -> str:

@@ -18,7 +18,7 @@ def row(model, metric, difference=NAN, ratio=NAN, coverage=1.0, baseline='mean',
     for name, value in {'difference': difference, 'baseline_ratio': ratio, 'ratio': ratio}.items():
         ends |= {name: value, f'{name}_low': value - width, f'{name}_high': value + width}
     about = {'model': model, 'metric': metric, 'value': 0.5, 'baseline': baseline, 'coverage': coverage}
-    return {**about, **ends, 'p_value': p_value, 'perturbations': 16, 'splits': 2}
+    return {**about, **ends, 'anchored_low': NAN, 'p_value': p_value, 'perturbations': 16, 'splits': 2}
 
 
 def summary_of(*rows):
@@ -105,6 +105,34 @@ def test_without_intervals_no_simple_rule_is_named():
     summary = summary_of()
     summary[['ratio_low', 'ratio_high']] = NAN
     assert len(verdict(summary, UNKNOWN)) == 1
+
+
+def on_scale(metric, low, anchor='repeat', baseline='context_mean'):
+    """The row of the best rule, with its anchored score."""
+    ends = {'anchored': low + 0.02, 'anchored_low': low, 'anchored_high': low + 0.04, 'anchor': anchor}
+    return {**row(baseline, metric, 0, 0.8, baseline=baseline), **ends}
+
+
+def test_what_the_rules_take_already_is_told():
+    calibration = calibration_of(l2=True, pearson_delta=True, mse=False)
+    rows = on_scale('pearson_delta', 0.95), on_scale('l2', 0.5), on_scale('mse', 0.99)  # this one is not calibrated
+    _, taken, saturated, _ = verdict(pd.DataFrame(rows), calibration)
+    assert taken == (
+        'What the rules take already: by l2 context_mean goes 0.520 (95% 0.500 to 0.540) of the way from the mean of '
+        'the context to a repeat of the experiment.'
+    )
+    assert saturated == (
+        'Saturated are 1 of 2 metrics (pearson_delta): by them the best rule goes 95% of that way or more, so little '
+        'is left for a model to show.'
+    )
+
+
+def test_where_much_is_left_nothing_is_called_saturated():
+    rows = on_scale('l2', 0.94, 'perfect'), on_scale('pearson_delta', NAN, 'perfect')
+    _, taken, _ = verdict(pd.DataFrame(rows), UNKNOWN)
+    assert taken.endswith(
+        ' 0.960 (95% 0.940 to 0.980) of the way from the mean of the context to a perfect prediction.'
+    )
 
 
 def test_a_model_that_wins():
