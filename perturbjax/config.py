@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import ml_collections
 from etils import epath
 
-from perturbjax.analysis.study import Study, check_study
+from perturbjax.analysis.settings import Study, check_study
 from perturbjax.errors import InputError, check_range, check_settings
 from perturbjax.evaluation.linear_sweep import check_sweep, score_linear_sweep
 from perturbjax.evaluation.metrics import METRICS, check_metrics

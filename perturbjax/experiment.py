@@ -6,6 +6,7 @@ import functools
 import json
 import time
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import jax
 import ml_collections
@@ -14,15 +15,9 @@ from etils import epath
 
 import perturbjax
 from perturbjax import workdir
-from perturbjax.analysis.embeddings import has_tables, read_embeddings
-from perturbjax.analysis.study import study
-from perturbjax.analysis.whatif import draw
 from perturbjax.config import Config, parse, refuse_other_config
 from perturbjax.errors import InputError
 from perturbjax.evaluation.linear_sweep import score_linear_sweep
-from perturbjax.evaluation.results import Results, judge
-from perturbjax.interop.export import export
-from perturbjax.interop.predictions import add_configured
 from perturbjax.lock import locked, refuse_locked
 from perturbjax.models import Model, context_mean, no_change
 from perturbjax.models.model import Params
@@ -31,7 +26,6 @@ from perturbjax.prediction.file import Block, add_layer, asked_for, held_out, re
 from perturbjax.prediction.full_grid import write_grid
 from perturbjax.prediction.layers import Layer, layers_of
 from perturbjax.readers.asked import forms_of
-from perturbjax.report import report_page
 from perturbjax.screens.outline import outline
 from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.setup import Setup, make_setup, store_data
@@ -40,6 +34,11 @@ from perturbjax.training.fit import closed_form, fit
 from perturbjax.training.fit import read_params as read_fitted
 from perturbjax.training.hosts import refuse_other
 from perturbjax.training.metric_writer import read_curves
+
+# What judges, draws and analyses takes long to import and stands where it is used: training begins before, and an
+# error in a config is told before.
+if TYPE_CHECKING:
+    from perturbjax.evaluation.results import Results
 
 MODES = ('run', 'prepare', 'train', 'predict', 'grid', 'evaluate', 'embed', 'analyse', 'export')
 
@@ -53,7 +52,7 @@ def run(
     mode: str = 'run',
     queries: str = '',
     models: Mapping[str, Model] | None = None,
-) -> Results | None:
+) -> 'Results | None':
     """Runs an experiment, or one stage of it, in a work folder; what is there already is not done again.
 
     On several hosts all of them train, and the first does the rest.
@@ -86,6 +85,8 @@ def run(
         with _results_lock(path):
             if mode == 'evaluate':
                 return evaluate(parsed, path)
+            from perturbjax.interop.export import export
+
             export(workdir.read_anndata(path / 'predictions.h5ad'), path / 'exported')
             return None
     setup = make_setup(config, path, models or {}, trains=mode in ('run', 'train'))
@@ -107,7 +108,7 @@ def _results_lock(path: epath.Path, waits: bool = False) -> contextlib.AbstractC
     return locked(path, 'results', waits) if (path / 'config.json').exists() else contextlib.nullcontext()
 
 
-def _results(setup: Setup, mode: str, queries: str) -> Results | None:
+def _results(setup: Setup, mode: str, queries: str) -> 'Results | None':
     """What the mode asks for once the models are trained."""
     if queries:
         predict_queries(setup, queries)
@@ -221,8 +222,12 @@ def grid(setup: Setup) -> None:
     print(f'grid: {setup.folder / "grid.h5ad"}')
 
 
-def evaluate(config: Config, folder: epath.Path) -> Results:
+def evaluate(config: Config, folder: epath.Path) -> 'Results':
     """Judges `predictions.h5ad` and writes what was found as tables and as `report.html`."""
+    from perturbjax.evaluation.results import judge
+    from perturbjax.interop.predictions import add_configured
+    from perturbjax.report import report_page
+
     predicted, evaluation = workdir.read_anndata(folder / 'predictions.h5ad'), config.evaluation
     add_configured(predicted, evaluation.predictions)
     results = judge(predicted, config.seed, evaluation.bootstrap_samples, evaluation.metrics)
@@ -252,6 +257,8 @@ def _times(folder: epath.Path) -> dict[str, str]:
 
 def embed(setup: Setup) -> None:
     """The embeddings of every model and split that has tables of them: `embeddings.h5ad`."""
+    from perturbjax.analysis.embeddings import has_tables, read_embeddings
+
     folders = [folder for folders in _learned(setup).values() for folder in folders if has_tables(folder)]
     if folders:
         workdir.write_anndata(setup.folder / 'embeddings.h5ad', read_embeddings(folders))
@@ -259,8 +266,11 @@ def embed(setup: Setup) -> None:
 
 def analyse(setup: Setup) -> None:
     """What the config asks of the embeddings: tables in `analysis/`, and a figure of every what-if."""
+    from perturbjax.analysis.study import study
+    from perturbjax.analysis.whatif import draw
+
     if setup.config.analysis is None:
-        raise InputError('analysis: the config asks for nothing; see perturbjax.analysis.study.Study for what it may.')
+        raise InputError('analysis: the config asks for nothing; see perturbjax.analysis.settings.Study.')
     everywhere = [np.all(masks, axis=0) for masks in zip(*(split.mask(TRAIN) for split in setup.splits))]
     found = study(_learned(setup), setup.compendium, everywhere, setup.config.analysis, setup.models)
     for name, table in found.items():

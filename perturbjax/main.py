@@ -71,7 +71,6 @@ def main(_: Sequence[str]) -> None:
     from perturbjax import experiment, progress
     from perturbjax.compilation import keep_compiled, users_folder
     from perturbjax.config import as_config
-    from perturbjax.evaluation.tables import summary_table
     from perturbjax.training import manifest
 
     progress.is_launched, manifest.compares_contents = True, bool(_VERIFY.value)
@@ -86,6 +85,8 @@ def main(_: Sequence[str]) -> None:
     folder = work_folder(str(_WORKDIR.value))
     results = experiment.run(config, folder, str(_MODE.value), str(_QUERIES.value))
     if results is not None:
+        from perturbjax.evaluation.tables import summary_table
+
         print(summary_table(results.summary), *results.verdict, sep='\n\n')
         print(f'report: {folder}/report.html')
 

@@ -19,7 +19,6 @@ from perturbjax.quality.warnings import urgent
 from perturbjax.readers import split_file
 from perturbjax.readers.loading import load
 from perturbjax.readers.told import heard, read_prepared
-from perturbjax.report.data.page import summary_page, summary_text
 from perturbjax.screens import store
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, Split, make_split
@@ -103,6 +102,8 @@ def store_data(config: ml_collections.ConfigDict, folder: epath.Path) -> str:
 
     Writes `prepared/`, `data.html`, `data.txt` and `shared_perturbations.csv`; returns the text.
     """
+    from perturbjax.report.data.page import summary_page, summary_text  # drawing takes long to import
+
     parsed = parse(config)
     refuse_other_config(parsed, folder)
     with heard() as told:

@@ -41,6 +41,12 @@ def test_importing_it_imports_nothing_heavy():
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
 
 
+def test_what_judges_and_draws_is_imported_where_it_is_used():
+    names = '("matplotlib", "scipy.stats")'
+    code = f'import sys, perturbjax.experiment; print([name for name in {names} if name in sys.modules])'
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
+
+
 def test_the_reference_lists_every_name_and_room():
     pages = '\n'.join(path.read_text() for path in (ROOT / 'docs' / 'reference').glob('*.md'))
     listed = set(re.findall(r'\[`(\w+)`\]', pages))

@@ -6,7 +6,8 @@ from models_for_tests import one_unit, save_model
 from screens_for_tests import two_contexts
 from tables_for_tests import FIELDS, write_cells
 
-from perturbjax.analysis.study import Study, check_study, study
+from perturbjax.analysis.settings import Study, check_study
+from perturbjax.analysis.study import study
 from perturbjax.errors import InputError
 
 NETWORK = {'context': 'a', 'path': 'cells.h5ad', 'fields': FIELDS}
