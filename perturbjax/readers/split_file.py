@@ -15,6 +15,7 @@ from perturbjax.readers.split_column import read_split_column
 from perturbjax.readers.split_toml import read_state_split
 from perturbjax.readers.table import TABLES, read_matrix
 from perturbjax.readers.unpickle import plain_value
+from perturbjax.screens.listed_split import EVERY
 from perturbjax.screens.vocabulary import Vocabulary
 
 _PICKLES = ('.pkl', '.pickle')
@@ -96,8 +97,9 @@ def read_split_lists(path: str) -> Lists:
     """The lists of conditions by name, such as train, val and test.
 
     The file is JSON, or a pickle (.pkl, .pickle), of which nothing is run, or a table (.csv, .tsv) with the
-    columns condition and split or fold, and perhaps context; then the lists have pairs of context and condition. In
-    a pickle a list may also be a tuple, an array of text, or a set, which is sorted. TOML (.toml) is STATE's.
+    columns condition and split or fold, and perhaps context; then the lists have pairs of context and condition, or of
+    context and `*` where the table has no condition. In a pickle a list may also be a tuple, an array of text, or a
+    set, which is sorted. TOML (.toml) is STATE's.
 
     Raises:
       InputError: the file cannot be read, or holds anything but lists of text by name; a pickle asks
@@ -129,6 +131,8 @@ def lists_of(roles: Iterable[str], conditions: Iterable[Any]) -> Lists:
 
 def _from_table(path: str) -> Lists:
     table = read_matrix(path)
+    if _CONTEXT in table and not any(name in table for name in _CONDITIONS):
+        table[_CONDITIONS[0]] = EVERY
     found = [next((name for name in names if name in table), '') for names in (_CONDITIONS, _ROLES)]
     if '' in found:
         raise InputError(

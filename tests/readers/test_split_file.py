@@ -159,6 +159,31 @@ def test_a_column_of_the_rows_follows_names_that_are_one_across_files(tmp_path):
     }  # fmt: skip
 
 
+def test_a_table_of_contexts_holds_out_all_of_them(tmp_path):
+    pd.DataFrame({'context': ['k', 'r', 'k2'], 'fold': [0, 1, 1]}).to_csv(tmp_path / 's.csv', index=False)
+    found = resolve({'name': 'folds', 'path': str(tmp_path / 's.csv'), 'validation': True})
+    lists = {'0': [['k', '*']], '1': [['r', '*'], ['k2', '*']]}
+    assert found == {'name': 'folds', 'validation': True, 'lists': lists, 'source': str(tmp_path / 's.csv')}
+
+
+def test_drug_pairs_with_their_folds(tmp_path):
+    """The form of DeepSynergy's table of labels."""
+    pairs = [('a', 'b', 0), ('a', 'c', 1), ('c', 'b', 2)]
+    rows = [(f'{a}_{b}_{cell}', a, b, cell, 1.5, fold) for cell in ('A375', 'HT29') for a, b, fold in pairs]
+    columns = ['', 'drug_a_name', 'drug_b_name', 'cell_line', 'synergy', 'fold']
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / 'labels.csv', index=False)
+    fields = {'context': 'cell_line', 'perturbation': '{drug_a_name}+{drug_b_name}', 'perturbation_type': 'Compound'}
+    fields['readout_where'] = {'index': ('synergy',)}
+    data = {'source': 'wide', 'path': str(tmp_path / 'labels.csv'), 'scale': 'fitness', 'fields': fields}
+    compendium = load(data)
+    rule = resolve_any({'name': 'folds', 'column': 'fold'}, data, compendium.vocabulary)
+    split = make_split(compendium, rule.pop('name'), 2, **rule)
+    tested = compendium.table()[split.roles[0] == TEST]
+    assert set(zip(tested['context'], tested['perturbation'])) == {
+        (cell, 'Compound_b+Compound_c') for cell in ('A375', 'HT29')
+    }
+
+
 def test_rows_of_one_profile_have_one_role(tmp_path):
     with pytest.raises(InputError, match="'fold' the rows of g1 in k are of several lists, 'test', 'train'; a profile"):
         column_split(tmp_path, CELLS.assign(fold=[*CELLS['fold'][:2], 'test', *CELLS['fold'][3:]]))
