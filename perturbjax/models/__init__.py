@@ -12,6 +12,7 @@ from perturbjax.errors import InputError, check_settings, did_you_mean
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
 from perturbjax.models.flax_model import flax_model
+from perturbjax.models.kernel import kernel
 from perturbjax.models.linear import linear
 from perturbjax.models.low_rank import low_rank
 from perturbjax.models.lpm import lpm, lpm_released
@@ -28,6 +29,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     'linear': linear,
     'linear_transfer': linear_transfer,
     'nearest': nearest,
+    'kernel': kernel,
     'stack': stack,
     'lpm': lpm,
     'lpm_released': lpm_released,
@@ -109,6 +111,7 @@ __all__ = [
     'check_label',
     'context_mean',
     'flax_model',
+    'kernel',
     'linear',
     'linear_transfer',
     'low_rank',
