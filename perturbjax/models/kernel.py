@@ -107,7 +107,10 @@ def kernel(embedding: str) -> Model:
         assert vectors is not None  # only `training` has none
         table = vectors.at[CONTROL_ID].set(0)
         like = by_screen(compendium, held_out_like(compendium, training).is_like)
-        rows = [rows_of(*each, perturbed, table) for each in zip(compendium.screens, map(jnp.asarray, training), like)]
+        rows = [
+            rows_of(screen, jnp.asarray(mask), is_like, perturbed, table)
+            for screen, mask, is_like in zip(compendium.screens, training, like, strict=True)
+        ]
         readouts = [jnp.asarray(screen.readout) for screen in compendium.screens]
         return Params(perturbed, table, tuple(map(_fit, rows, readouts)))
 
@@ -123,13 +126,14 @@ def rows_of(
 ) -> Rows:
     """What each training perturbation of a screen leaves over of its contexts' means."""
     perturbation = jnp.asarray(screen.perturbation)
-    query = Query(jnp.asarray(screen.context), perturbation, jnp.asarray(screen.readout))
+    readout = jnp.asarray(screen.readout)
+    query = Query(jnp.asarray(screen.context), perturbation, readout)
     left = jnp.asarray(screen.values) - in_context(perturbed, query)
     has_embedding = ~jnp.isnan(sum_of_parts(table, perturbation)).any(axis=1)
     is_used = training & has_embedding & (perturbation[:, 0] > CONTROL_ID)
     known = distinct_rows(perturbation, most_combinations(len(table), perturbation.shape[1], len(perturbation)))
     number, size = jnp.where(is_used, find_rows(known, perturbation)[0], len(known)), len(known)
-    sums = add_up_groups(left, number, size, query.readout)
+    sums = add_up_groups(left, number, size, readout)
     profiles = jnp.zeros(size, left.dtype).at[number].add(1, mode='drop')
     likes = jnp.zeros(size, bool).at[number].max(is_like, mode='drop')
     vectors = sum_of_parts(table, jnp.where((profiles > 0)[:, None], known, CONTROL_ID))

@@ -80,7 +80,7 @@ def test_ensembles(name):
 @pytest.mark.parametrize('name', sorted(set(MODELS) - {'lpm', 'lpm_released', 'linear_transfer'}))
 def test_closed_form_models(name):
     compendium = two_contexts()
-    settings = {'embedding': 'identity'} if name == 'nearest' else {}
+    settings = {'embedding': 'identity'} if name in ('nearest', 'kernel') else {}
     model, query = MODELS[name](**settings), query_of(compendium.screens[0])
     params = model.fit(compendium, everything(compendium))
     np.testing.assert_allclose(
