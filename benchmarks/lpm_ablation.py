@@ -10,6 +10,7 @@ the mean L2 over held-out profiles as a ratio to that of the default, with the 9
 perturbation). docs/beyond.md has what was seen.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from ml_collections import config_flags
 
 import perturbjax
 from perturbjax import workdir
-from perturbjax.evaluation.metrics import METRICS
 from perturbjax.evaluation.scores import SHARED, compare
 from perturbjax.evaluation.statistics import bootstrap, interval
 from perturbjax.evaluation.summary import at_once, estimates, number_of_clusters, sums_of
@@ -67,11 +67,11 @@ def main(_: Sequence[str]) -> None:
 
 def _ratios(predictions: anndata.AnnData) -> dict[str, tuple[float, float, float]]:
     """The metric of each model as a ratio to that of the default, with its interval."""
-    beside = compare(predictions, DEFAULT)
-    sums, metric = sums_of(beside), list(METRICS).index(METRIC)
-    ratio, samples = at_once(estimates, sums)['ratio'], bootstrap(estimates, sums)['ratio']
-    low, high = interval(samples, number_of_clusters(sums)[:, SHARED])
-    found = zip(beside.models, *(each[:, metric] for each in (ratio, low, high)), strict=True)
+    beside = compare(predictions, DEFAULT, metrics=(METRIC,))
+    sums, statistic = sums_of(beside), functools.partial(estimates, metrics=beside.metrics)
+    ratio, samples = at_once(statistic, sums)['ratio'], bootstrap(statistic, sums)['ratio']
+    low, high = interval(samples, number_of_clusters(sums, beside.metrics)[:, SHARED])
+    found = zip(beside.models, *(each[:, 0] for each in (ratio, low, high)), strict=True)
     return {name: each for name, *each in found if name != DEFAULT}
 
 

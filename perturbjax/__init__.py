@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         additive,
         context_mean,
         flax_model,
+        kernel,
         linear,
         linear_transfer,
         low_rank,

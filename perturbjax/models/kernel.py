@@ -108,7 +108,7 @@ def kernel(embedding: str) -> Model:
         table = vectors.at[CONTROL_ID].set(0)
         like = by_screen(compendium, held_out_like(compendium, training).is_like)
         rows = [
-            rows_of(screen, jnp.asarray(mask), is_like, perturbed, table)
+            rows_of(screen, jnp.asarray(mask), jnp.asarray(is_like), perturbed, table)
             for screen, mask, is_like in zip(compendium.screens, training, like, strict=True)
         ]
         readouts = [jnp.asarray(screen.readout) for screen in compendium.screens]
