@@ -17,6 +17,7 @@ from perturbjax.training.history import History
 from perturbjax.training.hosts import from_first
 from perturbjax.training.metric_writer import MetricWriter
 from perturbjax.training.settings import TrainingSettings
+from perturbjax.training.trackers import trackers
 from perturbjax.training.train import train
 
 
@@ -36,12 +37,13 @@ def fit(
     curve goes to `metrics_path`; the other arguments are those of `train`.
     """
     if model.learner is not None:
-        writer = MetricWriter(metrics_path, about.label, split.seed, settings.tensorboard)
         epochs = finished_epochs(folder, settings)
         if epochs:
-            writer.forget_from(epochs + 1)
+            MetricWriter(metrics_path, about.label, split.seed).forget_from(epochs + 1)
             return
-        train(model.learner, compendium, split, settings, seed, about, folder, writer)
+        with trackers(settings, metrics_path.parent, about.label, split.seed, about.config) as beside:
+            writer = MetricWriter(metrics_path, about.label, split.seed, beside)
+            train(model.learner, compendium, split, settings, seed, about, folder, writer)
     elif jax.process_index() == 0 and not checkpoints.is_saved(folder):
         params = closed_form(model)(compendium, split.mask(TRAIN))
         with checkpoints.open_folder(folder) as manager:

@@ -1,7 +1,7 @@
 """The training curve, written as JSON lines by process 0, and read back for the report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ from etils import epath
 
 from perturbjax.errors import InputError, reason
 from perturbjax.training.settings import SWEPT
+from perturbjax.training.trackers import Tracker
 from perturbjax.workdir import check_unchanged, tell_removed, write_text
 
 _REMOVE = 'remove it to go on without the curve of the epochs before.'
@@ -20,15 +21,13 @@ class MetricWriter:
     """Appends to `metrics.jsonl` one line for each epoch of one model and split.
 
     An interrupted run may have written lines after its last checkpoint. They are removed when it
-    resumes, so that every epoch is there once. With `tensorboard` the numbers also go to a folder of
-    that name beside the file.
+    resumes, so that every epoch is there once. The lines also go to the `trackers`, which keep what they
+    got: an epoch that is trained again is not sent again.
     """
 
-    def __init__(self, path: epath.Path, model: str, split: int, tensorboard: bool = False):
-        self.path, self.model, self.split = path, model, split
-        self.is_there = False
-        is_writer = tensorboard and jax.process_index() == 0
-        self.events = _events(path.parent / 'tensorboard' / model / str(split)) if is_writer else None
+    def __init__(self, path: epath.Path, model: str, split: int, trackers: Sequence[Tracker] = ()):
+        self.path, self.model, self.split, self.trackers = path, model, split, trackers
+        self.is_there, self.sent = False, 0
 
     def forget_from(self, epoch: int) -> None:
         """Removes the lines of this model and split from `epoch` on."""
@@ -37,6 +36,7 @@ class MetricWriter:
         lines = _lines(self.path)
         entries = _parse(self.path, lines)
         mine = [each['epoch'] for each in entries if (each['model'], each['split']) == (self.model, self.split)]
+        self.sent = max(mine, default=0)
         if len({each for each in mine if each < epoch}) < epoch - 1:
             logging.warning('%s: the curve of %s lacks epochs before %d.', self.path, self.model, epoch)
         kept = [line for line, each in zip(lines, entries, strict=True) if not self._is_mine_from(each, epoch)]
@@ -62,10 +62,9 @@ class MetricWriter:
                 )
             named = [json.dumps({'model': self.model, 'split': self.split, **line}) for line in lines]
             self._write(_lines(self.path) + named)  # buckets cannot append
-            if self.events is not None:
-                for line in lines:
-                    _write_events(self.events, line)
-                self.events.flush()
+            unsent = [line for line in lines if line['epoch'] > self.sent]
+            for tracker in self.trackers if unsent else ():
+                tracker(unsent)
 
 
 def _lines(path: epath.Path) -> list[str]:
@@ -88,20 +87,6 @@ def _parse(path: epath.Path, lines: list[str]) -> list[dict[str, Any]]:
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f'{path}: it is damaged ({reason(error)}); {_REMOVE}') from error
     return entries
-
-
-def _write_events(events: Any, line: Mapping[str, Any]) -> None:
-    apart = [f'{name}_{line[name]}' for name in ('member', *SWEPT) if name in line]
-    for name in line.keys() - {'epoch', 'member', *SWEPT}:
-        events.add_scalar('/'.join([name, *apart]), line[name], line['epoch'])
-
-
-def _events(folder: epath.Path) -> Any:
-    try:
-        import tensorboardX
-    except ImportError as error:
-        raise InputError('training.tensorboard: it needs tensorboardX; pip install perturbjax[tensorboard].') from error
-    return tensorboardX.SummaryWriter(str(folder))
 
 
 def read_curves(path: epath.Path) -> pd.DataFrame | None:

@@ -36,6 +36,8 @@ class TrainingSettings(NamedTuple):
       patience: stop after so many epochs without a better validation error; 0 means never.
       checkpoint_every: epochs between checkpoints.
       tensorboard: write the training curve for TensorBoard too.
+      wandb: the Weights & Biases project that gets the training curve too, a run for each model, split and member;
+        empty for none.
     """
 
     learning_rate: float = 0.002
@@ -54,6 +56,7 @@ class TrainingSettings(NamedTuple):
     patience: int = 0
     checkpoint_every: int = 1
     tensorboard: bool = False
+    wandb: str = ''
 
 
 def training_settings(recipe: Sequence[tuple[str, Any]], *given: Mapping[str, Any]) -> TrainingSettings:

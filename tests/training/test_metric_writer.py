@@ -43,19 +43,3 @@ def test_curves_of_swept_settings_stand_apart_and_seeds_are_averaged(path):
         'a, dropout 0, training RMSE': 0.5,
         'a, dropout 0.5, training RMSE': 5.5,
     }
-
-
-def test_tensorboard_keeps_members_apart(path):
-    curve = MetricWriter(path, 'a', 1, tensorboard=True)
-    curve.write(*({'epoch': 1, 'member': member, 'training_rmse': 2.0} for member in (0, 1)))
-    curve.events.close()
-    (events,) = (path.parent / 'tensorboard' / 'a' / '1').iterdir()
-    assert all(tag in events.read_bytes() for tag in (b'training_rmse/member_0', b'training_rmse/member_1'))
-
-
-def test_tensorboard_gets_the_same_numbers(path):
-    curve = MetricWriter(path, 'a', 1, tensorboard=True)
-    curve.write({'epoch': 1, 'training_rmse': 2.0})
-    curve.events.close()
-    (events,) = (path.parent / 'tensorboard' / 'a' / '1').iterdir()
-    assert b'training_rmse' in events.read_bytes()
