@@ -1,8 +1,6 @@
 """Reads prior knowledge as tables: pairs and sets of genes, targets and mechanisms of compounds."""
 
-import gzip
 import itertools
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,9 +8,8 @@ import pandas as pd
 from absl import logging
 
 from perturbjax.errors import InputError, did_you_mean
+from perturbjax.readers.gene_sets import is_gmt, read_gmt
 from perturbjax.readers.table import read_matrix
-
-_GMT = ('.gmt', '.gmt.gz')
 
 
 def read_gene_pairs(path: str, columns: Sequence[str] = (), largest: int = 200) -> pd.DataFrame:
@@ -26,7 +23,7 @@ def read_gene_pairs(path: str, columns: Sequence[str] = (), largest: int = 200) 
     Raises:
       InputError: the file cannot be read, or has other than two columns and `columns` does not choose.
     """
-    pairs = _pairs_within(read_sets(path), largest) if path.endswith(_GMT) else _two_columns(path, columns)
+    pairs = _pairs_within(read_sets(path), largest) if is_gmt(path) else _two_columns(path, columns)
     pairs = pairs.set_axis(['first', 'second'], axis=1)
     pairs = pairs[pairs['first'] != pairs['second']]
     ordered = pd.DataFrame(np.sort(pairs.to_numpy(str), axis=1).astype(object), columns=pairs.columns)
@@ -46,7 +43,7 @@ def read_sets(path: str, columns: Sequence[str] = ()) -> pd.DataFrame:
     Raises:
       InputError: the file cannot be read, or has other than two columns and `columns` does not choose.
     """
-    sets = _read_gmt(path) if path.endswith(_GMT) else _two_columns(path, columns)
+    sets = read_gmt(path) if is_gmt(path) else _two_columns(path, columns)
     return sets.set_axis(['set', 'gene'], axis=1).drop_duplicates().reset_index(drop=True)
 
 
@@ -80,19 +77,6 @@ def check_columns(table: pd.DataFrame, columns: Sequence[str], what: str) -> Non
         raise InputError(f'{what}: there is no column {missing[0]!r}; {did_you_mean(missing[0], table.columns)}')
     if table.empty:
         raise InputError(f'{what}: the table is empty.')
-
-
-def _read_gmt(path: str) -> pd.DataFrame:
-    try:
-        with (gzip.open if path.endswith('.gz') else open)(path, 'rt', encoding='utf-8') as file:
-            lines = [line.rstrip('\r\n').split('\t') for line in file if line.strip()]
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f'{path}: cannot be read as gene sets ({error}).') from error
-    short = [number for number, line in enumerate(lines, start=1) if len(line) < 3]
-    if short or not lines:
-        where = f'line {short[0]}' if short else 'the file'
-        raise InputError(f'{path}: {where} has no genes; a line is a name, a description and genes, separated by tabs.')
-    return pd.DataFrame([(line[0], gene) for line in lines for gene in line[2:] if gene], dtype=object)
 
 
 def _two_columns(path: str, columns: Sequence[str]) -> pd.DataFrame:

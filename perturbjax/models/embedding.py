@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from perturbjax.errors import InputError, listed
-from perturbjax.readers.table import read_embedding
+from perturbjax.readers.embedding_file import read_embedding
 from perturbjax.screens.vocabulary import target_gene
 
 # (names, width, dtype) -> a row for each name, NaN for a name without an embedding; None: from training.
@@ -18,8 +18,8 @@ Embedding = Callable[[tuple[str, ...], int, jnp.dtype], Float[jax.Array, 'names 
 def embedding(source: str, seed: int = 0) -> Embedding:
     """The embedding of that source: `training`, `identity`, `zero`, `random`, or a file's path.
 
-    A file has one column per name and no row names (TSV, CSV or parquet); a perturbation is
-    looked up by its full name, then without its type. Raises InputError where it cannot be read.
+    A file has one column per name, or one line, or it is a .gmt of gene sets: see `readers.embedding_file`. A
+    perturbation is looked up by its full name, then without its type. Raises InputError where it cannot be read.
     """
     made: dict[str, Embedding] = {
         'training': lambda names, width, dtype: None,
@@ -37,7 +37,7 @@ def _from_file(path: str) -> Embedding:
     def lookup(names: tuple[str, ...], width: int, dtype: jnp.dtype) -> Float[jax.Array, 'names R']:
         rows = np.array([row_of.get(name, row_of.get(target_gene(name), -1)) for name in names])
         if (rows < 0).all():
-            raise InputError(f'{path}: no column ({listed(known)}) has a name of the screen ({listed(names)}).')
+            raise InputError(f'{path}: none of its names ({listed(known)}) is one of the screen ({listed(names)}).')
         return jnp.asarray(np.where(rows[:, None] < 0, np.nan, vectors[rows]), dtype)
 
     return lookup

@@ -78,8 +78,9 @@ def linear(
     Args:
       rank: components of the PCA, and columns of a random or zero embedding.
       ridge: l above, positive.
-      readout_embedding: G: `training`, `identity`, `zero`, `random`, or a file with a column per readout.
-      perturbation_embedding: P: the same, from a file with a column per perturbation (with or
+      readout_embedding: G: `training`, `identity`, `zero`, `random`, or a file with a vector per readout, in a form
+        of `readers.embedding_file`.
+      perturbation_embedding: P: the same, from a file with a vector per perturbation (with or
         without its type). A combination's row is the sum of its parts'.
       seed: of the random embeddings.
 

@@ -1,4 +1,4 @@
-"""Tables in text or parquet files, which several readers share, and embedding files."""
+"""Tables in text or parquet files, which several readers share."""
 
 import contextlib
 import pathlib
@@ -13,31 +13,17 @@ from absl import logging
 from perturbjax.errors import InputError, listed
 from perturbjax.paths import absolute, refuse_endless
 from perturbjax.readers.compressed import ENDINGS, check_zip, plain_name
-from perturbjax.readers.decimals import POINT, check_decimal, numbers
+from perturbjax.readers.decimals import POINT, check_decimal
 from perturbjax.readers.declared_sizes import refuse_unheld_excel, refuse_unheld_parquet
 from perturbjax.readers.excel import excel_header, read_excel
 from perturbjax.readers.naming.spelling import clean
 from perturbjax.readers.text_table import read_text_table, text_header
 
-_SEPARATORS = {'.csv': ',', '.tsv': '\t', '.txt': '\t'}
+SEPARATORS = {'.csv': ',', '.tsv': '\t', '.txt': '\t'}
 _EXCEL = '.xlsx'
-TABLES = (*_SEPARATORS, '.parquet', _EXCEL)
+TABLES = (*SEPARATORS, '.parquet', _EXCEL)
 _COMPRESSED = '|'.join(map(re.escape, ENDINGS))
 _ENDINGS = re.compile(rf'(\.(h5ad|h5mu|zarr|gctx?|csv|tsv|txt|parquet|xlsx))?({_COMPRESSED})?$', re.IGNORECASE)
-
-
-def read_embedding(path: str) -> tuple[list[str], np.ndarray]:
-    """The n names and the vectors `[n, D]` of an embedding file.
-
-    The file has a column for each gene or perturbation and D lines, as in Ahlmann-Eltze et al. 2025; a
-    first column without a name is ignored. Raises InputError where a value is not a finite number.
-    """
-    table = read_matrix(path)
-    vectors = numbers(table, path, 'an embedding file has one column of numbers for each name').T
-    if not np.isfinite(vectors).all():
-        wrong = table.columns[~np.isfinite(vectors).all(axis=1)]
-        raise InputError(f'{path}: the vectors of {listed(wrong)} are not complete; correct them or take them out.')
-    return list(table.columns), vectors
 
 
 def read_matrix(path: str, columns: Collection[str] = (), decimal: str = POINT) -> pd.DataFrame:
@@ -57,7 +43,7 @@ def read_matrix(path: str, columns: Collection[str] = (), decimal: str = POINT) 
     """
     check_decimal(decimal)
     path = absolute(path)
-    with _reading(path) as ending:
+    with reading(path) as ending:
         if ending == '.parquet':
             table = pd.read_parquet(path, columns=list(columns) or None)
             # Text that is not UTF-8 raises only when it becomes Python strings.
@@ -65,7 +51,7 @@ def read_matrix(path: str, columns: Collection[str] = (), decimal: str = POINT) 
         elif ending == _EXCEL:
             table = read_excel(path, columns)
         else:
-            table = read_text_table(path, _SEPARATORS[ending], columns, decimal)
+            table = read_text_table(path, SEPARATORS[ending], columns, decimal)
     if table.empty:
         raise InputError(
             f'{path}: the table has {len(table)} lines and {len(table.columns)} columns, so it has no values.'
@@ -76,14 +62,14 @@ def read_matrix(path: str, columns: Collection[str] = (), decimal: str = POINT) 
 def column_names(path: str) -> list[str]:
     """The names of a table's columns, read from the head of the file. Raises InputError as `read_matrix` does."""
     path = absolute(path)
-    with _reading(path) as ending:
+    with reading(path) as ending:
         if ending == '.parquet':
             return list(pd.read_parquet(path).columns)
-        return excel_header(path) if ending == _EXCEL else text_header(path, _SEPARATORS[ending])
+        return excel_header(path) if ending == _EXCEL else text_header(path, SEPARATORS[ending])
 
 
 @contextlib.contextmanager
-def _reading(path: str) -> Iterator[str]:
+def reading(path: str) -> Iterator[str]:
     """Gives the ending of a table's name, and turns errors of the libraries that read it into an InputError."""
     ending = _ending(path)
     if ending not in TABLES:

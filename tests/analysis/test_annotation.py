@@ -49,13 +49,18 @@ def test_sets_of_a_table(tmp_path):
     [
         ('sets.gmt', 'one\t\tA\ntwo\t\n', 'sets.gmt: line 2 has no genes; a line is a name, a description and genes'),
         ('sets.gmt', '\n', 'sets.gmt: the file has no genes'),
-        ('sets.gmt.gz', 'no gzip', 'sets.gmt.gz: cannot be read as gene sets'),
         ('pairs.csv', 'a,b\nA,A\n', 'pairs.csv: there is no pair of two different genes'),
     ],
 )
 def test_bad_files_are_told(tmp_path, name, text, message):
     with pytest.raises(InputError, match=message):
         read_gene_pairs(write(tmp_path / name, text))
+
+
+def test_a_damaged_gmt_is_told(tmp_path):
+    (tmp_path / 'sets.gmt.gz').write_bytes(gzip.compress(GMT.encode())[:-9])
+    with pytest.raises(InputError, match=r'sets.gmt.gz: cannot be read as gene sets'):
+        read_sets(str(tmp_path / 'sets.gmt.gz'))
 
 
 def test_labels_of_compounds(tmp_path):

@@ -138,7 +138,7 @@ def test_bad_settings_are_told(screen, tmp_path):
     with pytest.raises(InputError, match='missing.tsv'):
         linear(readout_embedding=str(tmp_path / 'missing.tsv'))
     (tmp_path / 'other.tsv').write_text('q1\tq2\n1\t2\n')
-    with pytest.raises(InputError, match="other.tsv: no column .*'q1', 'q2'"):
+    with pytest.raises(InputError, match="other.tsv: none of its names .*'q1', 'q2'"):
         linear(readout_embedding=str(tmp_path / 'other.tsv')).fit(screen, everything(screen))
     with pytest.raises(InputError, match="no context 'aa'; did you mean 'a'"):
         linear_transfer('aa').fit(screen, everything(screen))

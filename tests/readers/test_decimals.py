@@ -4,8 +4,9 @@ import pytest
 
 from perturbjax.errors import InputError
 from perturbjax.readers.decimals import decimal_hint
+from perturbjax.readers.embedding_file import read_embedding
 from perturbjax.readers.loading import load
-from perturbjax.readers.table import column_names, read_embedding, read_matrix
+from perturbjax.readers.table import column_names, read_matrix
 
 FIELDS = {'context': 'cell', 'perturbation': 'drug', 'control': ('DMSO',)}
 RIGHT = {'control': [1, 1250], 'Compound_gel-0.5': [-3.75, 12345], 'Compound_vor-3': [2.25, 2500.5]}

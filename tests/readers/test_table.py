@@ -5,13 +5,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from perturbjax.errors import InputError
 from perturbjax.readers import table as tables
 from perturbjax.readers.long import read_long
 from perturbjax.readers.naming.fields import Fields
-from perturbjax.readers.table import finite, read_embedding, read_matrix, screen_name
+from perturbjax.readers.table import finite, read_matrix, screen_name
 from perturbjax.readers.wide import read_wide
 
 LONG = Fields(context='context')
@@ -184,29 +183,6 @@ def test_parquet_without_its_library(tmp_path, monkeypatch):
     monkeypatch.setattr(tables.pd, 'read_parquet', missing)
     with pytest.raises(InputError, match=r"parquet files need pyarrow; pip install 'perturbjax\[parquet\]'"):
         read_matrix(str(tmp_path / 't.parquet'))
-
-
-def test_embeddings_have_one_column_per_name(golden, tmp_path):
-    names, vectors = read_embedding(str(golden / 'gene_embedding.tsv'))
-    assert vectors.shape == (len(names), 8)
-    assert vectors.dtype == np.float64
-    expected = np.loadtxt(golden / 'gene_embedding.tsv', skiprows=1).T
-    np.testing.assert_allclose(vectors, expected, rtol=1e-12)
-    with pytest.raises(InputError, match="the column 'gene' holds 'G1', which is not a number; an embedding file has"):
-        read_embedding(written(tmp_path, 'gene,d1\nG1,0.5\n'))
-    with pytest.raises(InputError, match="the vectors of 'B' are not complete"):
-        read_embedding(written(tmp_path, 'A,B\n1,\n2,3\n'))
-
-
-@given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=5), elements=st.floats(-1e9, 1e9)))
-@settings(max_examples=20, deadline=None)
-def test_embeddings_come_back_as_written(tmp_path_factory, vectors):
-    path = str(tmp_path_factory.mktemp('embedding') / 'e.tsv')
-    names = [f'G{i}' for i in range(len(vectors))]
-    pd.DataFrame(vectors.T, columns=names).to_csv(path, sep='\t', index=False)
-    read = read_embedding(path)
-    assert read[0] == names
-    np.testing.assert_allclose(read[1], vectors, rtol=1e-15)
 
 
 def test_values_too_large_for_float32_are_infinite_and_so_missing():
