@@ -147,7 +147,7 @@ def mean_delta(params: Deltas, query: Query, same_context: bool) -> Float[jax.Ar
 
 def _mean_delta_of_groups(params: Deltas, query: Query, same_context: bool) -> Float[jax.Array, 'Q M']:
     """The same without a table of queries x profiles: by sorting, and sums over equal rows."""
-    groups = list[Sums]()
+    groups = list[tuple[Sums, Int[jax.Array, ' Q']]]()
     for delta, context, perturbation, training in zip(
         params.delta, params.context, params.perturbation, params.training
     ):
@@ -155,21 +155,29 @@ def _mean_delta_of_groups(params: Deltas, query: Query, same_context: bool) -> F
         width = max(perturbation.shape[1], asked.shape[1])
         names = jnp.concatenate([pad_parts(each, width) for each in (perturbation, asked)])
         pairs = jnp.column_stack([jnp.concatenate([context, jnp.asarray(query.context)]), names])
-        own, every = (_sums_of_equal(delta, training, rows) for rows in (pairs, names))
-        other = every._replace(total=every.total - own.total, number=every.number - own.number)
-        groups.append(own if same_context else other)
-    return mean_of(tuple(groups), (jnp.arange(len(query.context)),) * len(groups), query.readout)
+        own, group = _sums_of_equal(delta, training, pairs)
+        if same_context:
+            groups.append((own, group))
+        else:
+            less = own._replace(total=-own.total, number=-own.number)
+            groups += [_sums_of_equal(delta, training, names), (less, group)]
+    return mean_of(tuple(sums for sums, _ in groups), tuple(group for _, group in groups), query.readout)
 
 
-def _sums_of_equal(delta: Sums, training: Bool[Array, ' N'], rows: Int[jax.Array, 'NQ K']) -> Sums:
-    """For each row after the first N, the sums of those training profiles, the first N rows, that equal it."""
+def _sums_of_equal(
+    delta: Sums, training: Bool[Array, ' N'], rows: Int[jax.Array, 'NQ K']
+) -> tuple[Sums, Int[jax.Array, ' Q']]:
+    """Sums of those training profiles, the first N rows, that equal the others, Q queries; the group of each query."""
     number, size = equal_rows(rows), len(training)
-    group = jnp.where(training, number[:size], len(rows))
+    known, asked = number[:size], number[size:]
+    # Groups that nobody asks for need no room: a group has the place of its first query.
+    place = jnp.full(len(rows), len(asked)).at[asked].min(jnp.arange(len(asked)))
+    group = jnp.where(training, place[known], len(asked))
     total, count = (
-        jnp.zeros((len(rows), each.shape[1]), each.dtype).at[group].add(each, mode='drop')[number[size:]]
+        jnp.zeros((len(asked), each.shape[1]), each.dtype).at[group].add(each, mode='drop')
         for each in (delta.total, delta.number)
     )
-    return Sums(total, count, delta.readout)
+    return Sums(total, count, delta.readout), place[asked]
 
 
 def perturbation_mean() -> Model:

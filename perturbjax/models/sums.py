@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int, Real, Shaped
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import PADDING
 
-# A table of so many entries, groups x profiles, is not made: sorting and adding up by group take less.
-LARGE_TABLE = 2**24
+# A table of so many entries, groups x profiles, is not made: sorting and adding up by group take less memory and time.
+LARGE_TABLE = 2**20
 
 
 class Sums(NamedTuple):

@@ -7,6 +7,8 @@ import pytest
 from screens_for_tests import everything, measurements, query, two_contexts
 
 from perturbjax.models import additive, baselines, context_mean, mean, no_change, perturbation_mean
+from perturbjax.models.model import Query
+from perturbjax.models.sums import Sums
 from perturbjax.screens.screen import assemble
 
 NAN = np.nan
@@ -117,3 +119,45 @@ def test_large_tables_are_summed_by_group_and_give_the_same(monkeypatch, two_scr
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), sums_and_deltas(), by_table)
     for deltas in by_table[1]:
         assert 0 < np.isnan(deltas).sum() < deltas.size
+
+
+def mean_deltas_by_brute_force(deltas, asked, same_context):
+    """One query after the other, over the profiles of all screens that have the same readouts."""
+    screens = zip(deltas.delta, deltas.context, deltas.perturbation, deltas.training)
+    profiles = [
+        (np.where(number > 0, total, NAN), context, name)
+        for sums, contexts, names, training in screens
+        for total, number, context, name, trains in zip(sums.total, sums.number, contexts, names.tolist(), training)
+        if trains
+    ]
+    expected = np.full((len(asked.context), len(asked.readout)), NAN)
+    for row, context, name in zip(expected, asked.context, asked.perturbation.tolist()):
+        chosen = [change for change, own, other in profiles if (own == context) == same_context and name == other]
+        if chosen:
+            number = (~np.isnan(chosen)).sum(axis=0)
+            row[:] = np.where(number > 0, np.nansum(chosen, axis=0) / np.maximum(number, 1), NAN)
+    return expected
+
+
+@pytest.mark.parametrize('same_context', [True, False])
+def test_sums_by_group_equal_brute_force(monkeypatch, same_context):
+    """Random ids, holes and masks in two screens; some queries twice, some that no profile answers."""
+    monkeypatch.setattr(baselines, 'LARGE_TABLE', 0)
+    compute = jax.jit(lambda deltas, asked: baselines.mean_delta(deltas, asked, same_context))
+    readout = jnp.arange(3)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+
+        def profiles(size, rng=rng):
+            number = rng.integers(0, 2, (size, 3)).astype(np.float32)
+            names = np.sort(rng.integers(0, 3, (size, 2)), axis=1)
+            return Sums(number * rng.normal(size=(size, 3)), number, readout), rng.integers(0, 3, size), names
+
+        delta, context, names = zip(profiles(12), profiles(9))
+        training = tuple(rng.random(len(each)) < 0.8 for each in context)
+        deltas = jax.tree.map(jnp.asarray, baselines.Deltas((), delta, context, names, training))
+        _, *ids = profiles(11)
+        asked = Query(*map(jnp.asarray, ids), readout)
+        expected = mean_deltas_by_brute_force(deltas, asked, same_context)
+        np.testing.assert_allclose(compute(deltas, asked), expected, rtol=1e-4, atol=1e-6)
+        assert 0 < np.isnan(expected).sum() < expected.size
