@@ -1,7 +1,7 @@
 """The linear model over all splits, ranks and ridges in one compiled call.
 
 A split costs one PCA, at the highest rank: a lower one is its leading columns, and a ridge changes
-nothing but the small systems that W solves.
+nothing but the small systems that W solves. Errors come from sums over the readouts, see `linear_errors`.
 """
 
 import functools
@@ -17,6 +17,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, Real
 
 from perturbjax.errors import InputError
+from perturbjax.evaluation.linear_errors import Measure, squared_errors
 from perturbjax.models.baselines import mean, perturbed_sums
 from perturbjax.models.linear import (
     Bilinear,
@@ -30,6 +31,7 @@ from perturbjax.models.linear import (
     solve,
 )
 from perturbjax.models.model import Masks, Query
+from perturbjax.models.sums import exact_matmul
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.splits import TEST, TRAIN, Split
@@ -79,7 +81,8 @@ def linear_sweep(
     check_sweep(ranks, ridges)
     sources = embedding_sources(readout_embedding, perturbation_embedding, seed)
     tables = embedding_tables(compendium, sources, max(ranks))
-    return _sweep(compendium, training, tested, tables, jnp.array(ranks), jnp.array(ridges), max(ranks))
+    most = max(1, *map(_most_in_a_context, compendium.screens, training))
+    return _sweep(compendium, training, tested, tables, jnp.array(ranks), jnp.array(ridges), max(ranks), most)
 
 
 def check_sweep(ranks: Sequence[int], ridges: Sequence[float]) -> None:
@@ -114,7 +117,7 @@ def score_linear_sweep(
     return table.assign(l2=l2.ravel(), ratio=(l2 / reference).ravel())
 
 
-@functools.partial(jax.jit, static_argnames='highest')
+@functools.partial(jax.jit, static_argnames=('highest', 'most'))
 def _sweep(
     compendium: Compendium,
     training: SplitMasks,
@@ -123,27 +126,39 @@ def _sweep(
     ranks: Int[jax.Array, ' R'],
     ridges: Real[jax.Array, ' L'],
     highest: int,
+    most: int,
 ) -> Errors:
     learned = tables[0] is None, tables[1] is None
 
-    def of_split(split: tuple[Masks, tuple[Int[Array, ' _T'], ...]]) -> Errors:
-        training, tested = split
-        posed = fit_problems(compendium, training, tables, highest, lambda problem: problem)
-        truth, asked = zip(*map(_questions, compendium.screens, tested), strict=True)
-
+    def of_models(problem: Problem, rows: Float[jax.Array, 'T R2'], measure: Measure) -> Float[jax.Array, 'R L T']:
         def error(rank: Int[jax.Array, ''], ridge: Real[jax.Array, '']) -> Float[jax.Array, ' T']:
-            params = _params(posed, lambda problem: solve(leading(problem, rank, learned), ridge))
-            return jnp.concatenate([_l2(each, predict(params, query)) for each, query in zip(truth, asked)])
-
-        def baseline() -> Float[jax.Array, ' T']:
-            params, means = _params(posed, _unsolved), perturbed_sums(compendium, training)
-            answered = [jnp.where(jnp.isnan(predict(params, query)), jnp.nan, t) for t, query in zip(truth, asked)]
-            return jnp.concatenate([_l2(each, mean().predict(means, query)) for each, query in zip(answered, asked)])
+            W = solve(leading(problem, rank, learned), ridge).W
+            return measure(exact_matmul(rows, W.T))
 
         by_ridge = jax.vmap(error, in_axes=(None, 0))
-        return Errors(jax.lax.map(lambda rank: by_ridge(rank, ridges), ranks), baseline())
+        return jax.lax.map(lambda rank: by_ridge(rank, ridges), ranks)
+
+    def of_split(split: tuple[Masks, tuple[Int[Array, ' _T'], ...]]) -> Errors:
+        training, tested = split
+        posed = fit_problems(compendium, training, tables, highest, lambda problem: problem, most)
+        params, means = _params(posed, _unsolved), perturbed_sums(compendium, training)
+
+        def of_screen(screen: Screen, rows: Int[Array, ' _T']) -> Errors:
+            truth, query = _questions(screen, rows)
+            left = truth - predict(params, query)
+            compared = ~jnp.isnan(left)
+            squares = squared_errors(posed, left, query, of_models)
+            linear = jnp.where(compared.any(axis=1), jnp.sqrt(squares), jnp.nan)
+            return Errors(linear, _l2(jnp.where(compared, truth, jnp.nan), mean().predict(means, query)))
+
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *map(of_screen, compendium.screens, tested))
 
     return jax.lax.map(of_split, (training, tested))
+
+
+def _most_in_a_context(screen: Screen, training: Bool[Array, 'S N']) -> int:
+    """The largest number of training profiles that a context has in any split."""
+    return max(int((training & (screen.context == context)).sum(axis=1).max()) for context in screen.present_contexts)
 
 
 def _questions(screen: Screen, rows: Int[Array, ' T']) -> tuple[Float[jax.Array, 'T M'], Query]:

@@ -111,9 +111,17 @@ def embedding_tables(compendium: Compendium, sources: tuple[Embedding, Embedding
 
 
 def fit_problems(
-    compendium: Compendium, training: Masks, tables: Tables, rank: int, finish: Callable[[Problem], Bilinear | Problem]
+    compendium: Compendium,
+    training: Masks,
+    tables: Tables,
+    rank: int,
+    finish: Callable[[Problem], Bilinear | Problem],
+    most: int | None = None,
 ) -> Params:
-    """The control, and what `finish` makes of the problem of every context of every screen."""
+    """The control, and what `finish` makes of the problem of every context of every screen.
+
+    With `most`, no context has more training profiles, and the PCA is only of so many.
+    """
     control = control_sums(compendium, training)
 
     def fit_screen(screen: Screen, mask: Bool[Array, ' N']) -> ContextFits:
@@ -121,7 +129,7 @@ def fit_problems(
 
         def fit(in_context: Bool[jax.Array, ' N']) -> Bilinear | Problem:
             used = mask & in_context
-            G, P = _embeddings(screen, used, compendium.vocabulary, tables, rank)
+            G, P = _embeddings(screen, used, compendium.vocabulary, tables, rank, most)
             return finish(pose(change, used, G, P, perturbation))
 
         return fit_contexts(screen, fit)
@@ -130,10 +138,13 @@ def fit_problems(
 
 
 def _embeddings(
-    screen: Screen, used: Bool[Array, ' N'], vocabulary: Vocabulary, tables: Tables, rank: int
+    screen: Screen, used: Bool[Array, ' N'], vocabulary: Vocabulary, tables: Tables, rank: int, most: int | None
 ) -> tuple[Float[jax.Array, 'M R'], Float[jax.Array, 'P R2']]:
     """G of the screen's readouts and P of all perturbations, from the profiles in `used` where no table has them."""
     levels, panel = jnp.asarray(screen.values), jnp.asarray(screen.readout)
+    if most is not None:
+        rows = jnp.flatnonzero(used, size=most, fill_value=len(used))
+        levels, used = (jnp.take(each, rows, axis=0, mode='fill', fill_value=0) for each in (levels, used))
     scores = components(_fill(levels, used).T * used[None, :], rank)
     G = scores if tables[0] is None else tables[0][panel]
     P = perturbed_rows(scores, panel, vocabulary) if tables[1] is None else tables[1]
@@ -171,9 +182,15 @@ def solve(problem: Problem, ridge: float | Real[jax.Array, '']) -> Bilinear:
 
 
 def components(observations: Float[jax.Array, 'M N'], width: int) -> Float[jax.Array, 'M {width}']:
-    """PCA scores of M observations (rows); columns are centred, missing components are 0."""
-    u, s, _ = jnp.linalg.svd(observations - observations.mean(axis=0, keepdims=True), full_matrices=False)
-    scores = (u * s[None, :])[:, :width]
+    """PCA scores of M observations (rows); columns are centred, missing components are 0.
+
+    With X = Q R the axes of R are those of X, and Q is not needed. Eigenvectors of X'X would cost half as
+    much, but in float32 they lose the small components: singular values span a factor of several hundreds.
+    """
+    centred = observations - observations.mean(axis=0, keepdims=True)
+    is_wide = centred.shape[0] < centred.shape[1]
+    _, s, axes = jnp.linalg.svd(jnp.linalg.qr(centred.T if is_wide else centred, mode='r'), full_matrices=False)
+    scores = axes[:width].T * s[None, :width] if is_wide else exact_matmul(centred, axes[:width].T)
     return jnp.pad(scores, ((0, 0), (0, width - scores.shape[1])))
 
 

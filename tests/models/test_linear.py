@@ -9,6 +9,7 @@ from screens_for_tests import everything, golden_profiles, measurements, query, 
 
 from perturbjax.errors import InputError
 from perturbjax.models import additive, linear, linear_transfer
+from perturbjax.models.linear import components
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.vocabulary import combine
 
@@ -130,6 +131,22 @@ def test_transfer_with_fewer_rows_than_components_is_stable():
         answers.append(predict(linear_transfer('b', rank=10), both, training, query_of(both.screens[0])))
     jax.config.update('jax_enable_x64', False)
     np.testing.assert_allclose(*answers, atol=0.05)
+
+
+@pytest.mark.parametrize('shape', [(40, 9), (9, 40), (9, 9)])
+@pytest.mark.parametrize('width', [4, 12])
+def test_components_are_the_leading_part_of_the_centred_matrix(dtype, shape, width):
+    """Singular values from 1 to 1e-4: the small ones keep their accuracy relative to the largest, also in float32."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(size, 8)))[0] for size in shape)
+    left = np.linalg.qr(left - left.mean(axis=0))[0]
+    sizes = 10.0 ** -np.arange(0, 4, 0.5)
+    scores = np.array(components(jnp.asarray((left * sizes) @ right.T, dtype), width))
+    assert scores.shape == (shape[0], width)
+    expected = np.pad(left * sizes, ((0, 0), (0, 4)))[:, :width]
+    scores *= np.sign((scores * expected).sum(axis=0))
+    np.testing.assert_allclose(scores[:, :8], expected[:, :8], atol=1e-6 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(scores[:, 8:], 0, atol=1e-6)
 
 
 def test_bad_settings_are_told(screen, tmp_path):
