@@ -10,7 +10,7 @@ from perturbjax.models.flax_model import Sizes, flax_model
 from perturbjax.models.lpm_network import AGGREGATIONS, HEADS, LPM, PRECISIONS
 from perturbjax.models.mixture import mixed
 from perturbjax.models.model import Learner, Model
-from perturbjax.models.residual import on_residuals
+from perturbjax.models.residual import STANDARDISE, on_residuals
 from perturbjax.models.stack import DEFAULT, RULES, stack
 
 # Folds are bits of a 32-bit number.
@@ -36,7 +36,7 @@ def lpm(
     aggregation: str = 'sum',
     matmul_precision: str = 'float32',
     base: str = 'context_mean',
-    standardise: bool = True,
+    standardise: str = 'together',
     folds: int = 5,
     shrink: bool = True,
     mix: Sequence[str] = DEFAULT,
@@ -57,7 +57,8 @@ def lpm(
       matmul_precision: of the factors of matrix products: float32, tensorfloat32 or bfloat16.
       base: the rule whose residuals are learnt: one of `stack.RULES`, `auto` for the stack of the strongest
         ones, or `none` for the values themselves.
-      standardise: whether residuals are divided by their root mean square, readout by readout.
+      standardise: residuals are divided by the root mean square of all readouts of a screen (`together`), or of each
+        readout (`each`), or not at all (`none`).
       folds: each seed is trained once for every fold; 0 for once on everything.
       shrink: whether the folds choose how much of the networks' prediction is kept.
       mix: the rules of `stack.RULES` that the folds mix it with, one that answers for everything first; none if
@@ -70,9 +71,9 @@ def lpm(
     Raises:
       InputError: a setting that is out of its range.
     """
-    _check(embedding_dim, hidden_dims, dropout, aggregation, matmul_precision, head)
+    _check(embedding_dim, hidden_dims, dropout, aggregation, matmul_precision, head, standardise)
     _check_folds(folds, shrink, mix)
-    rule = _base(base, standardise or folds > 0)
+    rule = _base(base, standardise != 'none' or folds > 0)
     context, perturbation, readout = (embedding_dim,) * 3 if isinstance(embedding_dim, int) else embedding_dim
     dims = (context, perturbation, readout), tuple(hidden_dims)
 
@@ -111,7 +112,7 @@ def lpm_released(
     sizes = embedding_dim, hidden_dims, dropout, aggregation, matmul_precision
     off: dict[str, Any] = {
         'base': 'none',
-        'standardise': False,
+        'standardise': 'none',
         'folds': 0,
         'shrink': False,
         'mix': (),
@@ -153,12 +154,14 @@ def _check(
     aggregation: str,
     precision: str,
     head: str,
+    standardise: str,
 ) -> None:
     """Raises InputError on a setting that is out of its range."""
     for name, value, known in (
         ('aggregation', aggregation, AGGREGATIONS),
         ('matmul_precision', precision, PRECISIONS),
         ('head', head, HEADS),
+        ('standardise', standardise, STANDARDISE),
     ):
         if value not in known:
             raise InputError(f'models.lpm.{name}: no such {value!r}; {did_you_mean(value, known)}')

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from perturbjax.models.amplitude import pieces
 from perturbjax.models.held_out_like import all_profiles
 from perturbjax.models.model import Fitted, Learner, Masks, Model, Query, Target, closed_form_of, spread_of
+from perturbjax.models.residual import own_scale
 from perturbjax.models.stack import Candidates, candidates, choose_weights, filled, weighted_sum
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
@@ -28,7 +29,7 @@ class Mixture(NamedTuple):
       rules: params of the C rules.
       weight: of the rules and, last, of the learned model.
       noise: the squared error, out of fold, that the learned model's share of the spread does not explain; in
-        squared units of the constants' `scale`.
+        squared units of the constants' `own_scale`.
     """
 
     rules: tuple[Any, ...]
@@ -81,7 +82,7 @@ class _Mixed(NamedTuple):
         spread = np.full_like(learnt, np.nan)
         for rows, asked in pieces(jax.device_get(all_profiles(compendium)), np.flatnonzero(known.is_asked)):
             spread[rows] = self.learnt_spread(fitted, asked)[: len(rows)]
-        mixture = jax.device_get(_mixture(known, learnt, spread, fitted.constants['scale']))
+        mixture = jax.device_get(_mixture(known, learnt, spread, own_scale(fitted.constants)))
         return fitted._replace(constants={**fitted.constants, 'mixture': mixture})
 
     def added(self, compendium: Compendium) -> Mapping[str, Any]:
@@ -96,7 +97,7 @@ class _Mixed(NamedTuple):
         return weighted_sum(mixture.weight, filled([*answers, self.model.predict(fitted, query)]))
 
     def spread(self, fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
-        mixture, scale = fitted.constants['mixture'], fitted.constants['scale'][query.readout][None, :]
+        mixture, scale = fitted.constants['mixture'], own_scale(fitted.constants)[query.readout][None, :]
         learnt = mixture.weight[-1] * jnp.nan_to_num(spread_of(self.model)(fitted, query))
         known = jnp.isfinite(self.predict(fitted, query))
         return jnp.where(known, jnp.sqrt(learnt**2 + mixture.noise * scale**2), jnp.nan)

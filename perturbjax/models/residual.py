@@ -4,7 +4,9 @@ Each part keeps the model from being worse than the rule:
 
 - The network learns residuals of the rule. Those of profiles like the held-out ones are taken out of fold, for a
   rule knows the profiles that it was fitted on too well.
-- A readout's residuals are divided by their root mean square, so that no scale is too large or too small to learn.
+- Residuals are divided by their root mean square, so that no scale is too large or too small to learn: by default
+  by one number for all readouts of a screen, for then the network's error is the one that is judged. With a number
+  for each readout it learns as much of those that hardly respond.
 - Each seed is trained once for every fold and does not see it. All networks predict together.
 - The amplitude shrinks their prediction by how well they predicted the folds that they did not see; see `amplitude`.
 - The spread adds the residuals' variance, out of fold, to that of the networks.
@@ -27,6 +29,9 @@ from perturbjax.models.training_counts import is_trained
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 
+# What shares a unit: all readouts of a screen, each has its own, or none.
+STANDARDISE = ('together', 'each', 'none')
+
 
 class Prepared(NamedTuple):
     """What is known before training, of N profiles and U readouts.
@@ -34,25 +39,28 @@ class Prepared(NamedTuple):
     Attributes:
       base: params of the rule.
       residual: what it leaves over, in units of `scale`; NaN where not measured.
-      scale: the root mean square of each readout's residuals; 1 where that is 0.
+      scale: the unit of each readout.
+      own_scale: the root mean square of each readout's residuals; 1 where that is 0. The spread is in units of it.
       folds: of the N profiles.
     """
 
     base: Params
     residual: Float[Array, 'N U']
     scale: Float[Array, ' U']
+    own_scale: Float[Array, ' U']
     folds: Folds
 
 
 def on_residuals(
-    model: Model, base: Model, standardise: bool, num_folds: int, shrink: bool, needs_training: bool = False
+    model: Model, base: Model, standardise: str, num_folds: int, shrink: bool, needs_training: bool = False
 ) -> Model:
     """The model trained on what a rule leaves over.
 
     Args:
       model: a learned model of squared errors, such as `flax_model` makes.
       base: a closed-form model.
-      standardise: whether residuals are divided by their root mean square.
+      standardise: one of `STANDARDISE`: residuals are divided by the root mean square of all readouts of a screen, by
+        that of each readout, or by 1.
       num_folds: how many folds; 0 trains each seed once, on everything.
       shrink: whether the amplitude is chosen by the folds; else it is 1.
       needs_training: whether a name without training profiles gets no prediction. Otherwise it gets the rule's.
@@ -104,7 +112,7 @@ class _Residuals(NamedTuple):
             found = products_of_folds(self.products, fitted, profiles, prepared.residual, prepared.folds)
             share = amplitude(found, fitted.num_members) if self.shrink else 1.0
             noise = left_over(found, share, fitted.num_members)
-        constants = {'base': prepared.base, 'scale': prepared.scale}
+        constants = {'base': prepared.base, 'scale': prepared.scale, 'own_scale': prepared.own_scale}
         constants |= {'amplitude': np.float32(share), 'noise': np.float32(noise)}
         return fitted._replace(constants=dict(fitted.constants) | constants)
 
@@ -130,10 +138,11 @@ class _Residuals(NamedTuple):
 
     def spread(self, fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         constants = fitted.constants
-        of_networks = constants['amplitude'] * jnp.nan_to_num(spread_of(self.model)(fitted, query))
+        scale = constants['scale'][query.readout][None, :]
+        of_networks = constants['amplitude'] * scale * jnp.nan_to_num(spread_of(self.model)(fitted, query))
         known = jnp.isfinite(self.predict(fitted, query))
-        own = jnp.sqrt(of_networks**2 + constants['noise']) * constants['scale'][query.readout][None, :]
-        return jnp.where(known, own, jnp.nan)
+        own = own_scale(constants)[query.readout][None, :]
+        return jnp.where(known, jnp.sqrt(of_networks**2 + constants['noise'] * own**2), jnp.nan)
 
 
 def with_values(compendium: Compendium, values: tuple[Float[np.ndarray, '_N _M'], ...]) -> Compendium:
@@ -144,7 +153,12 @@ def with_values(compendium: Compendium, values: tuple[Float[np.ndarray, '_N _M']
     )
 
 
-def _preparation(base: Model, standardise: bool, num_folds: int) -> Callable[[Compendium, Masks], Prepared]:
+def own_scale(constants: Mapping[str, Any]) -> Float[Array, ' U']:
+    """The unit of each readout's spread; checkpoints of before have but one unit."""
+    return constants.get('own_scale', constants['scale'])
+
+
+def _preparation(base: Model, standardise: str, num_folds: int) -> Callable[[Compendium, Masks], Prepared]:
     """What is known before training, as a pure function."""
 
     def prepare(compendium: Compendium, training: Masks) -> Prepared:
@@ -156,20 +170,45 @@ def _preparation(base: Model, standardise: bool, num_folds: int) -> Callable[[Co
         residual = flat_values(compendium, profiles.readout) - predicted
         is_training = flat_mask(training)
         chosen = jnp.where(like.is_like.any(), like.is_like, is_training)
-        scale = _root_mean_square(residual, chosen, is_training) if standardise else jnp.ones(len(profiles.readout))
-        return Prepared(params, residual / scale[None, :], scale.astype(residual.dtype), folds)
+        own = _root_mean_square(_of_each(residual), chosen, is_training)
+        together = _root_mean_square(_of_screens(residual, compendium), chosen, is_training)
+        scale = {'together': together, 'each': own, 'none': jnp.ones_like(own)}[standardise]
+        return Prepared(params, residual / scale[None, :], scale, own, folds)
 
     return prepare
 
 
 def _root_mean_square(
-    residual: Float[jax.Array, 'N U'], chosen: Bool[jax.Array, ' N'], otherwise: Bool[jax.Array, ' N']
+    over: Callable[[Bool[jax.Array, ' N']], Float[jax.Array, ' U']],
+    chosen: Bool[jax.Array, ' N'],
+    otherwise: Bool[jax.Array, ' N'],
 ) -> Float[jax.Array, ' U']:
-    """Of each readout over the chosen profiles, or over others where those do not measure it; 1 where it is 0."""
-
-    def over(rows: Bool[jax.Array, ' N']) -> Float[jax.Array, ' U']:
-        return jnp.sqrt(jnp.nanmean(jnp.where(rows[:, None], residual, jnp.nan) ** 2, axis=0))
-
-    first, second = over(chosen), over(otherwise)
+    """The root of the mean squares over the chosen profiles, or over others where those have none; 1 where it is 0."""
+    first, second = jnp.sqrt(over(chosen)), jnp.sqrt(over(otherwise))
     scale = jnp.where(jnp.isfinite(first) & (first > 0), first, second)
     return jnp.where(jnp.isfinite(scale) & (scale > 0), scale, 1)
+
+
+def _of_each(residual: Float[jax.Array, 'N U']) -> Callable[[Bool[jax.Array, ' N']], Float[jax.Array, ' U']]:
+    """The mean square of each readout, as a function of the profiles that count."""
+    return lambda rows: jnp.nanmean(jnp.where(rows[:, None], residual, jnp.nan) ** 2, axis=0)
+
+
+def _of_screens(
+    residual: Float[jax.Array, 'N U'], compendium: Compendium
+) -> Callable[[Bool[jax.Array, ' N']], Float[jax.Array, ' U']]:
+    """The same of all readouts of a screen together; of a readout of several screens it is that of all their values."""
+    sizes = [len(screen.context) for screen in compendium.screens]
+    screen_of = np.repeat(np.arange(len(sizes)), sizes)
+    has = jnp.stack([jnp.zeros(residual.shape[1]).at[screen.readout].set(1) for screen in compendium.screens])
+
+    def over(rows: Bool[jax.Array, ' N']) -> Float[jax.Array, ' U']:
+        measured = rows[:, None] & ~jnp.isnan(residual)
+        squares, number = jnp.where(measured, residual, 0) ** 2, measured.astype(residual.dtype)
+        total, count = (
+            has.T @ jnp.zeros(len(sizes), residual.dtype).at[screen_of].add(each.sum(axis=1))
+            for each in (squares, number)
+        )
+        return total / count
+
+    return over

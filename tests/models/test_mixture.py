@@ -19,7 +19,13 @@ from perturbjax.models.stack import best_weights
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TEST, TRAIN, make_split
 
-SETTINGS = {'embedding_dim': 4, 'hidden_dims': (16,), 'folds': 3, 'mix': ('two_way', 'context_mean')}
+SETTINGS = {
+    'embedding_dim': 4,
+    'hidden_dims': (16,),
+    'folds': 3,
+    'mix': ('two_way', 'context_mean'),
+    'standardise': 'each',
+}
 ALONE, MODEL = lpm(**SETTINGS | {'mix': ()}), lpm(**SETTINGS)
 SHORT = {
     'epochs': 2,

@@ -59,8 +59,9 @@ def errors(model, params, compendium, split):
     return np.abs(predicted - screen.values)[tested]
 
 
-def test_residuals_are_out_of_fold_and_in_units_of_their_spread(compendium, split):
-    target = MODEL.learner.target(compendium, split.mask(TRAIN))
+@pytest.mark.parametrize('standardise', ['together', 'each', 'none'])
+def test_residuals_are_out_of_fold_and_in_units_of_their_spread(compendium, split, standardise):
+    target = lpm(**SETTINGS, standardise=standardise).learner.target(compendium, split.mask(TRAIN))
     (screen,), (training,), (residual,) = compendium.screens, split.mask(TRAIN), target.compendium.screens
     here = training & (screen.context == 1) & (screen.order > 0)
     others = training & (screen.context != 1) & (screen.order > 0)
@@ -72,7 +73,15 @@ def test_residuals_are_out_of_fold_and_in_units_of_their_spread(compendium, spli
         seen = here & (folds != folds[row])
         expected = (screen.values[row] - np.nanmean(screen.values[seen], axis=0)) / scale
         np.testing.assert_allclose(residual.values[row], expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(np.sqrt(np.nanmean(residual.values[here] ** 2, axis=0)), 1, rtol=1e-5)
+    own = np.sqrt(np.nanmean(residual.values[here] ** 2, axis=0))
+    np.testing.assert_allclose(own * scale, target.kept[1].own_scale, rtol=1e-5)
+    if standardise == 'each':
+        np.testing.assert_allclose(own, 1, rtol=1e-5)
+    elif standardise == 'together':
+        assert len(set(scale)) == 1
+        np.testing.assert_allclose(np.sqrt(np.nanmean(residual.values[here] ** 2)), 1, rtol=1e-5)
+    else:
+        assert set(scale) == {1}
     for context in set(screen.context[others]):
         rows = others & (screen.context == context)
         np.testing.assert_allclose(np.nanmean(residual.values[rows], axis=0), 0, atol=1e-5)
@@ -93,6 +102,34 @@ def test_screens_with_other_panels_are_learnt_together():
         assert np.isfinite(residual.values[screen.order > 0]).all()
         assert set(left_out[(screen.context == 1) & (screen.order > 0)]) > {0}
         assert (left_out[screen.context != 1] == 0).all()
+
+
+def test_a_unit_is_shared_within_a_screen_and_over_screens_that_share_a_readout():
+    """Of two screens the second has values 1,000 times as large; both have z."""
+    rng = np.random.default_rng(0)
+
+    def screen(name, contexts, readouts, size):
+        rows = [
+            (c, p, size * rng.normal(size=len(readouts))) for c in contexts for p in ['control', 'g', 'h', 'i', 'j']
+        ]
+        return measurements(rows, readouts, name)
+
+    screens = [screen('first', 'a', ['x', 'y', 'z'], 1), screen('second', 'a', ['z', 'v', 'w'], 1000)]
+    both = assemble(screens, ['log1p'] * 2)
+    split = make_split(both, 'unseen_single', 0, test=0.25)
+    _, prepared = MODEL.learner.target(both, split.mask(TRAIN)).kept
+    values = prepared.residual * prepared.scale
+    sizes = [len(each.context) for each in both.screens]
+    rows = prepared.folds.number >= 0
+    squares = [values[: sizes[0]][rows[: sizes[0]]], values[sizes[0] :][rows[sizes[0] :]]]
+    first, second, every = (
+        np.sqrt(np.nanmean(np.concatenate(each) ** 2))
+        for each in ([squares[0].ravel()], [squares[1].ravel()], [squares[0].ravel(), squares[1].ravel()])
+    )
+    scale = dict(zip(both.vocabulary.readouts, prepared.scale))
+    for names, expected in (('xy', first), ('vw', second), ('z', every)):
+        for name in names:
+            np.testing.assert_allclose(scale[name], expected, rtol=1e-5)
 
 
 def test_what_contexts_share_is_learnt(compendium, split, tmp_path):
