@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import platform
+import warnings
 
 import jax
 from etils import epath
@@ -18,6 +19,8 @@ def keep_compiled(folder: str) -> None:
     Raises OSError where the folder cannot be made.
     """
     epath.Path(folder).mkdir(parents=True, exist_ok=True)
+    # JAX warns of each program that a launch which was killed left damaged, and compiles it again.
+    warnings.filterwarnings('ignore', 'Error (reading|writing) persistent compilation cache entry')
     jax.config.update('jax_compilation_cache_dir', folder)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', _WORTH_KEEPING)
 

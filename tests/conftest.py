@@ -44,6 +44,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMPILED = ROOT / 'build' / 'compiled'
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(COMPILED)
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.02'
+# A process that a test kills may leave a program damaged; JAX warns and compiles it again.
+os.environ['PYTHONWARNINGS'] = 'ignore:Error reading persistent compilation cache entry'
 jax.config.update('jax_compilation_cache_dir', str(COMPILED))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.02)
 
