@@ -146,19 +146,21 @@ def _fit(rows: Rows, readout: Int[jax.Array, ' m']) -> OfScreen:
     there = (rows.profiles[:, None] > 0) & (rows.profiles[None, :] > 0) & (squares > 0)
     median = jnp.nan_to_num(jnp.sqrt(jnp.nanmedian(jnp.where(there, squares, jnp.nan))), nan=1.0)
     lengths = median * jnp.asarray(LENGTHS, squares.dtype)
-    errors = jax.lax.map(lambda length: leave_out_errors(rows, length), lengths)
+    errors = jax.lax.map(lambda length: leave_out_errors(rows, squares, length), lengths)
     best, penalty = jnp.unravel_index(jnp.argmin(errors), errors.shape)
-    turned = _turn(rows, lengths[best])
+    turned = _turn(rows, squares, lengths[best])
     weights = _weights(turned, jnp.asarray(PENALTIES, squares.dtype)[penalty])
     return OfScreen(rows.vectors, turned.root * weights, lengths[best], readout)
 
 
-def leave_out_errors(rows: Rows, length: Float[jax.Array, '']) -> Float[jax.Array, ' V']:
+def leave_out_errors(
+    rows: Rows, squares: Float[jax.Array, 'I I'], length: Float[jax.Array, '']
+) -> Float[jax.Array, ' V']:
     """The mean L2, for each penalty, of the training perturbations that are like the held-out ones, each left out.
 
     The means of contexts keep what is left out.
     """
-    turned = _turn(rows, length)
+    turned = _turn(rows, squares, length)
     is_like = rows.is_like & (rows.profiles > 0)
 
     def of_penalty(penalty: Float[jax.Array, '']) -> Float[jax.Array, '']:
@@ -178,10 +180,9 @@ class _Turned(NamedTuple):
     value: Float[jax.Array, 'I m']
 
 
-def _turn(rows: Rows, length: Float[jax.Array, '']) -> _Turned:
+def _turn(rows: Rows, squares: Float[jax.Array, 'I I'], length: Float[jax.Array, '']) -> _Turned:
     root = jnp.sqrt(rows.profiles)[:, None]
-    near = jnp.exp(-squared_distances(rows.vectors, rows.vectors) / (2 * length**2))
-    spectrum, basis = jnp.linalg.eigh(root * near * root.T)
+    spectrum, basis = jnp.linalg.eigh(root * jnp.exp(-squares / (2 * length**2)) * root.T)
     return _Turned(root, jnp.maximum(spectrum, 0), basis, exact_matmul(basis.T, root * rows.value))
 
 

@@ -25,6 +25,7 @@ from perturbjax.models.amplitude import OfProfiles, amplitude, left_over, produc
 from perturbjax.models.held_out_like import Folds, all_profiles, flat_mask, flat_values, held_out_like, make_folds
 from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target, closed_form_of, spread_of
 from perturbjax.models.out_of_fold import out_of_fold
+from perturbjax.models.sums import exact_matmul
 from perturbjax.models.training_counts import is_trained
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
@@ -206,7 +207,7 @@ def _of_screens(
         measured = rows[:, None] & ~jnp.isnan(residual)
         squares, number = jnp.where(measured, residual, 0) ** 2, measured.astype(residual.dtype)
         total, count = (
-            has.T @ jnp.zeros(len(sizes), residual.dtype).at[screen_of].add(each.sum(axis=1))
+            exact_matmul(has.T, jnp.zeros(len(sizes), residual.dtype).at[screen_of].add(each.sum(axis=1)))
             for each in (squares, number)
         )
         return total / count

@@ -16,7 +16,7 @@ _KINDS = {
 
 
 def k_fold(
-    table: pd.DataFrame, seed: int, of: str = 'singles', number: int = 5, order: int = 0, validation: bool = False
+    table: pd.DataFrame, seed: int, of: str = 'singles', folds: int = 5, shuffle: int = 0, validation: bool = False
 ) -> np.ndarray:
     """K-fold cross-validation: `split.seeds` = 0, 1, ... are the numbers of the folds that are tested.
 
@@ -25,8 +25,8 @@ def k_fold(
       seed: the fold that is tested, from 0.
       of: what is dealt to folds: `singles`, each in all contexts and with its combinations; `combinations`; `pairs` of
         context and perturbation; or whole `contexts`, of which only control trains.
-      number: of folds, K; they differ by one in size at most.
-      order: seed of the random order in which everything is dealt to folds.
+      folds: how many, K; they differ by one in size at most.
+      shuffle: seed of the random order in which everything is dealt to folds.
       validation: whether the fold after the tested one validates.
 
     Raises:
@@ -34,18 +34,18 @@ def k_fold(
     """
     if of not in _KINDS:
         raise InputError(f'split.of: no such {of!r}; {did_you_mean(of, _KINDS)}')
-    check_fold(seed, [str(fold) for fold in range(number)], validation)
+    check_fold(seed, [str(fold) for fold in range(folds)], validation)
     candidate, columns = _KINDS[of]
     there = candidate(table['order']).to_numpy()
     dealt = pd.MultiIndex.from_frame(table.loc[there, columns])
     things = dealt.unique().sort_values()
-    if len(things) < number:
-        raise InputError(f'split.number: {number} folds cannot be made of {len(things)} {of}.')
+    if len(things) < folds:
+        raise InputError(f'split.folds: {folds} folds cannot be made of {len(things)} {of}.')
     fold_of = np.empty(len(things), int)
-    fold_of[np.random.default_rng(order).permutation(len(things))] = np.arange(len(things)) % number
+    fold_of[np.random.default_rng(shuffle).permutation(len(things))] = np.arange(len(things)) % folds
     fold = np.full(len(table), -1)
     fold[there] = fold_of[things.get_indexer(dealt)]
-    roles = roles_of(fold, seed, number, validation)
+    roles = roles_of(fold, seed, folds, validation)
     return with_combinations(table, roles) if of == 'singles' else roles
 
 

@@ -9,7 +9,7 @@ from screens_for_tests import measurements, query
 
 from perturbjax.errors import InputError
 from perturbjax.models import context_mean, kernel
-from perturbjax.models.kernel import PENALTIES, Rows, leave_out_errors
+from perturbjax.models.kernel import PENALTIES, Rows, leave_out_errors, squared_distances
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TEST, TRAIN, make_split
 
@@ -99,7 +99,7 @@ def test_the_leave_out_error_is_that_of_fitting_again(length):
     x, r = rng.normal(size=(9, 3)), rng.normal(size=(9, 4))
     n, like = np.array([1, 2, 1, 3, 1, 0, 1, 2, 1.0]), np.array([1, 1, 0, 1, 1, 1, 0, 1, 1], bool)
     rows = Rows(*(jnp.asarray(each, jnp.float32) for each in (x, r, n)), jnp.asarray(like))
-    found = leave_out_errors(rows, jnp.float32(length))
+    found = leave_out_errors(rows, squared_distances(rows.vectors, rows.vectors), jnp.float32(length))
     kernel_of = np.exp(-((x[:, None] - x[None]) ** 2).sum(axis=2) / (2 * length**2))
     for penalty, error in zip(PENALTIES, found, strict=True):
         left_out = []

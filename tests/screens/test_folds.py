@@ -38,13 +38,15 @@ def dealt(of):
 
 
 @given(
-    of=st.sampled_from(('singles', 'combinations', 'pairs', 'contexts')), number=st.integers(2, 3), order=st.integers(0)
+    of=st.sampled_from(('singles', 'combinations', 'pairs', 'contexts')),
+    folds=st.integers(2, 3),
+    shuffle=st.integers(0),
 )
 @settings(max_examples=30)
-def test_k_folds_test_everything_once(compendium, of, number, order):
+def test_k_folds_test_everything_once(compendium, of, folds, shuffle):
     of_fold = [
-        rows(compendium, make_split(compendium, 'k_fold', seed, of=of, number=number, order=order), TEST)
-        for seed in range(number)
+        rows(compendium, make_split(compendium, 'k_fold', seed, of=of, folds=folds, shuffle=shuffle), TEST)
+        for seed in range(folds)
     ]
     if of == 'singles':  # combinations follow their parts, and may be tested twice
         of_fold = [{pair for pair in fold if '+' not in pair[1]} for fold in of_fold]
@@ -57,7 +59,7 @@ def test_k_folds_test_everything_once(compendium, of, number, order):
 
 
 def test_the_fold_after_the_tested_one_validates(compendium):
-    first, last = (make_split(compendium, 'k_fold', seed, number=3, validation=True) for seed in (0, 2))
+    first, last = (make_split(compendium, 'k_fold', seed, folds=3, validation=True) for seed in (0, 2))
     singles = [
         {pair for pair in rows(compendium, *each) if '+' not in pair[1]} for each in ((last, VALIDATION), (first, TEST))
     ]
@@ -65,7 +67,7 @@ def test_the_fold_after_the_tested_one_validates(compendium):
 
 
 def test_combinations_with_an_unseen_single_are_tested_with_it(compendium):
-    split = make_split(compendium, 'k_fold', 1, number=3)
+    split = make_split(compendium, 'k_fold', 1, folds=3)
     tested = {name for _, name in rows(compendium, split, TEST)}
     unseen = tested & set(GENES)
     assert {pair for pair in PAIRS if unseen & set(pair.split('+'))} == tested - unseen
@@ -76,9 +78,9 @@ def test_combinations_with_an_unseen_single_are_tested_with_it(compendium):
     [
         (5, {}, "split.seeds: 5 is the number of no fold; there are 5, '0', '1', '2', '3', '4', from 0"),
         (0, {'of': 'single'}, "split.of: no such 'single'; did you mean 'singles'"),
-        (0, {'number': 1}, '1 folds; at least 2 are needed'),
-        (0, {'number': 2, 'validation': True}, '2 folds; at least 3 are needed'),
-        (0, {'number': 4, 'of': 'combinations'}, '4 folds cannot be made of 3 combinations'),
+        (0, {'folds': 1}, '1 folds; at least 2 are needed'),
+        (0, {'folds': 2, 'validation': True}, '2 folds; at least 3 are needed'),
+        (0, {'folds': 4, 'of': 'combinations'}, '4 folds cannot be made of 3 combinations'),
     ],
 )
 def test_folds_that_cannot_be_are_told(compendium, seed, given, message):
