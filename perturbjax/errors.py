@@ -62,9 +62,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def listed(names: Iterable[str], most: int = 8) -> str:
     """Names as a sentence shows them: `'a', 'b' and 12 more`."""
-    names = list(names)
-    shown = ', '.join(repr(str(name)) for name in names[:most])
-    return shown + (f' and {len(names) - most} more' if len(names) > most else '') if names else 'none'
+    return some([repr(str(name)) for name in names], most) or 'none'
+
+
+def some(names: Iterable[str], most: int = 8) -> str:
+    """The first names: `a, b and 12 more`; empty if there are none."""
+    names = [str(name) for name in names]
+    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '')
 
 
 def pick(registry: Mapping[str, Callable], name: str, field: str) -> Callable:

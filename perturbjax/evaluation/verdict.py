@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from perturbjax.errors import some
 from perturbjax.evaluation.anchors import REPEAT
 from perturbjax.evaluation.metrics import ALL_METRICS
 from perturbjax.evaluation.scores import BASELINE, Compared
@@ -154,9 +155,9 @@ def run_facts(compared: Compared) -> dict[str, str]:
     held_out = profiles[['context', 'perturbation']].drop_duplicates()
     return {
         'Held out': f'{len(held_out)} pairs of context and perturbation, {len(profiles)} profiles',
-        'Contexts': _shown(profiles['context'].unique()),
-        'Splits': _shown(profiles['split'].unique()),
-        'Screens': _shown(profiles['screen'].unique()),
+        'Contexts': some(profiles['context'].unique()),
+        'Splits': some(profiles['split'].unique()),
+        'Screens': some(profiles['screen'].unique()),
         'Measured values': f'{compared.measured.sum():,}',
     }
 
@@ -184,8 +185,3 @@ def notes(compared: Compared, summary: pd.DataFrame, reasons: Mapping[str, str] 
 def _share(share: float) -> str:
     """A share below 1, rounded down, so that a gap is never called 100%."""
     return f'{math.floor(1000 * share) / 1000:.1%}'
-
-
-def _shown(names: Any, most: int = 8) -> str:
-    names = [str(name) for name in names]
-    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '')

@@ -8,7 +8,7 @@ import pandas as pd
 from etils import epath
 
 from perturbjax.config import lasting
-from perturbjax.errors import InputError, reason
+from perturbjax.errors import InputError, reason, some
 from perturbjax.lock import refuse_locked
 from perturbjax.paths import absolute
 from perturbjax.report.components import read_pairs
@@ -97,7 +97,7 @@ def _keys(folder: epath.Path) -> dict[str, Any]:
     return {
         'screen': ', '.join(sorted(set(map(str, screens)))),
         'split': ', '.join(names),
-        'contexts': _few(sorted(set(map(str, contexts)))),
+        'contexts': some(sorted(set(map(str, contexts))), most=3),
         'config_hash': _hash(lasting(config)),
         'data_hash': _hash(data),
         'split_hash': _hash(splits),
@@ -128,7 +128,3 @@ def _origin(path: epath.Path) -> dict[str, str]:
 def _hash(content: Any) -> str:
     """The sha256 of a content of JSON, whatever the order of its names."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _few(names: list[str], most: int = 3) -> str:
-    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '')
