@@ -108,6 +108,13 @@ def amplitude(found: Products, num_members: int) -> float:
     return float(np.clip(factor, 0, 1)) if factor > error else 0.0
 
 
+def unseen_l2(found: Products, share: float, num_seeds: int) -> float:
+    """The mean L2 over profiles of what the shrunken mean of the seeds leaves over; NaN where there is no fold."""
+    square = found.pairs + (found.square - found.pairs) / num_seeds
+    error = found.residual - 2 * share * found.cross + share**2 * square
+    return float(np.sqrt(np.maximum(error, 0)).mean()) if len(error) else np.nan
+
+
 def left_over(found: Products, share: float, num_members: int) -> float:
     """The mean square of what the shrunken prediction leaves over, less the variance of the members; at least 0.
 

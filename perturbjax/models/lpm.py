@@ -23,7 +23,8 @@ _RECIPE = (
     ('weight_decay', 0.01),
     ('batch_profiles', 256),
     ('epoch_steps', 100),
-    ('epochs', 12),
+    ('epochs', 20),
+    ('patience', 5),
     ('seeds', 2),
     ('checkpoint_every', 4),
 )
@@ -39,6 +40,7 @@ def lpm(
     standardise: str = 'together',
     folds: int = 5,
     shrink: bool = True,
+    early_stop: bool = True,
     mix: Sequence[str] = DEFAULT,
     head: str = 'bilinear',
     interaction: bool = False,
@@ -61,6 +63,8 @@ def lpm(
         readout (`each`), or not at all (`none`).
       folds: each seed is trained once for every fold; 0 for once on everything.
       shrink: whether the folds choose how much of the networks' prediction is kept.
+      early_stop: whether the folds, if there are any, choose the epoch whose weights are kept, where the split keeps
+        no profiles for validation. Then `training.patience` counts epochs without a lower error of theirs.
       mix: the rules of `stack.RULES` that the folds mix it with, one that answers for everything first; none if
         empty.
       head: `mlp`, as published, or `bilinear`: one pass for all readouts of a profile.
@@ -87,6 +91,8 @@ def lpm(
     learner = cast(Learner, model.learner)._replace(table_decay=table_decay, recipe=_RECIPE)
     model = model._replace(learner=learner)
     model = on_residuals(model, rule, standardise, folds, shrink, needs_training=base == 'none')
+    if not early_stop:
+        model = model._replace(learner=cast(Learner, model.learner)._replace(unseen_error=None))
     return mixed(model, [RULES[name]() for name in mix]) if mix else model
 
 
@@ -115,6 +121,7 @@ def lpm_released(
         'standardise': 'none',
         'folds': 0,
         'shrink': False,
+        'early_stop': False,
         'mix': (),
         'head': 'mlp',
         'embedding_scale': 1.0,

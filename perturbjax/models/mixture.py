@@ -51,7 +51,9 @@ def mixed(model: Model, rules: Sequence[Model]) -> Model:
     rules = tuple(rules)  # Learners are keys of compiled steps.
     prepare = jax.jit(functools.partial(candidates, rules, num_folds=learner.num_folds))
     both = _Mixed(model, rules, learner, prepare, jax.jit(spread_of(model)))
-    learner = learner._replace(target=both.target, finish=both.finish, added=both.added, out_of_fold=None)
+    judged = None if learner.unseen_error is None else both.unseen_error
+    learner = learner._replace(target=both.target, finish=both.finish, added=both.added)
+    learner = learner._replace(out_of_fold=None, unseen_error=judged)
     return model._replace(learner=learner, predict=both.predict, spread=both.spread)
 
 
@@ -84,6 +86,9 @@ class _Mixed(NamedTuple):
             spread[rows] = self.learnt_spread(fitted, asked)[: len(rows)]
         mixture = jax.device_get(_mixture(known, learnt, spread, own_scale(fitted.constants)))
         return fitted._replace(constants={**fitted.constants, 'mixture': mixture})
+
+    def unseen_error(self, fitted: Fitted, target: Target) -> float:
+        return cast(Callable[..., Any], self.learner.unseen_error)(fitted, target.kept[0])
 
     def added(self, compendium: Compendium) -> Mapping[str, Any]:
         training = tuple(jax.ShapeDtypeStruct(screen.context.shape, bool) for screen in compendium.screens)

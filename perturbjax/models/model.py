@@ -111,6 +111,9 @@ class Learner(NamedTuple):
       added: `compendium -> constants`: the structure of what `finish` adds, traced and not run; None for nothing.
       out_of_fold: `(fitted, target) -> predictions [N, U]` of the profiles of each fold, by the members that have
         not seen it, over all readouts; NaN for profiles in no fold. None without folds.
+      unseen_error: `(fitted, target) -> error`: of the profiles of each fold, by the members that have not seen it.
+        Where no profiles are kept for validation, the trainer keeps the epoch whose error is lowest; NaN where no
+        profile is in a fold. None keeps the last epoch.
       num_folds: each seed is trained once for each fold, without the profiles that the fold leaves out.
       table_decay: how many times the weight decay applies to the tables of embeddings.
       recipe: names and values of training settings of the model's own, which a config may replace.
@@ -127,6 +130,7 @@ class Learner(NamedTuple):
     finish: Callable[['Fitted', Target], 'Fitted'] = _as_trained
     added: Callable[[Compendium], Constants] | None = None
     out_of_fold: Callable[['Fitted', Target], Float[np.ndarray, 'N U']] | None = None
+    unseen_error: Callable[['Fitted', Target], float] | None = None
     num_folds: int = 0
     table_decay: float = 1.0
     recipe: tuple[tuple[str, Any], ...] = ()

@@ -21,7 +21,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from perturbjax.models.amplitude import OfProfiles, amplitude, left_over, products_of, products_of_folds, unseen_pieces
+from perturbjax.models.amplitude import (
+    OfProfiles,
+    Products,
+    amplitude,
+    left_over,
+    products_of,
+    products_of_folds,
+    unseen_l2,
+    unseen_pieces,
+)
 from perturbjax.models.held_out_like import Folds, all_profiles, flat_mask, flat_values, held_out_like, make_folds
 from perturbjax.models.model import Fitted, Masks, Model, Params, Query, Target, closed_form_of, spread_of
 from perturbjax.models.out_of_fold import out_of_fold
@@ -74,7 +83,7 @@ def on_residuals(
     )
     learner = model.learner._replace(target=both.target, finish=both.finish, added=both.added, num_folds=num_folds)
     if num_folds:
-        learner = learner._replace(out_of_fold=both.out_of_fold)
+        learner = learner._replace(out_of_fold=both.out_of_fold, unseen_error=both.unseen_error)
     return model._replace(learner=learner, predict=both.predict, spread=both.spread)
 
 
@@ -106,16 +115,24 @@ class _Residuals(NamedTuple):
         return Target(with_values(compendium, residuals), left_out, (compendium, prepared))
 
     def finish(self, fitted: Fitted, target: Target) -> Fitted:
-        compendium, prepared = target.kept
-        share, noise = 1.0, 1.0
+        prepared, share, noise = target.kept[1], 1.0, 1.0
         if self.num_folds:
-            profiles = jax.device_get(all_profiles(compendium))
-            found = products_of_folds(self.products, fitted, profiles, prepared.residual, prepared.folds)
-            share = amplitude(found, fitted.num_members) if self.shrink else 1.0
+            found, share = self._of_folds(fitted, target)
             noise = left_over(found, share, fitted.num_members)
         constants = {'base': prepared.base, 'scale': prepared.scale, 'own_scale': prepared.own_scale}
         constants |= {'amplitude': np.float32(share), 'noise': np.float32(noise)}
         return fitted._replace(constants=dict(fitted.constants) | constants)
+
+    def unseen_error(self, fitted: Fitted, target: Target) -> float:
+        found, share = self._of_folds(fitted, target)
+        return unseen_l2(found, share, fitted.num_members // self.num_folds)
+
+    def _of_folds(self, fitted: Fitted, target: Target) -> tuple[Products, float]:
+        """The products of the folds' profiles, and the amplitude."""
+        compendium, prepared = target.kept
+        profiles = jax.device_get(all_profiles(compendium))
+        found = products_of_folds(self.products, fitted, profiles, prepared.residual, prepared.folds)
+        return found, amplitude(found, fitted.num_members) if self.shrink else 1.0
 
     def out_of_fold(self, fitted: Fitted, target: Target) -> Float[np.ndarray, 'N U']:
         compendium, prepared = target.kept

@@ -1,6 +1,6 @@
 """Checkpoints by Orbax: params with the vocabulary, config and split they belong to, and the state to resume from.
 
-A folder holds the last two steps; the params are those with the lowest validation error so far. Every step has a
+A folder holds the last two steps; the params are those of the epoch with the lowest error so far. Every step has a
 manifest (see `manifest`) and is verified where it is read, at about the speed of reading it. Arrays are saved as
 numpy from one process, so that any number of devices can read them.
 """
@@ -110,6 +110,8 @@ def _checkpointer() -> ocp.Checkpointer:
 def resume(folder: CheckpointFolder, state: Any) -> tuple[Any, dict[str, Any]] | None:
     """The latest state, in the structure of `state`, and its progress; None where nothing was saved.
 
+    A part of `state`, a named tuple, that an earlier version did not save is None.
+
     Where the latest step is damaged it is removed, which is told, and the step before it is taken. On several
     hosts all take the step that the first one found.
 
@@ -129,11 +131,18 @@ def resume(folder: CheckpointFolder, state: Any) -> tuple[Any, dict[str, Any]] |
         return None
     with _told(path, step):
         saved_format, _ = _read_about(path / str(step))
-        target = args.StandardRestore(jax.device_get(state) if saved_format == FORMAT else None)
-        restored = _restore(path / str(step), state=target, progress=args.JsonRestore())
+        target = _part_that_is_there(path / str(step) / 'state', state) if saved_format == FORMAT else None
+        restored = _restore(path / str(step), state=args.StandardRestore(target), progress=args.JsonRestore())
         if saved_format == FORMAT:
             return restored['state'], restored['progress']
         return in_structure_of(state, state_of_format_2(restored['state'])), restored['progress']
+
+
+def _part_that_is_there(path: epath.Path, state: Any) -> Any:
+    """The state on the host; a part of it that is not saved there is None, if it is a named tuple."""
+    there = ocp.PyTreeCheckpointHandler().metadata(path).tree
+    missing = [name for name in getattr(state, '_fields', ()) if not there.get(name)]
+    return jax.device_get(state._replace(**dict.fromkeys(missing)) if missing else state)
 
 
 def progress_of(folder: str | os.PathLike) -> dict[str, Any] | None:

@@ -32,6 +32,7 @@ from perturbjax.training.train_step import (
 STEPS_PER_CALL = 100
 EVALUATED_AT_ONCE = 2**15
 _NOTHING = Seen()
+NO_CHOICE = 'training.sweep: the split keeps no profiles for validation to choose by; leave sweep out.'
 
 
 class Trainer(NamedTuple):
@@ -56,6 +57,11 @@ class Trainer(NamedTuple):
     validation: InputPipeline | None
     devices: Devices
     device_index: Int[jax.Array, ' L']
+
+    @property
+    def selects(self) -> bool:
+        """Whether an error chooses the epoch whose weights are kept; else the last one's are."""
+        return self.validation is not None or self.training.config.learner.unseen_error is not None
 
     @property
     def members_each(self) -> int:
@@ -85,8 +91,8 @@ def make_trainer(
 
     screens = zip(compendium.screens, split.mask(VALIDATION), strict=True)
     validates = any(measured_counts(screen, mask).any() for screen, mask in screens)
-    if not validates and len(swept(settings)) > 1:
-        raise InputError('training.sweep: the split keeps no profiles for validation to choose by; leave sweep out.')
+    if not validates and learner.unseen_error is None and len(swept(settings)) > 1:
+        raise InputError(NO_CHOICE)
     validation = pipeline(VALIDATION, EVALUATED_AT_ONCE * len(devices)) if validates else None
     training = pipeline(TRAIN, settings.batch_size)
     constants = learner.prepare(compendium, split.mask(TRAIN))

@@ -32,11 +32,13 @@ class Seen(NamedTuple):
 
 
 class History(NamedTuple):
-    """The epochs done, and each member's best validation error with its epoch; saved with checkpoints.
+    """The epochs done, and each member's lowest error with its epoch; saved with checkpoints.
+
+    The error is that of validation, or out of fold; see `selection`.
 
     Attributes:
       epoch: how many epochs are done.
-      best: the lowest validation RMSE, `[S]`; infinite before the first.
+      best: the lowest error, `[S]`; infinite before the first.
       best_epoch: the epoch of that error, `[S]`.
       seen: what the next epoch has already gone through, where training was stopped in the middle of it.
     """
@@ -51,13 +53,13 @@ class History(NamedTuple):
         """Before the first epoch."""
         return cls(0, [math.inf] * num_members, [0] * num_members)
 
-    def after(self, rmse: np.ndarray | None, active: np.ndarray) -> tuple['History', np.ndarray]:
+    def after(self, errors: np.ndarray | None, active: np.ndarray) -> tuple['History', np.ndarray]:
         """The history one epoch later, and which members are better than ever, bool `[S]`."""
         epoch = self.epoch + 1
-        if rmse is None:
+        if errors is None:
             return self._replace(epoch=epoch, seen=Seen()), active
-        better = active & (rmse < np.array(self.best))
-        best = np.where(better, rmse, self.best).tolist()
+        better = active & (errors < np.array(self.best))
+        best = np.where(better, errors, self.best).tolist()
         return History(epoch, best, np.where(better, epoch, self.best_epoch).tolist()), better
 
     def active(self, settings: TrainingSettings) -> np.ndarray:
@@ -71,7 +73,7 @@ class History(NamedTuple):
         return self.epoch % settings.checkpoint_every == 0 or not self.active(settings).any()
 
     def chosen(self, members_each: int) -> slice:
-        """The members to predict with: those of the swept settings whose mean validation error is lowest.
+        """The members to predict with: those of the swept settings whose mean error is lowest.
 
         `members_each` is how many members each combination of swept settings has.
         """

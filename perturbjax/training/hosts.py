@@ -27,6 +27,13 @@ def from_first(number: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
+def array_of_first(values: np.ndarray) -> np.ndarray:
+    """The values that the first host gives, on every host."""
+    if jax.process_count() == 1:
+        return values
+    return np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
 def any_host(said: bool) -> bool:
     """Whether any host says so, on every host; all must ask."""
     return bool(_all_hosts(said).any())
@@ -93,7 +100,7 @@ def _all_hosts(said: bool) -> np.ndarray:
 def _text_of_first(text: str) -> str:
     content = np.frombuffer(text.encode(), np.uint8)
     size = from_first(len(content))
-    return multihost_utils.broadcast_one_to_all(np.resize(content, size)).astype(np.uint8).tobytes().decode()
+    return array_of_first(np.resize(content, size)).astype(np.uint8).tobytes().decode()
 
 
 def _difference(mine: Any, first: Any, name: str = '') -> str:

@@ -14,6 +14,12 @@ from perturbjax.training.settings import SWEPT
 from perturbjax.training.trackers import Tracker
 from perturbjax.workdir import check_unchanged, tell_removed, write_text
 
+# The errors of a line of the curve, as the report names them.
+_ERRORS = {
+    'training_rmse': 'training RMSE',
+    'validation_rmse': 'validation RMSE',
+    'out_of_fold_l2': 'out-of-fold L2',
+}
 _REMOVE = 'remove it to go on without the curve of the epochs before.'
 
 
@@ -104,7 +110,7 @@ def read_curves(path: epath.Path) -> pd.DataFrame | None:
     curves = {}
     for (model, *values), rows in lines.groupby(['model', *swept]):
         label = ', '.join([str(model), *(f'{name} {value:g}' for name, value in zip(swept, values, strict=True))])
-        for kind in ('training', 'validation'):
-            if f'{kind}_rmse' in rows:
-                curves[f'{label}, {kind} RMSE'] = rows.groupby('epoch')[f'{kind}_rmse'].mean()
+        for name, kind in _ERRORS.items():
+            if name in rows:
+                curves[f'{label}, {kind}'] = rows.groupby('epoch')[name].mean()
     return pd.DataFrame(curves)

@@ -33,7 +33,8 @@ class TrainingSettings(NamedTuple):
         error are kept.
       epochs: the most epochs.
       epoch_steps: the steps of an epoch; with 0 an epoch goes through the data once.
-      patience: stop after so many epochs without a better validation error; 0 means never.
+      patience: stop after so many epochs without a lower validation error, or, where a split keeps no profiles for
+        validation, without a lower error out of fold; 0 means never.
       checkpoint_every: epochs between checkpoints.
       tensorboard: write the training curve for TensorBoard too.
       wandb: the Weights & Biases project that gets the training curve too, a run for each model, split and member;

@@ -13,24 +13,25 @@ from perturbjax.progress import bar
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import Split
 from perturbjax.training import checkpoints, interruption
-from perturbjax.training.epoch import Trainer, evaluate, keep_best, make_trainer, train_epoch
+from perturbjax.training.epoch import Trainer, keep_best, make_trainer, train_epoch
 from perturbjax.training.history import History
 from perturbjax.training.input_pipeline import replicate
 from perturbjax.training.metric_writer import MetricWriter
+from perturbjax.training.selection import fitted_of, selection_error
 from perturbjax.training.settings import TrainingSettings, swept
 from perturbjax.training.train_state import TrainState
 from perturbjax.training.train_step import init_states
 
 
 class Best(NamedTuple):
-    """The members' weights and statistics `[S, ...]` of the epoch whose validation error was lowest."""
+    """The members' weights and statistics `[S, ...]` of the epoch whose error was lowest; see `selection`."""
 
     weights: Weights
     statistics: Statistics
 
 
 class Progress(NamedTuple):
-    """The members' states `[S, ...]`, and the best so far; None without validation."""
+    """The members' states `[S, ...]`, and the best so far; None where nothing selects."""
 
     state: TrainState
     best: Best | None
@@ -63,7 +64,8 @@ def train(
       devices: all of them, of all hosts, unless given.
 
     Returns:
-      The params with the lowest validation error; the last ones where nothing validates.
+      The params with the lowest validation error, or, where nothing validates, with the lowest error out of fold;
+      the last ones where there are no folds either.
 
     Raises:
       InputError: the settings do not fit the data or the devices, or the loss is no longer finite; names the step.
@@ -92,17 +94,19 @@ def _start(trainer: Trainer, manager: Any) -> tuple[Progress, History]:
     """The latest checkpoint, or the first state; on the devices."""
     seeds, config = jax.device_get(trainer.members.seed), trainer.training.config
     state = init_states(config.learner, config.row_tables, jax.device_get(trainer.constants), seeds)
-    progress = Progress(state, None if trainer.validation is None else Best(state.weights, state.statistics))
+    progress = Progress(state, Best(state.weights, state.statistics) if trainer.selects else None)
     saved = checkpoints.resume(manager, progress)
     if saved is None:
         return replicate(progress, trainer.devices), History.start(len(seeds))
+    if progress.best and not saved[0].best:  # of a version that kept the last epoch
+        saved = saved[0]._replace(best=Best(saved[0].state.weights, saved[0].state.statistics)), saved[1]
     return replicate(saved[0], trainer.devices), History.from_json(saved[1])
 
 
 def _run_epoch(
     trainer: Trainer, progress: Progress, history: History, active: np.ndarray, writer: MetricWriter, progress_bar: Any
 ) -> tuple[Progress, History]:
-    """One epoch of the active members, or what is left of it, and the validation after it."""
+    """One epoch of the active members, or what is left of it, and the error to choose by after it."""
     began = time.perf_counter()
     state, seen, is_whole = train_epoch(
         trainer, progress.state, history.epoch, active, progress_bar, history.seen, interruption.stops_in_epoch
@@ -111,9 +115,9 @@ def _run_epoch(
         return progress._replace(state=state), history._replace(seen=seen)
     training = seen.rmse
     seconds = time.perf_counter() - began
-    validation = evaluate(trainer, state)
-    history, is_better = history.after(validation, active)
-    errors = {'training': training} | ({} if validation is None else {'validation': validation})
+    name, judged = selection_error(trainer, state)
+    history, is_better = history.after(judged, active)
+    errors = {'training_rmse': training} | ({} if judged is None else {name: judged})
     rate = round(trainer.epoch_size * int(active.sum()) / seconds)
     writer.write(*_lines(trainer, history.epoch, active, errors, rate))
     means = {name: f'{each[active].mean():.4f}' for name, each in errors.items()}
@@ -130,7 +134,7 @@ def _lines(
     """The epoch's lines of the training curve, one for each active member."""
     lines: list[dict[str, Any]] = []
     for member in np.flatnonzero(active).tolist():
-        own = {f'{name}_rmse': float(each[member]) for name, each in errors.items()}
+        own = {name: float(each[member]) for name, each in errors.items()}
         lines.append({'epoch': epoch, **_label(trainer, member), **own, 'observations_per_second': rate})
     return lines
 
@@ -142,9 +146,8 @@ def _label(trainer: Trainer, member: int) -> dict[str, Any]:
 
 
 def _chosen(trainer: Trainer, progress: Progress, history: History) -> Fitted:
-    """What to predict with: the best of the members whose swept settings have the lowest validation error."""
+    """What to predict with: the best of the members whose swept settings have the lowest error."""
     best = progress.best or Best(progress.state.weights, progress.state.statistics)
     chosen = history.chosen(trainer.members_each)
-    weights, statistics = jax.tree.map(lambda each: each[chosen], jax.device_get((best.weights, best.statistics)))
-    fitted = Fitted(weights, statistics, jax.device_get(trainer.constants))
+    fitted = fitted_of(trainer, best.weights, best.statistics, chosen)
     return trainer.training.config.learner.finish(fitted, trainer.target)
