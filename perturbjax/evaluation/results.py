@@ -15,6 +15,7 @@ from perturbjax.evaluation.curves import readout_curves
 from perturbjax.evaluation.doubles import Doubles, judge_doubles
 from perturbjax.evaluation.gaps import where_silent
 from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.sameness import nearly_one_answer
 from perturbjax.evaluation.scores import check, compare, score
 from perturbjax.evaluation.summary import summarise
 from perturbjax.evaluation.verdict import notes, run_facts, verdict
@@ -97,7 +98,7 @@ def judge(
         training=None,
         linear_sweep=None,
         verdict=verdict(summary, calibration, unknown),
-        notes=notes(compared, summary, where_silent(predictions)),
+        notes=[*nearly_one_answer(predictions), *notes(compared, summary, where_silent(predictions))],
         run_facts=run_facts(compared),
         calibration_unknown=unknown,
         interval_coverage=interval_coverage(predictions, seed, bootstrap_samples),

@@ -1,7 +1,8 @@
 """The models by the names that configs and tables use.
 
-Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py
-and transfer.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and mixture.py (what `lpm` adds).
+Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py,
+transfer.py and decoded.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and mixture.py (what `lpm`
+adds).
 """
 
 import glob
@@ -11,6 +12,7 @@ from typing import Any
 from perturbjax.errors import InputError, check_settings, did_you_mean
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
+from perturbjax.models.decoded import decoded
 from perturbjax.models.flax_model import flax_model
 from perturbjax.models.kernel import kernel
 from perturbjax.models.linear import linear
@@ -30,6 +32,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     'linear_transfer': linear_transfer,
     'nearest': nearest,
     'kernel': kernel,
+    'decoded': decoded,
     'stack': stack,
     'lpm': lpm,
     'lpm_released': lpm_released,
@@ -110,6 +113,7 @@ __all__ = [
     'additive',
     'check_label',
     'context_mean',
+    'decoded',
     'flax_model',
     'kernel',
     'linear',

@@ -7,6 +7,7 @@ import warnings
 from typing import Any, TypeAlias
 
 import anndata
+import numpy as np
 import pandas as pd
 from anndata.io import read_elem
 
@@ -15,6 +16,7 @@ from perturbjax.readers.hdf5 import choose, compression, open_store, shape, unre
 from perturbjax.readers.naming.fields import Fields, readout_names, select
 from perturbjax.readers.naming.rows import label_rows
 from perturbjax.readers.table import screen_name
+from perturbjax.screens.blocks import Values
 from perturbjax.screens.measurements import Measurements
 
 # A file or a group of h5py or of zarr.
@@ -50,6 +52,27 @@ def read_h5ad_screen(path: str, fields: Fields, layer: str = '', modality: str =
         return Measurements(
             screen_name(path), choose(group[values], path, 'h5ad', rows, columns), contexts, perturbations, names
         )
+
+
+def read_obsm(path: str, key: str, fields: Fields) -> tuple[Values, np.ndarray]:
+    """The embeddings of cells `[N, D]` under that key of obsm, and the perturbation `[N]` of each.
+
+    Only the rows that `fields` choose; a large array stays in the file. Raises InputError where obsm has no
+    array of numbers under that key, or a column is missing.
+    """
+    with open_store(path, 'h5ad') as file, warnings.catch_warnings():
+        warnings.simplefilter('ignore', anndata.OldFormatWarning)
+        there = file.get('obsm', {})
+        if key not in there:
+            raise InputError(f'{path}: there is no {key!r} in obsm; keys there are {listed(there)}.')
+        group, obs_table = there[key], _read_table(file, 'obs', path)
+        dimensions = shape(group)
+        cells = len(obs_table)
+        if len(dimensions) != 2 or not all(dimensions) or dimensions[0] != cells or not _is_numeric(group):
+            raise InputError(f'{path}: obsm[{key!r}] is not an array of numbers, a row for each of {cells} cells.')
+        rows = select(obs_table, fields.where, path, 'data.fields.where')
+        _, perturbations = label_rows(obs_table.iloc[rows], fields, path)
+        return choose(group, path, 'h5ad', rows, np.arange(dimensions[1])), perturbations
 
 
 def read_var(path: str) -> pd.DataFrame:
@@ -126,6 +149,13 @@ def _check_block(values: Any, expected: tuple[int, int], path: str) -> None:
         raise InputError(f'{path}: {key} holds {what}, but obs and var have {expected[0]} and {expected[1]} rows.')
     if not all(expected):
         raise InputError(f'{path}: no values: {expected[0]} rows x {expected[1]} readouts.')
-    dtype = (values['data'] if compression(values) else values).dtype
-    if dtype.kind not in 'biuf':
-        raise InputError(f'{path}: {key} holds {dtype} values, not numbers; choose another in data.layer.')
+    if not _is_numeric(values):
+        raise InputError(f'{path}: {key} holds {_dtype(values)} values, not numbers; choose another in data.layer.')
+
+
+def _is_numeric(values: Any) -> bool:
+    return _dtype(values).kind in 'biuf'
+
+
+def _dtype(values: Any) -> np.dtype:
+    return (values['data'] if compression(values) else values).dtype

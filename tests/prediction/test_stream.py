@@ -78,9 +78,11 @@ def test_ensembles(name):
 
 
 @pytest.mark.parametrize('name', sorted(set(MODELS) - {'lpm', 'lpm_released', 'linear_transfer'}))
-def test_closed_form_models(name):
+def test_closed_form_models(name, tmp_path):
     compendium = two_contexts()
-    settings = {'embedding': 'identity'} if name in ('nearest', 'kernel') else {}
+    (tmp_path / 'vectors.csv').write_text('control,g,h\n0,1,2\n1,3,-1\n')
+    settings = {'nearest': 'identity', 'kernel': 'identity', 'decoded': str(tmp_path / 'vectors.csv')}
+    settings = {'embedding': settings[name]} if name in settings else {}
     model, query = MODELS[name](**settings), query_of(compendium.screens[0])
     params = model.fit(compendium, everything(compendium))
     np.testing.assert_allclose(
