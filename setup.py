@@ -5,5 +5,9 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=['perturbjax*']), 'perturbjax.experiments'],
     package_dir={'perturbjax.experiments': 'experiments'},
-    package_data={'perturbjax': ['py.typed'], 'perturbjax.experiments': ['*.csv']},
+    package_data={
+        'perturbjax': ['py.typed'],
+        'perturbjax.experiments': ['*.csv'],
+        'perturbjax.datasets': ['*.csv.gz', '*.LICENSE'],
+    },
 )

@@ -8,6 +8,7 @@
 
 As in Ahlmann-Eltze et al. 2025: GEARS' split, twice; 10 components, ridge 0.1. With `:replogle_k562`
 or `:replogle_rpe1` the whole of the other screen is in training, and `linear_transfer` learns from it.
+The report sets the published scores of other methods beside those of the same perturbations.
 Two files of the same name must be renamed, since a screen is named after its file.
 
 Not run at full size, so there are no numbers to expect; tested on small files of the same form.
@@ -38,7 +39,10 @@ def get_config(screen: str = 'adamson') -> ml_collections.ConfigDict:
         'linear_identity_readouts': {**linear, 'readout_embedding': 'identity'},
         'linear_identity': {**linear, 'perturbation_embedding': 'identity'},
     }
-    config.evaluation = {'linear_sweep': {'ranks': (2, 5, 10, 20, 50), 'ridges': (0.01, 0.1, 1.0, 10.0)}}
+    config.evaluation = {
+        'linear_sweep': {'ranks': (2, 5, 10, 20, 50), 'ridges': (0.01, 0.1, 1.0, 10.0)},
+        'published': screen,
+    }
     if reference:
         config.models.linear_transfer = {'reference': reference}
     return config

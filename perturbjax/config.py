@@ -9,6 +9,7 @@ import ml_collections
 from etils import epath
 
 from perturbjax.analysis.settings import Study, check_study
+from perturbjax.datasets.published import check_scored
 from perturbjax.errors import InputError, check_range, check_settings
 from perturbjax.evaluation.linear_sweep import check_sweep, score_linear_sweep
 from perturbjax.evaluation.metrics import METRICS, check_metrics
@@ -29,12 +30,14 @@ class Evaluation(NamedTuple):
       metrics: names of the metrics to judge by, in the order of the tables; see `evaluation.metrics.ALL_METRICS`.
       predictions: other tools' predictions, by label; see `interop.predictions.add_configured`.
       linear_sweep: `ranks` and `ridges` of the linear model whose error is shown; see `evaluation.linear_sweep`.
+      published: the data set whose published scores stand beside the run's; see `datasets.published.SCORES`.
     """
 
     bootstrap_samples: int = 2000
     metrics: Sequence[str] = tuple(METRICS)
     predictions: Mapping[str, Any] = {}
     linear_sweep: Mapping[str, Any] = {}
+    published: str = ''
 
 
 class Config(NamedTuple):
@@ -144,6 +147,8 @@ def _evaluation(settings: Mapping[str, Any]) -> Evaluation:
         given = ('compendium', 'splits')
         check_settings(score_linear_sweep, evaluation.linear_sweep, 'evaluation.linear_sweep', given)
         check_sweep(**evaluation.linear_sweep)
+    if evaluation.published:
+        check_scored(evaluation.published, 'evaluation.published')
     check_metrics(evaluation.metrics)
     check_range('evaluation', 1, bootstrap_samples=evaluation.bootstrap_samples)
     return evaluation

@@ -224,6 +224,7 @@ def grid(setup: Setup) -> None:
 
 def evaluate(config: Config, folder: epath.Path) -> 'Results':
     """Judges `predictions.h5ad` and writes what was found as tables and as `report.html`."""
+    from perturbjax.evaluation.published import beside_published
     from perturbjax.evaluation.results import judge
     from perturbjax.interop.predictions import add_configured
     from perturbjax.report import report_page
@@ -231,6 +232,9 @@ def evaluate(config: Config, folder: epath.Path) -> 'Results':
     predicted, evaluation = workdir.read_anndata(folder / 'predictions.h5ad'), config.evaluation
     add_configured(predicted, evaluation.predictions)
     results = judge(predicted, config.seed, evaluation.bootstrap_samples, evaluation.metrics)
+    if evaluation.published:
+        beside = beside_published(predicted, evaluation.published, config.seed, evaluation.bootstrap_samples)
+        results = results._replace(published=beside)
     results = results._replace(
         training=read_curves(folder / 'metrics.jsonl'),
         linear_sweep=workdir.read_table(folder / 'linear_sweep.csv') if evaluation.linear_sweep else None,
@@ -240,6 +244,8 @@ def evaluate(config: Config, folder: epath.Path) -> 'Results':
         workdir.write_table(folder / f'{name}.csv', getattr(results, name))
     if len(results.interval_coverage):
         workdir.write_table(folder / 'coverage.csv', results.interval_coverage)
+    if results.published is not None:
+        workdir.write_table(folder / 'published.csv', results.published.table)
     if results.doubles is not None:
         workdir.write_table(folder / 'interactions.csv', results.doubles.calls)
         workdir.write_table(folder / 'interaction_ranking.csv', results.doubles.ranking)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
 from absl import logging
 from etils import epath
 
@@ -21,7 +22,7 @@ from perturbjax.readers.loading import load
 from perturbjax.readers.told import heard, read_prepared
 from perturbjax.screens import store
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.splits import TRAIN, Split, make_split
+from perturbjax.screens.splits import TEST, TRAIN, Split, make_split
 from perturbjax.workdir import write_table, write_text
 
 # The folder in the workdir that --mode=prepare writes.
@@ -75,6 +76,8 @@ def make_setup(
     rule = split_file.resolve(parsed.split, parsed.data, compendium.vocabulary)
     name = rule.pop('name')
     splits = [make_split(compendium, name, seed, **rule) for seed in parsed.split_seeds]
+    if parsed.evaluation.published:
+        _refuse_strangers(parsed.evaluation.published, compendium, splits)
     panels = {screen.name: len(screen.readout) for screen in compendium.screens}
     for sentence in idle_settings(parsed, splits, all_models, panels):
         logging.warning('%s', sentence)
@@ -86,6 +89,15 @@ def make_setup(
     for file in ('vocabulary.json', 'data.json', 'split.json'):
         refuse_changed(folder / file, files[file])
     return Setup(parsed, folder, compendium, splits, all_models, files)
+
+
+def _refuse_strangers(dataset: str, compendium: Compendium, splits: list[Split]) -> None:
+    """Raises InputError, before anything is trained, where the published scores are of other profiles."""
+    from perturbjax.evaluation.published import refuse_strangers  # takes long to import
+
+    is_tested = np.any([np.concatenate(split.roles) == TEST for split in splits], axis=0)
+    scales = {screen.name: screen.scale for screen in compendium.screens}
+    refuse_strangers(dataset, compendium.table()[is_tested], scales)
 
 
 def _files(config: Config, compendium: Compendium, splits: list[Split]) -> dict[str, str]:

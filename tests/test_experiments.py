@@ -225,11 +225,22 @@ def write_gears(path, conditions, cell_type, seed=0):
 SINGLES = [f'{gene}+ctrl' if i % 2 else f'ctrl+{gene}' for i, gene in enumerate(GENES)]
 
 
+def refuse_published(config, folder, asked=True):
+    """The published scores are of other genes: told before anything is written, and then not asked for."""
+    assert ('published' in config.get('evaluation', {})) == asked
+    if asked:
+        with pytest.raises(InputError, match=r'evaluation.published: none of the held-out perturbations .*G1'):
+            experiment.run(config, str(folder))
+        assert not folder.exists()
+        config.evaluation.published = ''
+
+
 @pytest.mark.parametrize('split', ['doubles', 'simulation'])
 def test_norman_on_a_file_of_its_form(tmp_path, split):
     config = config_of('benchmark_norman', split)
     pairs = [f'{a}+{b}' for a, b in itertools.combinations(GENES[:8], 2)]
     config.data.path = write_gears(tmp_path / 'perturb_processed.h5ad', [*SINGLES, *pairs], 'A549')
+    refuse_published(config, tmp_path / 'run', split == 'doubles')
     unseen = predicted(config, tmp_path / 'run')
     assert coverage(unseen, 'linear') == 1
     assert (coverage(unseen, 'additive') == 1) == (split == 'doubles')
@@ -240,6 +251,7 @@ def test_singles_on_files_of_their_form(tmp_path):
     config = only(config_of('benchmark_singles', 'replogle_k562'), 'linear', 'linear_identity', 'linear_transfer')
     for i, (name, source) in enumerate(config.data.screens.items()):
         source.path = write_gears(tmp_path / f'{name}.h5ad', SINGLES, 'K562', i)
+    refuse_published(config, tmp_path / 'run')
     unseen = predicted(config, tmp_path / 'run')
     assert set(unseen.obs['context']) == {'replogle_k562'}
     assert unseen.obs.groupby('split').size().tolist() == [4, 4]

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from perturbjax.datasets import published
 from perturbjax.datasets.download import obtain, pooch_library
 from perturbjax.datasets.public_data import CATALOGUE, Entry
 from perturbjax.errors import InputError, did_you_mean
@@ -78,6 +79,8 @@ def fetch(name: str, cache: str = '', mirror: str = '') -> dict[str, Any]:
 
 def listing(name: str = '') -> str:
     """The data sets, one per line, or everything that is known of one."""
+    if name == published.NAME:
+        return published.describe()
     if name:
         return _describe(name)
     width = max(map(len, CATALOGUE))
@@ -86,7 +89,7 @@ def listing(name: str = '') -> str:
         f'{key:{width}}  {entry.title} ({sizes[key]}){"" if entry.confirmed else ", unconfirmed"}'
         for key, entry in CATALOGUE.items()
     ]
-    return '\n'.join(lines)
+    return '\n'.join([*lines, f'{published.NAME:{width}}  {published.TITLE} (in the package)'])
 
 
 def _describe(name: str) -> str:
@@ -107,6 +110,10 @@ def _describe(name: str) -> str:
 
 
 def _find(name: str) -> Entry:
+    if name == published.NAME:
+        raise InputError(
+            f'catalogue: {name} is no screen and comes with the package; perturbjax.datasets.published reads it.'
+        )
     if str(name) not in CATALOGUE:
         raise InputError(f'catalogue: there is no data set {name!r}; {did_you_mean(str(name), CATALOGUE)}')
     return CATALOGUE[name]

@@ -15,6 +15,7 @@ from perturbjax.evaluation.curves import readout_curves
 from perturbjax.evaluation.doubles import Doubles, judge_doubles
 from perturbjax.evaluation.gaps import where_silent
 from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.published import Beside
 from perturbjax.evaluation.sameness import nearly_one_answer
 from perturbjax.evaluation.scores import check, compare, score
 from perturbjax.evaluation.summary import summarise
@@ -42,6 +43,7 @@ class Results(NamedTuple):
       calibration_unknown: the reason why no profile has a duplicate; empty if some have.
       interval_coverage: how often the intervals of models with a spread hold the truth, see
         `coverage.interval_coverage`; empty if no model has one.
+      published: published scores beside the run's, see `published.beside_published`; None if the config names none.
     """
 
     predictions: anndata.AnnData
@@ -58,6 +60,7 @@ class Results(NamedTuple):
     run_facts: Mapping[str, str]
     calibration_unknown: str = ''
     interval_coverage: pd.DataFrame = pd.DataFrame(columns=COVERAGE_COLUMNS)
+    published: Beside | None = None
 
 
 def judge(
@@ -66,7 +69,7 @@ def judge(
     bootstrap_samples: int = 2000,
     metrics: Sequence[str] = tuple(METRICS),
 ) -> Results:
-    """Judges predictions by their truth; the caller adds `training` and `linear_sweep`.
+    """Judges predictions by their truth; the caller adds `training`, `linear_sweep` and `published`.
 
     Args:
       predictions: as a run writes them; `permuted_labels` is added to them as one more model.

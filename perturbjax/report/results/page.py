@@ -25,6 +25,7 @@ def report_page(results: Results, config: Mapping[str, Any]) -> str:
         'Notes': bullets(results.notes),
         'Scores': sections.scores(results),
         'Next to the simple rules': sections.comparison(results),
+        'Beside published scores': sections.published(results),
         'Can these metrics be read here?': sections.controls(results),
         'Profile by profile': sections.profiles(results),
         'Predicted and observed changes': sections.predicted(results),

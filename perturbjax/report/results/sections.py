@@ -11,7 +11,13 @@ from perturbjax.report.elements import tag
 from perturbjax.report.results.examples import EXAMPLES, MOST_READOUTS, changes, judged
 from perturbjax.report.results.figures import MOST_RATIO, anchored, calibration, collapse, forest, strip
 from perturbjax.report.results.lines import interaction_curve, linear_sweep_curve, readout_curve, training_curve
-from perturbjax.report.results.tables import calibration_table, difference_tables, plain_table, score_tables
+from perturbjax.report.results.tables import (
+    calibration_table,
+    difference_tables,
+    plain_table,
+    published_table,
+    score_tables,
+)
 
 # Single profiles are drawn for at most this many models.
 _MOST_SHOWN = 3
@@ -56,6 +62,13 @@ def comparison(results: Results) -> list[Element]:
     )
     figures = gallery('forest', [(forest(results), caption)])
     return [*([tag('p', legend), _hint()] if tables else []), beside(tables, figures)] if tables or figures else []
+
+
+def published(results: Results) -> list[Element]:
+    """The published scores of other methods beside those of the run, over the same perturbations."""
+    if results.published is None:
+        return []
+    return [_hint(), published_table(results.published.table), *(tag('p', note) for note in results.published.notes)]
 
 
 def controls(results: Results) -> list[Element]:

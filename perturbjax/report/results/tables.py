@@ -154,6 +154,24 @@ def _calibration_row(row: Any) -> Element:
     return tag('tr', tag('th', *breakable(row.metric), scope='row'), tag('td', known, class_='text'), drf, *cells)
 
 
+def published_table(scores: pd.DataFrame) -> Element:
+    """The scores of a run and the published ones, each with its interval, as `evaluation.published` gives them."""
+    heads = ['model', 'perturbations', 'l2', '× the rule', 'pearson_delta']
+    body = []
+    for source, rows in scores.groupby('source', sort=False):
+        body.append(tag('tr', tag('th', source, colspan=len(heads), scope='rowgroup'), class_='group'))
+        body += map(_published_row, rows.itertuples())
+    return table(map(column_head, heads), body)
+
+
+def _published_row(row: Any) -> Element:
+    cells = [tag('th', *breakable(row.model), scope='row'), tag('td', f'{row.perturbations:,}')]
+    for name in ('l2', 'ratio', 'pearson_delta'):
+        low, high = (getattr(row, f'{name}_{end}') for end in ('low', 'high'))
+        cells.append(tag('td', number(getattr(row, name)), tag('small', span(low, high))))
+    return tag('tr', *cells)
+
+
 def plain_table(frame: pd.DataFrame) -> Element:
     """Any table; the first column heads the rows, and numbers have three digits."""
     body = []

@@ -11,6 +11,7 @@ from results_for_tests import EVIL, results
 
 from perturbjax.evaluation.coverage import COLUMNS
 from perturbjax.evaluation.metrics import METRICS
+from perturbjax.evaluation.published import Beside
 from perturbjax.report import report_page
 from perturbjax.report.elements import tag
 from perturbjax.report.results import sections
@@ -252,6 +253,21 @@ def test_intervals_are_shown_where_a_model_has_a_spread():
     assert [text for text in found.text if text in ('lpm', '0.500', '0.410', '1,234', '0.380', '0.440')] == [
         'lpm', '0.500', '0.410', '1,234', '0.380', '0.440'
     ]  # fmt: skip
+
+
+def test_published_scores_stand_in_their_own_rows_with_what_was_selected():
+    assert sections.published(results()) == []
+    values = [f'{name}{end}' for name in ('l2', 'ratio', 'pearson_delta') for end in ('', '_low', '_high')]
+    nan = np.nan
+    lpm = ('lpm', 'this run', 62, 2.5, 2, 3, 0.5, 0.4, 0.6, nan, nan, nan)
+    cpa = ('cpa', 'published', 61, 12.25, 11, 13, nan, nan, nan, 0.5, nan, nan)
+    scores = pd.DataFrame([lpm, cpa], columns=['model', 'source', 'perturbations', *values])
+    found = part(sections.published(results(published=Beside(scores, ['CPA was selected.', EVIL]))))
+    table = found.table('model', 'perturbations', 'l2')
+    assert [row[0] for row in table[1:]] == ['this run', 'lpm', 'published', 'cpa']
+    assert table[2][1:] == ['62', '2.50[2.00, 3.00] ', '0.500[0.400, 0.600] ', '-']
+    assert table[4][1:] == ['61', '12.2[11.0, 13.0] ', '-', '0.500']
+    assert {'CPA was selected.', EVIL} <= set(found.text)
 
 
 def test_too_few_duplicates_are_not_known_in_the_table():
