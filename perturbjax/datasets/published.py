@@ -79,7 +79,7 @@ def published_scores(dataset: str) -> pd.DataFrame:
 
     Example:
       >>> scores = published_scores('norman')
-      >>> print(scores[scores['method'] == 'additive_model']['l2'].mean().round(2))
+      >>> print(scores.query('method == "additive_model"').l2.mean().round(2))
       2.77
     """
     check_scored(dataset, 'published_scores')
