@@ -16,8 +16,8 @@ AXES = {'context': 'contexts', 'perturbation': 'perturbations', 'readout': 'read
 
 # What is read of a checkpoint's params; the shapes are the checkpoint's own.
 _TABLES = {
-    'weights': dict.fromkeys(AXES, np.zeros(0)),
-    'constants': {f'{axis}_counts': np.zeros(0) for axis in AXES},
+    'weights': {name: np.zeros(0) for axis in AXES for name in (axis, f'{axis}_projection')},
+    'constants': {f'{axis}_counts': np.zeros(0) for axis in AXES} | {'features': dict.fromkeys(AXES, np.zeros(0))},
 }
 
 
@@ -27,8 +27,8 @@ def read_embeddings(folders: str | os.PathLike | Sequence[str | os.PathLike]) ->
     `X` is `[C + P + M, D]` for each checkpoint, one below the other. `axis_table` takes one axis out
     of it, or out of a workdir's `embeddings.h5ad`. `obs` has the columns axis, name, perturbation type,
     target (the name without its type), the number of training profiles of the name (0: its embedding is
-    untrained), model and split seed. The members of an ensemble have seeds of their own: `13/0`, `13/1`.
-    Where an axis is narrower than the widest one, its missing columns are NaN.
+    untrained, or follows from features alone), model and split seed. The members of an ensemble have seeds of
+    their own: `13/0`, `13/1`. Where an axis is narrower than the widest one, its missing columns are NaN.
 
     Args:
       folders: `WORKDIR/checkpoints/MODEL/SPLIT_SEED`, or several of them.
@@ -79,13 +79,23 @@ def _one_checkpoint(folder: str | os.PathLike) -> anndata.AnnData:
     checkpoint, label = read(folder, _TABLES, part=True), epath.Path(folder).absolute().parent.name
     seed = checkpoint.about.split['seed']
     params = checkpoint.params if isinstance(checkpoint.params, dict) else {}
-    weights = params.get('weights', {})
-    if not {*AXES} <= set(weights) or not {*_TABLES['constants']} <= set(params.get('constants', {})):
+    weights, constants = params.get('weights', {}), params.get('constants', {})
+    if not {*AXES} <= set(weights) or not {f'{axis}_counts' for axis in AXES} <= set(constants):
         raise InputError(f'{folder}: this model has no embedding tables; only checkpoints of LPM have them.')
-    members = [{axis: weights[axis][i] for axis in AXES} for i in range(len(weights['context']))]
+    features = constants.get('features', {})
+    members = [{axis: _embedded(axis, weights, features, i) for axis in AXES} for i in range(len(weights['context']))]
     seeds = [seed] if len(members) == 1 else [f'{seed}/{i}' for i in range(len(members))]
     each = [_one_member(own, checkpoint, label, name, folder) for own, name in zip(members, seeds, strict=True)]
     return anndata.concat(each)
+
+
+def _embedded(
+    axis: str, weights: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray], member: int
+) -> np.ndarray:
+    """The embeddings of a member: rows of a table, and what a projection of features adds, where there are some."""
+    if axis not in features:
+        return weights[axis][member]
+    return weights[axis][member] + features[axis] @ weights[f'{axis}_projection'][member]
 
 
 def _one_member(

@@ -82,8 +82,8 @@ def _ridge(
 
 def entries(factors: Factors, cells: Cells) -> Float[jax.Array, 'N U']:
     """The completed value of each profile: the sum over its cells; 0 where it has none."""
-    left = factors.left.at[:, cells.row].get(mode='fill', fill_value=0, wrap_negative_indices=False)
-    right = factors.right.at[:, cells.column].get(mode='fill', fill_value=0, wrap_negative_indices=False)
+    left = jnp.asarray(factors.left).at[:, cells.row].get(mode='fill', fill_value=0, wrap_negative_indices=False)
+    right = jnp.asarray(factors.right).at[:, cells.column].get(mode='fill', fill_value=0, wrap_negative_indices=False)
     return (left * right).sum(axis=(2, 3)).T
 
 

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int, Key
 
 from perturbjax.models.dropout import Noise
-from perturbjax.models.model import Batch, Constants, Fitted, Learner, Model, Query, Statistics, Weights
+from perturbjax.models.model import Batch, Constants, Fitted, Learner, Masks, Model, Query, Statistics, Weights
 from perturbjax.models.training_counts import AXES, is_trained, training_counts
 from perturbjax.screens.arrays import Array
+from perturbjax.screens.screen import Compendium
 
 # Values of a tile, on a CPU and on an accelerator: hundreds of activations for each stay in a CPU's cache.
 _SMALL_TILES = (2**11, 2**17)
@@ -32,21 +33,23 @@ def flax_model(
     dropout: float = 0.0,
     row_tables: tuple[str, ...] = (),
     tile_values: tuple[int, int] = _SMALL_TILES,
+    features: Callable[[Compendium, Masks], Constants] | None = None,
 ) -> Model:
     """A learned model with squared error, from a Flax module.
 
     It trains, validates, resumes, predicts and fills the grid as LPM does, on any number of devices.
-    A name that no training profile had gets no prediction (NaN). Several `training.seeds` predict
-    their mean.
+    A name that no training profile had and that has no features gets no prediction (NaN). Several
+    `training.seeds` predict their mean.
 
     Args:
       module: makes the module for the sizes of a vocabulary. Its `__call__(context, perturbation, readout)`
         takes ids that broadcast, `[...]`, `[..., K]` (padded with -1) and `[...]`, and returns predictions
         `[...]`. It may also take the keywords `noise`, from which `models.dropout.relu_dropout` draws (None
-        outside training), and `train`, a bool, as batch norm needs it.
+        outside training), `train`, a bool, as batch norm needs it, and `features`, `{axis: [rows, F]}`.
       dropout: the rate that `noise` starts from.
       row_tables: see `Learner`; parameters of the module `[rows, D]`, called `perturbation` or `readout`.
       tile_values: see `Model`.
+      features: what is known of names from elsewhere, as `models.features.feature_reader` makes it.
 
     Example:
       >>> import flax.linen as nn
@@ -79,9 +82,11 @@ def flax_model(
     def spread(fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         return jnp.where(is_trained(fitted.constants, query), each_member(fitted, query).std(axis=0), jnp.nan)
 
-    learner = Learner(
-        training_counts, network.init, network.loss, network.error, dropout=dropout, row_tables=row_tables
-    )
+    def prepare(compendium: Compendium, training: Masks) -> Constants:
+        known = {} if features is None else features(compendium, training)
+        return {**training_counts(compendium, training), **known}
+
+    learner = Learner(prepare, network.init, network.loss, network.error, dropout=dropout, row_tables=row_tables)
     return Model(None, predict, learner, spread, operator.attrgetter('num_members'), tile_values)
 
 
@@ -93,14 +98,16 @@ class _Network(NamedTuple):
 
     def init(self, key: Key[jax.Array, ''], constants: Constants) -> tuple[Weights, Statistics]:
         ids = jnp.zeros(1, jnp.int32)
-        variables = dict(self._sized({}, constants).init(key, ids, ids[:, None], ids))
+        module = self._sized({}, constants)
+        options = _accepted(module, features=constants.get('features', {}))
+        variables = dict(module.init(key, ids, ids[:, None], ids, **options))
         return variables.pop('params'), variables
 
     def loss(
         self, weights: Weights, statistics: Statistics, constants: Constants, batch: Batch, noise: Noise | None
     ) -> tuple[Float[jax.Array, ''], Statistics]:
         module, ids = self._sized(weights, constants), (batch.context, batch.perturbation, batch.readout)
-        options = _accepted(module, noise=noise, train=True)
+        options = _accepted(module, noise=noise, train=True, features=constants.get('features', {}))
         prediction, statistics = module.apply(
             {'params': weights, **statistics}, *ids, **options, mutable=list(statistics)
         )
@@ -121,7 +128,7 @@ class _Network(NamedTuple):
     ) -> Float[jax.Array, '*batch']:
         """The predictions for ids that broadcast, as outside training."""
         module = self._sized(weights, constants)
-        options = _accepted(module, noise=None, train=False)
+        options = _accepted(module, noise=None, train=False, features=constants.get('features', {}))
         return cast(jax.Array, module.apply({'params': weights, **statistics}, *ids, **options))
 
     def _sized(self, weights: Weights, constants: Constants) -> nn.Module:

@@ -1,11 +1,13 @@
 """LPM: on residuals and mixed with the simple rules (`lpm`), and as published (`lpm_released`)."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.baselines import mean
+from perturbjax.models.features import feature_reader
 from perturbjax.models.flax_model import Sizes, flax_model
 from perturbjax.models.lpm_network import AGGREGATIONS, HEADS, LPM, PRECISIONS
 from perturbjax.models.mixture import mixed
@@ -46,6 +48,7 @@ def lpm(
     interaction: bool = False,
     table_decay: float = 100.0,
     embedding_scale: float = 0.3,
+    features: Mapping[str, Any] = MappingProxyType({}),
 ) -> Model:
     """LPM on what a simple rule leaves over, shrunken by its out-of-fold error and mixed with the strongest rules.
 
@@ -71,9 +74,11 @@ def lpm(
       interaction: whether the products of all pairs of parts join a combination's embedding.
       table_decay: how many times the weight decay applies to the embeddings.
       embedding_scale: standard deviation of the embeddings at the start.
+      features: of an axis, such as `{'perturbation': ['genes.tsv', 'readouts']}`: files or other sources of
+        `models.features`. A name with features is predicted though no training profile had it.
 
     Raises:
-      InputError: a setting that is out of its range.
+      InputError: a setting that is out of its range, or a file of features that cannot be read.
     """
     _check(embedding_dim, hidden_dims, dropout, aggregation, matmul_precision, head, standardise)
     _check_folds(folds, shrink, mix)
@@ -85,7 +90,8 @@ def lpm(
         sized = functools.partial(LPM, sizes, *dims, aggregation, matmul_precision, head, interaction)
         return sized(embedding_scale, starts_at_zero=rule is not None)
 
-    model = flax_model(module, dropout, row_tables=('perturbation', 'readout'))
+    row_tables = tuple(name for name in ('perturbation', 'readout') if name not in features)
+    model = flax_model(module, dropout, row_tables, features=feature_reader(features) if features else None)
     if rule is None:
         return model
     learner = cast(Learner, model.learner)._replace(table_decay=table_decay, recipe=_RECIPE)

@@ -1,6 +1,6 @@
 """The network of LPM (Miladinovic et al. 2025): y = f(perturbation, readout, context) through three lookup tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -57,16 +57,17 @@ class LPM(nn.Module):
         perturbation: Int[Array, '*#batch K'],
         readout: Int[Array, '*#batch'],
         noise: Noise | None = None,
+        features: Mapping[str, Float[Array, '_n _F']] | None = None,
     ) -> Float[jax.Array, '*batch']:
         """Predictions for ids of shapes that broadcast.
 
         A batch of triples has the shapes `[B]`, `[B, K]`, `[B]`. A whole grid has `[N, 1]`, `[N, 1, K]`,
         `[1, M]` and gives `[N, M]`. With `noise` (in training) dropout is on; its positions are those of
-        the predictions, in order.
+        the predictions, in order. An embedding is a row of a table, plus a learned projection of the features of an
+        axis that has some; then the table is 0 at the start, and stays so for a name that nothing is learnt of.
         """
-        normal = initializers.normal(self.embedding_scale)
         contexts, perturbations, readouts = (
-            self.param(name, normal, (rows, dim))
+            self._table(name, rows, dim, (features or {}).get(name))
             for name, rows, dim in zip(('context', 'perturbation', 'readout'), self.sizes, self.embedding_dims)
         )
         embedded = [contexts[context], combine(perturbations, perturbation, self.aggregation)]
@@ -76,6 +77,15 @@ class LPM(nn.Module):
         if self.head == 'bilinear':
             return _products(self._layers(profile, None, noise), readouts[readout])
         return self._layers(profile, readouts[readout], noise)[..., 0]
+
+    def _table(
+        self, name: str, rows: int, dim: int, features: Float[Array, '{rows} F'] | None
+    ) -> Float[jax.Array, '{rows} {dim}']:
+        normal = initializers.normal(self.embedding_scale)
+        if features is None:
+            return self.param(name, normal, (rows, dim))
+        projection = self.param(f'{name}_projection', normal, (features.shape[1], dim))
+        return self.param(name, initializers.zeros, (rows, dim)) + self._times(jnp.asarray(features), projection)
 
     def _layers(
         self,

@@ -42,7 +42,9 @@ def measured_counts(screen: Screen, mask: Bool[Array, ' N']) -> Int[np.ndarray, 
 
 
 def is_trained(constants: Constants, query: Query) -> Bool[Array, 'Q M']:
-    """Whether every name of each value asked for had training profiles."""
-    parts = (constants['perturbation_counts'][query.perturbation] > 0) | (query.perturbation == PADDING)
-    profiles = (constants['context_counts'][query.context] > 0) & parts.all(axis=1)
-    return profiles[:, None] & (constants['readout_counts'][query.readout] > 0)[None, :]
+    """Whether every name of each value asked for had training profiles, or has features instead."""
+    context, perturbation, readout = (
+        (constants[f'{axis}_counts'] > 0) | constants.get('has_features', {}).get(axis, False) for axis in AXES
+    )
+    parts = perturbation[query.perturbation] | (query.perturbation == PADDING)
+    return (context[query.context] & parts.all(axis=1))[:, None] & readout[query.readout][None, :]

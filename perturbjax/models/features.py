@@ -1,0 +1,162 @@
+"""What is known of names from elsewhere, for a network to learn from: features of perturbations, readouts, contexts.
+
+A network that has features of a perturbation predicts it though nobody measured it. A source is a file with a vector
+for each name (`readers.embedding_file`), or, for perturbations, `readouts`: one whose target is itself a readout has
+that readout's loadings on the main axes of the training profiles, as in P of Ahlmann-Eltze et al. 2025.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jaxtyping import Bool, Float
+from scipy.sparse.linalg import svds
+
+from perturbjax.errors import InputError, did_you_mean, listed
+from perturbjax.models.embedding import embedding
+from perturbjax.models.model import Constants, Masks
+from perturbjax.models.training_counts import AXES, training_counts
+from perturbjax.screens.screen import Compendium
+from perturbjax.screens.vocabulary import CONTROL_ID, target_gene
+
+_MOST_AXES = 32  # of a decomposition of training profiles
+
+# (compendium, training) -> a row for each name of the axis, NaN where it has none
+Source = Callable[[Compendium, Masks], Float[np.ndarray, 'n F']]
+
+
+class Features(NamedTuple):
+    """The features of n names.
+
+    Attributes:
+      values: whose squares add up to 1 for a trained name, on average; 0 where a name has none.
+      known: which names have any.
+    """
+
+    values: Float[np.ndarray, 'n F']
+    known: Bool[np.ndarray, ' n']
+
+
+def feature_reader(sources: Mapping[str, Any]) -> Callable[[Compendium, Masks], Constants]:
+    """Makes the constants of a learned model that has features.
+
+    Args:
+      sources: for an axis (perturbation, readout or context) a source, or several.
+
+    Returns:
+      `(compendium, training) -> {'features': {axis: [n, F]}, 'has_features': {axis: [n]}}`, on the host.
+
+    Raises:
+      InputError: no such axis, or a file that cannot be read.
+    """
+    readers = {axis: [_source(axis, name) for name in _listed_sources(axis, sources[axis])] for axis in sources}
+
+    def read(compendium: Compendium, training: Masks) -> Constants:
+        counts = training_counts(compendium, training)
+        found = dict[str, Features]()
+        for axis, each in readers.items():
+            found[axis] = joined([source(compendium, training) for source in each], counts[f'{axis}_counts'] > 0)
+            _tell(axis, _names(compendium, axis), found[axis].known)
+        return {
+            'features': {axis: each.values for axis, each in found.items()},
+            'has_features': {axis: each.known for axis, each in found.items()},
+        }
+
+    return read
+
+
+def joined(tables: Sequence[Float[np.ndarray, 'n _F']], is_trained: Bool[np.ndarray, ' n']) -> Features:
+    """Tables side by side, each standardised on the trained names that it has; NaN rows are names without.
+
+    Each table has the same share of a row's squares. A column that does not vary over trained names is 0.
+    """
+    parts = list[np.ndarray]()
+    known = np.zeros(len(is_trained), bool)
+    for table in tables:
+        has = ~np.isnan(table).any(axis=1)
+        chosen = table[has & is_trained] if (has & is_trained).any() else np.zeros((1, table.shape[1]))
+        spread = chosen.std(axis=0)
+        varies = spread > 1e-6 * np.abs(chosen).max(axis=0)
+        unit = np.where(varies, spread, 1) * np.sqrt(max(varies.sum(), 1) * len(tables))
+        scaled = np.where(varies, (table - chosen.mean(axis=0)) / unit, 0)
+        parts.append(np.where(has[:, None], scaled, 0))
+        known |= has
+    return Features(np.concatenate(parts, axis=1).astype(np.float32), known)
+
+
+def _listed_sources(axis: str, given: Any) -> list[str]:
+    """The sources of an axis; raises InputError where there is no such axis or they are no texts."""
+    if axis not in AXES:
+        raise InputError(f'models.lpm.features: no such axis {axis!r}; {did_you_mean(axis, AXES)}')
+    found = [given] if isinstance(given, str) else given
+    if not isinstance(found, list | tuple) or not found or not all(isinstance(name, str) for name in found):
+        raise InputError(f'models.lpm.features.{axis}: {given!r} must be a source, or a list of some.')
+    return list(found)
+
+
+def _source(axis: str, name: str) -> Source:
+    if (axis, name) == ('perturbation', 'readouts'):
+        return _loadings_of_targets
+    lookup = embedding(name)
+
+    def read(compendium: Compendium, training: Masks) -> Float[np.ndarray, 'n F']:
+        table = lookup(_names(compendium, axis), _MOST_AXES, jnp.dtype(jnp.float32))
+        if table is None:
+            raise InputError(f'models.lpm.features.{axis}: no such source {name!r}; name a file.')
+        values = np.array(table, float)
+        if axis == 'perturbation':
+            values[CONTROL_ID] = np.nan
+        return values
+
+    return read
+
+
+def _names(compendium: Compendium, axis: str) -> tuple[str, ...]:
+    return getattr(compendium.vocabulary, f'{axis}s')
+
+
+def _tell(axis: str, names: Sequence[str], known: Bool[np.ndarray, ' n']) -> None:
+    """Says which names have no features; control needs none."""
+    without = [name for i, name in enumerate(names) if not known[i] and (axis, i) != ('perturbation', CONTROL_ID)]
+    if without:
+        logging.warning(
+            'lpm: %d of %d %ss have no features (%s); without training profiles they get no answer of the network.',
+            *(len(without), len(names), axis, listed(without)),
+        )
+
+
+def _loadings_of_targets(compendium: Compendium, training: Masks) -> Float[np.ndarray, 'P R']:
+    """The loadings of each perturbation's target, of a PCA of the training profiles about their contexts' means."""
+    names = compendium.vocabulary
+    total = np.zeros((0, len(names.readouts)))
+    for screen, mask in zip(compendium.screens, training, strict=True):
+        used = np.asarray(mask) & ~screen.is_control
+        rows = np.zeros((int(used.sum()), len(names.readouts)))
+        rows[:, screen.readout] = _about_their_means(screen.values[used], screen.context[used])
+        total = np.concatenate([total, rows])
+    loadings = _main_axes(total)
+    place = {name: i for i, name in enumerate(names.readouts)}
+    rows_of = np.array([place.get(target_gene(name), -1) for name in names.perturbations])
+    return np.where(rows_of[:, None] < 0, np.nan, loadings[rows_of])
+
+
+def _about_their_means(values: Float[np.ndarray, 'N M'], context: np.ndarray) -> Float[np.ndarray, 'N M']:
+    """Values less the mean of their context; 0 where not measured."""
+    left = np.array(values, float)
+    for each in np.unique(context):
+        rows = context == each
+        measured = ~np.isnan(left[rows])
+        left[rows] -= np.where(measured, left[rows], 0).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)
+    return np.nan_to_num(left)
+
+
+def _main_axes(rows: Float[np.ndarray, 'N U']) -> Float[np.ndarray, 'U R']:
+    """The columns on the main axes of the rows, the longest axis first."""
+    rank = min(_MOST_AXES, *(size - 1 for size in rows.shape))
+    if rank < 1:
+        return np.zeros((rows.shape[1], 1))
+    _, lengths, axes = svds(rows, k=rank, v0=np.ones(min(rows.shape)))
+    order = np.argsort(-lengths)
+    return axes[order].T * lengths[order]

@@ -1,0 +1,187 @@
+"""LPM with features of perturbations: what they are, and that unseen perturbations are predicted from them."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from models_for_tests import train_lpm
+from screens_for_tests import measurements, query_of
+
+from perturbjax.analysis.completion import read_model
+from perturbjax.analysis.embeddings import axis_table, read_embeddings
+from perturbjax.errors import InputError
+from perturbjax.models import context_mean, make_models
+from perturbjax.models.features import feature_reader, joined
+from perturbjax.models.lpm import lpm
+from perturbjax.screens.screen import assemble
+from perturbjax.screens.splits import TEST, TRAIN, make_split
+
+NAMES = [f'g{i:02}' for i in range(40)]
+SMALL = {'embedding_dim': 4, 'hidden_dims': (16,), 'folds': 2, 'mix': ()}
+SHORT = {'epochs': 6, 'epoch_steps': 60, 'batch_profiles': 32, 'learning_rate': 0.01, 'shards': 4}
+
+
+@pytest.fixture(scope='module')
+def vectors():
+    return np.random.default_rng(1).normal(size=(len(NAMES), 3))
+
+
+@pytest.fixture(scope='module')
+def file(vectors, tmp_path_factory):
+    """The last perturbation is not in it."""
+    path = tmp_path_factory.mktemp('features') / 'genes.tsv'
+    pd.DataFrame(vectors[:-1].T, columns=NAMES[:-1]).to_csv(path, sep='\t', index=False)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def compendium(vectors):
+    """Two contexts in which an effect is a linear function of the vector; two perturbations aim at readouts."""
+    rng = np.random.default_rng(0)
+    effects, level = vectors @ rng.normal(size=(3, 8)), rng.normal(size=(2, 8))
+    rows = [(c, 'control', level[i]) for i, c in enumerate('ab')]
+    rows += [
+        (c, name, level[i] + effects[p] + 0.1 * rng.normal(size=8))
+        for i, c in enumerate('ab')
+        for p, name in enumerate(NAMES)
+    ]
+    return assemble([measurements(rows, ['g03', 'g07', *(f'r{i}' for i in range(6))])], ['log1p'])
+
+
+@pytest.fixture(scope='module')
+def split(compendium):
+    return make_split(compendium, 'unseen_single', 3, test=0.25, validation=0.0)
+
+
+@pytest.fixture(scope='module')
+def whole(compendium, split, file, tmp_path_factory):
+    settings, folder = {**SMALL, 'features': {'perturbation': [file]}}, tmp_path_factory.mktemp('whole')
+    return lpm(**settings), train_lpm(settings, SHORT, compendium, split, folder), folder
+
+
+def l2(model, params, compendium, tested):
+    (screen,) = compendium.screens
+    error = np.asarray(model.predict(params, query_of(screen))) - screen.values
+    return np.sqrt((error[tested] ** 2).sum(axis=1))
+
+
+def unseen(compendium, split):
+    """The ids of the perturbations that no training profile has."""
+    (screen,), (tested,) = compendium.screens, split.mask(TEST)
+    return np.unique(screen.perturbation[tested, 0])
+
+
+def test_unseen_perturbations_are_predicted_from_features(compendium, split, whole):
+    model, params, _ = whole
+    tested, rule = split.mask(TEST)[0], context_mean()
+    expected = l2(rule, rule.fit(compendium, split.mask(TRAIN)), compendium, tested)
+    assert l2(model, params, compendium, tested).mean() < 0.5 * expected.mean()
+    assert float(params.constants['amplitude']) > 0.8
+
+
+def test_without_features_they_get_the_mean(compendium, split, tmp_path):
+    params, rule = train_lpm(SMALL, {**SHORT, 'epochs': 1}, compendium, split, tmp_path), context_mean()
+    tested = split.mask(TEST)[0]
+    expected = l2(rule, rule.fit(compendium, split.mask(TRAIN)), compendium, tested)
+    np.testing.assert_allclose(l2(lpm(**SMALL), params, compendium, tested), expected, rtol=1e-5)
+
+
+def test_a_row_of_the_table_of_an_unseen_name_stays_0(compendium, split, whole):
+    ids, (_, params, _) = unseen(compendium, split), whole
+    table = params.weights['perturbation']
+    assert (table[:, ids] == 0).all()
+    trained = np.setdiff1d(np.arange(len(NAMES) + 1), ids)
+    assert (np.abs(table[:, trained]).max(axis=(0, 2)) > 0).all()
+
+
+def test_a_checkpoint_alone_predicts_and_its_embeddings_hold_the_projection(compendium, split, whole):
+    model, params, folder = whole
+    query = query_of(compendium.screens[0])
+    read = read_model(folder / 'lpm' / '0')
+    np.testing.assert_allclose(read.predict(jax.device_get(query)), model.predict(params, query), rtol=1e-5)
+    table = axis_table(read_embeddings(folder / 'lpm' / '0'), 'perturbation', untrained=True)
+    first = table[table.obs['split'].astype(str) == '3/0']
+    one = unseen(compendium, split)[0]
+    expected = params.constants['features']['perturbation'][one] @ params.weights['perturbation_projection'][0]
+    name = compendium.vocabulary.perturbations[one]
+    np.testing.assert_allclose(first[first.obs['name'] == name].X[0], expected, rtol=1e-5)
+    assert np.abs(expected).max() > 0
+
+
+def test_stopped_and_resumed_is_bit_for_bit_the_same(compendium, split, whole, file, tmp_path):
+    settings = {**SMALL, 'features': {'perturbation': [file]}}
+    train_lpm(settings, {**SHORT, 'epochs': 2}, compendium, split, tmp_path)
+    again = train_lpm(settings, SHORT, compendium, split, tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, again, whole[1])
+
+
+def test_tables_are_standardised_on_trained_names_and_share_the_squares():
+    """Names 0 and 1 train. The first table is 1 and 3 there, and does not vary in its second column."""
+    first = np.array([[1.0, 5.0], [3.0, 5.0], [9.0, 6.0], [np.nan, np.nan]])
+    second = np.array([[0.0], [np.nan], [0.0], [np.nan]])
+    found = joined([first, second], np.array([True, True, False, False]))
+    half = np.sqrt(0.5)
+    np.testing.assert_allclose(found.values, [[-half, 0, 0], [half, 0, 0], [7 * half, 0, 0], [0, 0, 0]], rtol=1e-6)
+    np.testing.assert_array_equal(found.known, [True, True, True, False])
+
+
+def test_the_loadings_of_a_readout_are_those_of_a_pca(compendium):
+    (screen,) = compendium.screens
+    constants = feature_reader({'perturbation': 'readouts'})(compendium, (np.ones(len(screen.context), bool),))
+    used = ~screen.is_control
+    means = {c: screen.values[used & (screen.context == c)].mean(axis=0) for c in (0, 1)}
+    change = screen.values[used] - [means[c] for c in screen.context[used]]
+    _, lengths, axes = np.linalg.svd(change, full_matrices=False)
+    loadings = (axes.T * lengths)[:, :7]  # svds gives one axis fewer than there are readouts
+    names = compendium.vocabulary.perturbations
+    known = np.flatnonzero(constants['has_features']['perturbation'])
+    np.testing.assert_array_equal(known, [names.index('g03'), names.index('g07')])
+    place = {name: list(compendium.vocabulary.readouts).index(name) for name in ('g03', 'g07')}
+    two = loadings[[place['g03'], place['g07']]]
+    expected = (two - two.mean(axis=0)) / two.std(axis=0) / np.sqrt(7)
+    found = constants['features']['perturbation'][known]
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-4)
+
+
+def test_names_without_features_are_told(compendium, split, file, caplog):
+    constants = feature_reader({'perturbation': [file]})(compendium, split.mask(TRAIN))
+    assert "lpm: 1 of 41 perturbations have no features ('g39')" in caplog.text
+    assert not constants['has_features']['perturbation'][compendium.vocabulary.perturbations.index('g39')]
+
+
+@pytest.mark.parametrize(
+    ('features', 'told'),
+    [
+        ({'perturbations': ['x.tsv']}, "features: no such axis 'perturbations'; did you mean 'perturbation'"),
+        ({'perturbation': ['no_such_file.tsv']}, 'no_such_file.tsv'),
+        ({'perturbation': 3}, 'features.perturbation: 3 must be'),
+    ],
+)
+def test_bad_features_are_told(features, told):
+    with pytest.raises(InputError, match=told):
+        make_models({'mine': {'model': 'lpm', 'features': features}})
+
+
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        ('a\tb\n1\t2\n', r"none of its names \('a', 'b'\) is one of the screen"),
+        ('g00\tg01\n1\tnan\n', "the vectors of 'g01' are not complete"),
+        ('g00\tg01\tg00\n1\t2\t3\n', 'g00'),
+    ],
+    ids=['other names', 'missing', 'twice'],
+)
+def test_bad_files_are_told(compendium, split, tmp_path, content, told):
+    path = pathlib.Path(tmp_path) / 'f.tsv'
+    path.write_text(content)
+    with pytest.raises(InputError, match=told):
+        feature_reader({'perturbation': [str(path)]})(compendium, split.mask(TRAIN))
+
+
+def test_features_that_do_not_vary_do_no_harm(compendium, split, tmp_path):
+    path = tmp_path / 'constant.tsv'
+    pd.DataFrame(np.ones((2, len(NAMES))), columns=NAMES).to_csv(path, sep='\t', index=False)
+    constants = feature_reader({'perturbation': [str(path)]})(compendium, split.mask(TRAIN))
+    assert not constants['features']['perturbation'].any()
