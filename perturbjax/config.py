@@ -16,10 +16,11 @@ from perturbjax.evaluation.metrics import METRICS, check_metrics
 from perturbjax.plain import plain as as_plain
 from perturbjax.renames import with_new_names
 from perturbjax.screens.splits import SPLITS
+from perturbjax.screens.weights import check_rule
 from perturbjax.training.settings import TrainingSettings, check_training, training_settings
 
 # Settings of a flat config that may differ from launch to launch: how a run is judged, and where data lie.
-_MAY_CHANGE = re.compile(r'evaluation|analysis|data\.(screens\.[^.]+\.)?path$')
+_MAY_CHANGE = re.compile(r'evaluation|analysis|weights\.scores$|data\.(screens\.[^.]+\.)?path$')
 
 
 class Evaluation(NamedTuple):
@@ -40,6 +41,18 @@ class Evaluation(NamedTuple):
     published: str = ''
 
 
+class Weights(NamedTuple):
+    """By what profiles are weighted, one of `screens.weights.RULES` each; empty: they count alike.
+
+    Attributes:
+      fitting: the training profiles, when models are fitted.
+      scores: the held-out profiles, when predictions are judged.
+    """
+
+    fitting: str = ''
+    scores: str = ''
+
+
 class Config(NamedTuple):
     """A config as the run reads it.
 
@@ -51,6 +64,7 @@ class Config(NamedTuple):
       models: settings by label; see `models.make_models`. Their `training` are settings of this model alone.
       training: what holds for a model without a recipe of its own; see `training_of`.
       evaluation: with its defaults filled in.
+      weights: of profiles, with its defaults filled in.
       analysis: None where the config asks for none.
       plain: the config as plain values, as it is saved and shown.
     """
@@ -62,6 +76,7 @@ class Config(NamedTuple):
     models: Mapping[str, Any]
     training: TrainingSettings
     evaluation: Evaluation
+    weights: Weights
     analysis: Study | None
     plain: Mapping[str, Any]
 
@@ -100,6 +115,7 @@ def parse(config: Mapping[str, Any] | ml_collections.ConfigDict) -> Config:
         models: Any,
         training: Any = None,
         evaluation: Any = None,
+        weights: Any = None,
         analysis: Any = None,
     ) -> None:
         """The parameters are the parts of a config."""
@@ -122,6 +138,7 @@ def parse(config: Mapping[str, Any] | ml_collections.ConfigDict) -> Config:
         models=plain['models'],
         training=_training(plain['training']),
         evaluation=_evaluation(plain['evaluation']),
+        weights=_weights(plain.get('weights', {})),
         analysis=_analysis(plain['analysis']),
         plain=plain,
     )
@@ -152,6 +169,14 @@ def _evaluation(settings: Mapping[str, Any]) -> Evaluation:
     check_metrics(evaluation.metrics)
     check_range('evaluation', 1, bootstrap_samples=evaluation.bootstrap_samples)
     return evaluation
+
+
+def _weights(settings: Mapping[str, Any]) -> Weights:
+    check_settings(Weights, settings, 'weights')
+    weights = Weights(**settings)
+    for name, rule in weights._asdict().items():
+        check_rule(rule, f'weights.{name}')
+    return weights
 
 
 def _check_seeds(seeds: Any, field: str) -> None:

@@ -139,14 +139,15 @@ def _train(setup: Setup) -> None:
     refuse_other(versions | {name.removesuffix('.json'): json.loads(text) for name, text in setup.files.items()})
     for name, text in setup.files.items() if is_first else ():
         workdir.write_text(setup.folder / name, text)
+    learnt_from = [setup.learnt_from(split) for split in setup.splits]
     for label, model in setup.models.items():
         settings = setup.config.training_of(label, model.learner.recipe if model.learner else ())
         started = time.perf_counter()
-        for split in setup.splits:
+        for split, compendium in zip(setup.splits, learnt_from, strict=True):
             description = split.describe(setup.compendium)
             about = checkpoints.About(setup.compendium.vocabulary, setup.config.plain, description, label, form)
             seed, folder = setup.config.seed + split.seed, setup.checkpoint_folder(label, split)
-            fit(model, setup.compendium, split, settings, seed, about, folder, setup.folder / 'metrics.jsonl')
+            fit(model, compendium, split, settings, seed, about, folder, setup.folder / 'metrics.jsonl')
         if is_first:
             workdir.add_time(setup.folder / 'times.json', label, time.perf_counter() - started)
 
@@ -226,11 +227,13 @@ def evaluate(config: Config, folder: epath.Path) -> 'Results':
     """Judges `predictions.h5ad` and writes what was found as tables and as `report.html`."""
     from perturbjax.evaluation.published import beside_published
     from perturbjax.evaluation.results import judge
+    from perturbjax.evaluation.weighting import add_weights
     from perturbjax.interop.predictions import add_configured
     from perturbjax.report import report_page
 
     predicted, evaluation = workdir.read_anndata(folder / 'predictions.h5ad'), config.evaluation
     add_configured(predicted, evaluation.predictions)
+    add_weights(predicted, config.weights.scores)
     results = judge(predicted, config.seed, evaluation.bootstrap_samples, evaluation.metrics)
     if evaluation.published:
         beside = beside_published(predicted, evaluation.published, config.seed, evaluation.bootstrap_samples)

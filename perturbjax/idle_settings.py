@@ -19,6 +19,12 @@ _NEEDS = {
     'response': ('readouts_are', 'data.readouts_are is not set'),
 }
 
+# Models that have no use for weights of profiles, and why.
+_UNWEIGHTED = {
+    'linear_transfer': 'its axes and coefficients count profiles alike',
+    'nearest': 'neighbours count by their angles alone',
+}
+
 
 def idle_settings(
     config: Config, splits: Sequence[Split], models: Mapping[str, Model], panels: Mapping[str, int]
@@ -36,6 +42,7 @@ def idle_settings(
         *_split(config, splits),
         *_data(config.data),
         *_linear(config.models, panels),
+        *_weights(config),
     ]
 
 
@@ -77,6 +84,18 @@ def _data(data: Mapping[str, Any], field: str = 'data') -> Iterator[str]:
     kind = fields.get('perturbation_type', '')
     if fields.get('dose') and kind not in DOSED:
         yield f'{field}.fields.dose: it does nothing, because names of the type {kind} take no dose.'
+
+
+def _weights(config: Config) -> Iterator[str]:
+    """Models that weights reach in part or not at all."""
+    if not config.weights.fitting:
+        return
+    for label, given in config.models.items():
+        name = given.get('model', label)
+        if name in _UNWEIGHTED:
+            yield f'models.{label}: weights.fitting does nothing there, because {_UNWEIGHTED[name]}.'
+    if config.evaluation.linear_sweep:
+        yield 'evaluation.linear_sweep: weights.fitting does nothing there; its linear models count profiles alike.'
 
 
 def _linear(models: Mapping[str, Any], panels: Mapping[str, int]) -> Iterator[str]:

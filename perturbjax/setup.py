@@ -23,6 +23,7 @@ from perturbjax.readers.told import heard, read_prepared
 from perturbjax.screens import store
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TEST, TRAIN, Split, make_split
+from perturbjax.screens.weights import weighted
 from perturbjax.workdir import write_table, write_text
 
 # The folder in the workdir that --mode=prepare writes.
@@ -49,6 +50,10 @@ class Setup(NamedTuple):
     def checkpoint_folder(self, label: str, split: Split) -> epath.Path:
         """Where the checkpoint of a model and split is."""
         return self.folder / 'checkpoints' / label / str(split.seed)
+
+    def learnt_from(self, split: Split) -> Compendium:
+        """The data with the weights that a split's training profiles have; as they are without weights."""
+        return weighted(self.compendium, split.mask(TRAIN), self.config.weights.fitting)
 
 
 def make_setup(
@@ -86,9 +91,19 @@ def make_setup(
             # Traced, not run: what the model cannot be fitted on is told before anything is written.
             jax.eval_shape(model.fit, compendium, splits[0].mask(TRAIN))
     files = _files(parsed, compendium, splits)
+    setup = Setup(parsed, folder, compendium, splits, all_models, files)
+    if trains and parsed.weights.fitting:
+        _check_weights(setup)
     for file in ('vocabulary.json', 'data.json', 'split.json'):
         refuse_changed(folder / file, files[file])
-    return Setup(parsed, folder, compendium, splits, all_models, files)
+    return setup
+
+
+def _check_weights(setup: Setup) -> None:
+    """Raises InputError where profiles have no weights; warns where all of them have the same."""
+    weights = [screen.weight for split in setup.splits for screen in setup.learnt_from(split).screens]
+    if all(each is not None and np.allclose(each, 1) for each in weights):
+        logging.warning('weights.fitting: it does nothing, because all profiles have the same weight.')
 
 
 def _refuse_strangers(dataset: str, compendium: Compendium, splits: list[Split]) -> None:

@@ -13,13 +13,17 @@ LEARNED = Model(None, CLOSED.predict)
 ROLES = [TRAIN, TRAIN, TEST, VALIDATION]
 
 
-def told(models=(LEARNED,), roles=(ROLES,), training=None, settings=None, readouts=12, **data):
+def told(
+    models=(LEARNED,), roles=(ROLES,), training=None, settings=None, readouts=12, evaluation=None, weights=None, **data
+):
     config = {
         'seed': 0,
         'data': {'source': 'h5ad', **data},
         'split': {'name': 'unseen_single', 'seeds': list(range(len(roles)))},
         'models': settings or {},
         'training': training or {},
+        'evaluation': evaluation or {},
+        'weights': weights or {},
     }
     splits = [Split('unseen_single', seed, (np.array(each, np.int8),)) for seed, each in enumerate(roles)]
     return idle_settings(parse(config), splits, dict(zip('abc', models)), {'small': readouts})
@@ -63,3 +67,20 @@ def test_settings_that_act_are_not_told():
 def test_settings_that_do_nothing_are_told(given, sentence):
     (found,) = told(**given)
     assert found.startswith(sentence)
+
+
+def test_models_that_weights_do_not_reach_are_told():
+    models = {
+        'two_way': {},
+        'close': {'model': 'nearest', 'embedding': 'random'},
+        'linear_transfer': {'reference': 'a'},
+    }
+    sweep = {'linear_sweep': {'ranks': [2], 'ridges': [0.1]}}
+    sentences = told(settings=models, evaluation=sweep, weights={'fitting': 'cells'})
+    assert [sentence.split(':')[0] for sentence in sentences] == [
+        'models.close', 'models.linear_transfer', 'evaluation.linear_sweep'
+    ]  # fmt: skip
+    assert sentences[0] == (
+        'models.close: weights.fitting does nothing there, because neighbours count by their angles alone.'
+    )
+    assert told(settings=models, evaluation=sweep, weights={'scores': 'cells'}) == []

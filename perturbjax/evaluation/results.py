@@ -20,6 +20,7 @@ from perturbjax.evaluation.sameness import nearly_one_answer
 from perturbjax.evaluation.scores import check, compare, score
 from perturbjax.evaluation.summary import summarise
 from perturbjax.evaluation.verdict import notes, run_facts, verdict
+from perturbjax.evaluation.weighting import note_on_weights
 
 
 class Results(NamedTuple):
@@ -72,7 +73,8 @@ def judge(
     """Judges predictions by their truth; the caller adds `training`, `linear_sweep` and `published`.
 
     Args:
-      predictions: as a run writes them; `permuted_labels` is added to them as one more model.
+      predictions: as a run writes them; `permuted_labels` is added to them as one more model. With weights of
+        profiles where `weighting.add_weights` added them.
       seed: seed of the permutation and the bootstrap.
       bootstrap_samples: number of bootstrap samples.
       metrics: names of the metrics to judge by, see `metrics.ALL_METRICS`.
@@ -101,7 +103,11 @@ def judge(
         training=None,
         linear_sweep=None,
         verdict=verdict(summary, calibration, unknown),
-        notes=[*nearly_one_answer(predictions), *notes(compared, summary, where_silent(predictions))],
+        notes=[
+            *note_on_weights(predictions),
+            *nearly_one_answer(predictions),
+            *notes(compared, summary, where_silent(predictions)),
+        ],
         run_facts=run_facts(compared),
         calibration_unknown=unknown,
         interval_coverage=interval_coverage(predictions, seed, bootstrap_samples),

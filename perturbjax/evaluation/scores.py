@@ -19,6 +19,7 @@ from perturbjax.evaluation.metrics import ALL_METRICS, METRICS, Comparison
 from perturbjax.evaluation.metrics.discrimination import discriminate, perturbed_readouts
 from perturbjax.evaluation.metrics.pooling import moments
 from perturbjax.evaluation.responders import Responders, responders
+from perturbjax.evaluation.weighting import weights_of
 from perturbjax.screens.scales import find_scale
 
 BASELINE = 'mean'
@@ -41,6 +42,7 @@ class Compared(NamedTuple):
       measured: number of measured readouts, `[N]`.
       responders: which readouts respond; passed on when comparing with another baseline.
       metrics: their names.
+      weight: of each profile, `[N]`; None where they count alike, see `weighting`.
     """
 
     profiles: pd.DataFrame
@@ -50,6 +52,7 @@ class Compared(NamedTuple):
     measured: np.ndarray
     responders: Responders
     metrics: tuple[str, ...] = tuple(METRICS)
+    weight: np.ndarray | None = None
 
 
 def compare(
@@ -92,7 +95,8 @@ def compare(
     back = np.argsort(np.concatenate(rows))
     values, sums = (np.concatenate(part)[back] for part in zip(*parts))
     measured = (~np.isnan(truth)).sum(axis=1)
-    return Compared(predictions.obs[PROFILE], models, values, sums, measured, given.responders, metrics)
+    weight = weights_of(predictions)
+    return Compared(predictions.obs[PROFILE], models, values, sums, measured, given.responders, metrics, weight)
 
 
 def score(compared: Compared) -> pd.DataFrame:
@@ -102,7 +106,8 @@ def score(compared: Compared) -> pd.DataFrame:
 
     Columns: model, split, screen, context, perturbation, metric; `value`, NaN where it is undefined;
     `reference`, the same metric of the baseline over the readouts that the model predicts; `coverage`, the
-    share of measured readouts that the model predicts; `readouts`, how many were measured. Metrics that
+    share of measured readouts that the model predicts; `readouts`, how many were measured; where scores are
+    weighted `weight`, with which the profile counts in the summary and not in `value`. Metrics that
     `summarise` computes over all values are here computed for each profile alone.
     """
     measured = compared.measured
@@ -120,6 +125,8 @@ def score(compared: Compared) -> pd.DataFrame:
         coverage = compared.moments[:, :, WHOLE, 0] / measured[:, None]
     table['coverage'] = coverage[profile, model]
     table['readouts'] = measured[profile]
+    if compared.weight is not None:
+        table['weight'] = compared.weight[profile]
     return table
 
 

@@ -12,6 +12,7 @@ from perturbjax.evaluation.metrics import ALL_METRICS
 from perturbjax.evaluation.metrics.pooling import pooled
 from perturbjax.evaluation.scores import BASELINE, REFERENCE, SHARED, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import bootstrap, cluster_sums, holm, interval, paired_test
+from perturbjax.evaluation.weighting import WEIGHTED_BY
 from perturbjax.models.stack import RULES
 
 # The labels of the simple rules; every other model is judged next to the best of them.
@@ -33,7 +34,8 @@ def summarise(
     Metrics over all values are computed once, over the values of all splits; the others are means over
     profiles. Intervals are 95% percentile bootstrap intervals over pairs (context, perturbation): the profiles
     of a pair in several splits and screens are drawn together. They are NaN if only one pair is left. Screens
-    on different scales are pooled as they are; scores.csv keeps them apart.
+    on different scales are pooled as they are; scores.csv keeps them apart. With weights, means and sums count
+    profiles by them; the paired test and the numbers of pairs do not.
 
     Columns:
       model, metric: names.
@@ -48,6 +50,7 @@ def summarise(
       coverage: share of all measured values that the model predicts.
       perturbations: number of pairs (context, perturbation) that the value is based on.
       splits: number of splits.
+      weighted_by: by what profiles are weighted; only where they are.
 
     Args:
       predictions: the predictions that `compared` was made from; compared again with other baselines.
@@ -56,6 +59,8 @@ def summarise(
       bootstrap_samples: number of bootstrap samples.
     """
     table = _estimated(compared, seed, bootstrap_samples)
+    if WEIGHTED_BY in predictions.uns:
+        table[WEIGHTED_BY] = str(predictions.uns[WEIGHTED_BY])
     table['coverage'] = np.repeat(coverage_of(compared), len(compared.metrics))
     table['splits'] = compared.profiles['split'].nunique()
     table['baseline'] = table['metric'].map(best_baselines(table)).fillna('')
@@ -102,6 +107,9 @@ def sums_of(compared: Compared) -> dict[str, np.ndarray]:
     # A model and the baseline are compared over the profiles in which the metric is defined for both.
     known[:, :, [SHARED, REFERENCE]] = known[:, :, [SHARED]] & known[:, :, [REFERENCE]]
     profiles = {'moments': compared.moments, 'count': known * 1.0, 'total': np.where(known, compared.values, 0)}
+    if compared.weight is not None:
+        weight = compared.weight[:, None, None, None]
+        profiles = {name: each * weight for name, each in profiles.items()}
     cluster = clusters_of(compared)
     return cluster_sums(profiles, cluster, cluster.max() + 1)
 

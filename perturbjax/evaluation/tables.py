@@ -9,6 +9,7 @@ import pandas as pd
 from perturbjax.evaluation.metrics import ALL_METRICS, MORE_METRICS
 from perturbjax.evaluation.scores import BASELINE
 from perturbjax.evaluation.summary import CONTROLS, NEARLY_ALL
+from perturbjax.evaluation.weighting import WEIGHTED_BY
 
 # The tables show the ratio to the baseline for these metrics.
 RATIOS = ('l2', 'rmse')
@@ -60,6 +61,7 @@ def summary_table(summary: pd.DataFrame, width: int = 120, metrics: Sequence[str
         'In brackets: 95% bootstrap interval over (context, perturbation); n is how many there are.',
         f'/ {BASELINE}: ratio to the {BASELINE} baseline over the same values. '
         f'`*`: best of the models with a coverage of {NEARLY_ALL:.0%} or more.',
+        *(f'Profiles count by their weights ({rule}).' for rule in summary.get(WEIGHTED_BY, pd.Series()).unique()),
     ]
     return '\n\n'.join('\n'.join(lines) for lines in [*map(markdown, in_width(_columns(summary), width)), legend])
 

@@ -9,6 +9,7 @@ from etils import epath
 
 from perturbjax.config import lasting
 from perturbjax.errors import InputError, reason, some
+from perturbjax.evaluation.weighting import WEIGHTED_BY
 from perturbjax.lock import refuse_locked
 from perturbjax.paths import absolute
 from perturbjax.report.components import read_pairs
@@ -73,6 +74,11 @@ def _check_finished(folder: epath.Path) -> None:
 
 def _summary(path: epath.Path) -> pd.DataFrame:
     table = read_table(path, 'evaluate', _TEXTS)
+    if WEIGHTED_BY in table:
+        raise InputError(
+            f'{path}: its scores are weighted by {table[WEIGHTED_BY].iloc[0]}, and a ledger compares plain ones; '
+            "set weights.scores='' and " + _AGAIN
+        )
     missing = [name for name in _OF_SUMMARY if name not in table]
     if missing:
         raise InputError(f'{path}: it has no column {missing[0]!r}, as those of earlier versions have not; {_AGAIN}')

@@ -18,11 +18,13 @@ from perturbjax.models.sums import (
     one_hot,
     pad_parts,
     same_combination,
+    weighed,
 )
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.scales import find_scale
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID
+from perturbjax.screens.weights import LEAST
 
 
 def control_sums(compendium: Compendium, training: Masks) -> tuple[Sums, ...]:
@@ -46,8 +48,9 @@ def by_context(screen: Screen, mask: Bool[Array, ' N'], num_contexts: int) -> Su
     """Sums of the profiles of a screen that the mask chooses, in each context, `[C, M]`."""
     values, context = jnp.asarray(screen.values), jnp.asarray(screen.context)
     if num_contexts * len(context) > LARGE_TABLE:
-        return add_up_groups(values, jnp.where(mask, context, num_contexts), num_contexts, jnp.asarray(screen.readout))
-    members = one_hot(context, num_contexts, values.dtype).T * mask[None, :]
+        group = jnp.where(mask, context, num_contexts)
+        return add_up_groups(values, group, num_contexts, jnp.asarray(screen.readout), screen.weight)
+    members = weighed(one_hot(context, num_contexts, values.dtype), screen.weight).T * mask[None, :]
     return add_up(values, members, jnp.asarray(screen.readout))
 
 
@@ -128,7 +131,8 @@ def fit_deltas(compendium: Compendium, training: Masks) -> Deltas:
 
 def _as_sums(values: Float[jax.Array, 'N M'], screen: Screen) -> Sums:
     """Every profile as a group of its own."""
-    return Sums(jnp.nan_to_num(values), (~jnp.isnan(values)).astype(values.dtype), jnp.asarray(screen.readout))
+    total, number = jnp.nan_to_num(values), (~jnp.isnan(values)).astype(values.dtype)
+    return Sums(weighed(total, screen.weight), weighed(number, screen.weight), jnp.asarray(screen.readout))
 
 
 def mean_delta(params: Deltas, query: Query, same_context: bool) -> Float[jax.Array, 'Q M']:
@@ -161,7 +165,8 @@ def _mean_delta_of_groups(params: Deltas, query: Query, same_context: bool) -> F
         else:
             less = own._replace(total=-own.total, number=-own.number)
             groups += [_sums_of_equal(delta, training, names), (less, group)]
-    return mean_of(tuple(sums for sums, _ in groups), tuple(group for _, group in groups), query.readout)
+    # What remains where one sum of weights is taken from an equal one is rounding.
+    return mean_of(tuple(sums for sums, _ in groups), tuple(group for _, group in groups), query.readout, LEAST / 2)
 
 
 def _sums_of_equal(

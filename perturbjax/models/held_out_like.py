@@ -73,6 +73,15 @@ def flat_mask(training: Masks) -> Bool[jax.Array, ' N']:
     return jnp.concatenate([jnp.asarray(mask) for mask in training])
 
 
+def flat_weight(compendium: Compendium) -> Float[jax.Array, ' N'] | None:
+    """The weights of all profiles; None where no screen has any."""
+    weights = [screen.weight for screen in compendium.screens]
+    if all(weight is None for weight in weights):
+        return None
+    ones = [jnp.ones(len(screen.context), screen.values.dtype) for screen in compendium.screens]
+    return jnp.concatenate([one if each is None else jnp.asarray(each) for one, each in zip(ones, weights)])
+
+
 def random_order(size: int) -> UInt[jax.Array, ' {size}']:
     """A number below 2^31 for each of so many things, by which they are in a random order; always the same."""
     return jnp.asarray(mix(jnp.arange(size, dtype=jnp.uint32)) >> 1)

@@ -2,7 +2,7 @@
 
 What a perturbation does beside the mean of its context is a smooth function of its embedding. In each screen, with
 r_i the mean over contexts of what training perturbation i leaves over of its context's mean, n_i the number of its
-profiles, and k(x, y) = exp(-|x - y|^2 / 2 l^2),
+profiles (or the sum of their weights), and k(x, y) = exp(-|x - y|^2 / 2 l^2),
 
     prediction(x) = mean of the context + sum_i k(x, x_i) a_i,    (K + penalty diag(1 / n)) a = r.
 
@@ -133,11 +133,12 @@ def rows_of(
     is_used = training & has_embedding & (perturbation[:, 0] > CONTROL_ID)
     known = distinct_rows(perturbation, most_combinations(len(table), perturbation.shape[1], len(perturbation)))
     number, size = jnp.where(is_used, find_rows(known, perturbation)[0], len(known)), len(known)
-    sums = add_up_groups(left, number, size, readout)
-    profiles = jnp.zeros(size, left.dtype).at[number].add(1, mode='drop')
+    sums = add_up_groups(left, number, size, readout, screen.weight)
+    each = 1 if screen.weight is None else jnp.asarray(screen.weight)
+    profiles = jnp.zeros(size, left.dtype).at[number].add(each, mode='drop')
     likes = jnp.zeros(size, bool).at[number].max(is_like, mode='drop')
     vectors = sum_of_parts(table, jnp.where((profiles > 0)[:, None], known, CONTROL_ID))
-    return Rows(vectors, sums.total / jnp.maximum(sums.number, 1), profiles, likes)
+    return Rows(vectors, sums.total / jnp.where(sums.number > 0, sums.number, 1), profiles, likes)
 
 
 def _fit(rows: Rows, readout: Int[jax.Array, ' m']) -> OfScreen:
@@ -165,7 +166,7 @@ def leave_out_errors(
 
     def of_penalty(penalty: Float[jax.Array, '']) -> Float[jax.Array, '']:
         diagonal = exact_matmul(turned.basis**2, (1 / (turned.spectrum + penalty))[:, None])
-        left_out = _weights(turned, penalty) / diagonal / jnp.maximum(turned.root, 1)
+        left_out = _weights(turned, penalty) / diagonal / jnp.where(turned.root > 0, turned.root, 1)
         return jnp.where(is_like, jnp.linalg.norm(left_out, axis=1), 0).sum() / jnp.maximum(is_like.sum(), 1)
 
     return jax.lax.map(of_penalty, jnp.asarray(PENALTIES, length.dtype))

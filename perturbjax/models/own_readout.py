@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.baselines import in_context, perturbed_sums
-from perturbjax.models.held_out_like import all_profiles, by_screen, flat_mask
+from perturbjax.models.held_out_like import all_profiles, by_screen, flat_mask, flat_weight
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.sums import Sums, columns
 from perturbjax.screens.arrays import Array
@@ -58,7 +58,8 @@ def _fit(compendium: Compendium, training: Masks) -> Params:
     mean = in_context(perturbed, Query(contexts, jnp.zeros((len(contexts), 1), jnp.int32), readout))[context, own]
     value = jnp.concatenate(list(map(_values_at, compendium.screens, by_screen(compendium, own))))
     is_single = (perturbation > CONTROL_ID).sum(axis=1) == 1
-    return Params(perturbed, shrunken_mean(value - mean, is_single & flat_mask(training)), target)
+    deviation = shrunken_mean(value - mean, is_single & flat_mask(training), flat_weight(compendium))
+    return Params(perturbed, deviation, target)
 
 
 def _values_at(screen: Screen, readout: Int[Array, ' N']) -> Float[jax.Array, ' N']:
@@ -67,13 +68,27 @@ def _values_at(screen: Screen, readout: Int[Array, ' N']) -> Float[jax.Array, ' 
     return jnp.where(there[0], jnp.asarray(screen.values)[jnp.arange(len(readout)), column], jnp.nan)
 
 
-def shrunken_mean(values: Float[jax.Array, ' N'], chosen: Bool[jax.Array, ' N']) -> Float[jax.Array, '']:
-    """The mean of the chosen values (NaN is left out), shrunk by its standard error; 0 of fewer than two."""
+def shrunken_mean(
+    values: Float[jax.Array, ' N'], chosen: Bool[jax.Array, ' N'], weight: Float[jax.Array, ' N'] | None = None
+) -> Float[jax.Array, '']:
+    """The mean of the chosen values (NaN is left out), shrunk by its standard error; 0 of fewer than two.
+
+    With weights w the squared error is sum of w^2 (d - mean)^2 / (sum of w)^2 times n / (n - 1), n being their number:
+    the one above where all are 1.
+    """
     chosen = chosen & ~jnp.isnan(values)
     number = chosen.sum()
-    mean = jnp.where(chosen, values, 0).sum() / jnp.maximum(number, 1)
-    variance = jnp.where(chosen, (values - mean) ** 2, 0).sum() / jnp.maximum(number - 1, 1)
-    share = 1 - variance / jnp.maximum(number, 1) / jnp.where(mean == 0, 1, mean**2)
+    if weight is None:
+        mean = jnp.where(chosen, values, 0).sum() / jnp.maximum(number, 1)
+        variance = jnp.where(chosen, (values - mean) ** 2, 0).sum() / jnp.maximum(number - 1, 1)
+        square = variance / jnp.maximum(number, 1)
+    else:
+        weight = jnp.where(chosen, weight, 0)
+        weight = weight / jnp.where(number > 0, weight.sum(), 1)
+        mean = (weight * jnp.where(chosen, values, 0)).sum()
+        own = (weight**2 * jnp.where(chosen, values - mean, 0) ** 2).sum()
+        square = own * number / jnp.maximum(number - 1, 1)
+    share = 1 - square / jnp.where(mean == 0, 1, mean**2)
     return jnp.where(number > 1, mean * jnp.maximum(share, 0), 0)
 
 

@@ -17,8 +17,8 @@ class Sums(NamedTuple):
     """Sums over groups of profiles of one screen, from which means over any union of groups follow.
 
     Attributes:
-      total: sum of the measured values in each of G groups.
-      number: how many were measured.
+      total: sum of the measured values in each of G groups, each times the weight of its profile.
+      number: how many were measured; the sum of their weights.
       readout: ids.
     """
 
@@ -35,28 +35,37 @@ def add_up(values: Float[jax.Array, 'N M'], members: Real[jax.Array, 'G N'], rea
 
 
 def add_up_groups(
-    values: Float[jax.Array, 'N M'], group: Int[jax.Array, ' N'], num_groups: int, readout: Int[jax.Array, ' M']
+    values: Float[jax.Array, 'N M'],
+    group: Int[jax.Array, ' N'],
+    num_groups: int,
+    readout: Int[jax.Array, ' M'],
+    weight: Float[Array, ' N'] | None = None,
 ) -> Sums:
     """The same where each profile is in one group; a number of a group that is too large is none."""
     measured = ~jnp.isnan(values)
     zero = jnp.zeros((num_groups, values.shape[1]), values.dtype)
     total, number = (
-        zero.at[group].add(each, mode='drop')
+        zero.at[group].add(weighed(each, weight), mode='drop')
         for each in (jnp.where(measured, values, 0), measured.astype(values.dtype))
     )
     return Sums(total, number, readout)
 
 
+def weighed(rows: Float[jax.Array, ' N *rest'], weight: Float[Array, ' N'] | None) -> Float[jax.Array, ' N *rest']:
+    """Each profile's row times its weight; the rows as they are where profiles have none."""
+    return rows if weight is None else rows * jnp.asarray(weight).reshape(-1, *[1] * (rows.ndim - 1))
+
+
 def mean_of(
-    sums: tuple[Sums, ...], group: tuple[Int[Array, ' Q'], ...], readout: Int[Array, ' M']
+    sums: tuple[Sums, ...], group: tuple[Int[Array, ' Q'], ...], readout: Int[Array, ' M'], least: float = 0
 ) -> Float[jax.Array, 'Q M']:
-    """As `mean_over`, where one group of each screen counts for each query."""
+    """As `mean_over`, where one group of each screen counts for each query; with no more than `least`, NaN."""
     total = count = jnp.zeros((), sums[0].total.dtype)
     for each, number in zip(sums, group, strict=True):
         column, there = columns(each.readout, readout)
         total = total + jnp.where(there, each.total[number][:, column], 0)
         count = count + jnp.where(there, each.number[number][:, column], 0)
-    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), jnp.nan)
+    return jnp.where(count > least, total / jnp.where(count > least, count, 1), jnp.nan)
 
 
 def mean_over(

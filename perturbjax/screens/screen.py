@@ -15,6 +15,7 @@ from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.scales import find_scale, scales_of_zero
 from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
 
+# The arrays that are kept on disk; weights are made anew for every split.
 ARRAYS = ('values', 'context', 'perturbation', 'readout', 'cells', 'standard_error', 'halves')
 
 
@@ -33,6 +34,7 @@ class Screen:
       name: the screen's name in outputs.
       scale: a name in `scales.SCALES`.
       present_contexts: the ids of the contexts that the screen has, sorted.
+      weight: how much each profile counts in fitting, see `weights.weighted`; None: all alike.
     """
 
     values: Float[np.ndarray, 'N M']
@@ -45,6 +47,7 @@ class Screen:
     name: str
     scale: str
     present_contexts: tuple[int, ...]
+    weight: Float[np.ndarray, ' N'] | None = None
 
     @property
     def is_control(self) -> Bool[np.ndarray, ' N']:
@@ -96,7 +99,7 @@ class Compendium:
         return pd.concat(frames, ignore_index=True)
 
 
-jax.tree_util.register_dataclass(Screen, ARRAYS, ('name', 'scale', 'present_contexts'))
+jax.tree_util.register_dataclass(Screen, (*ARRAYS, 'weight'), ('name', 'scale', 'present_contexts'))
 jax.tree_util.register_dataclass(Compendium, ('screens',), ('vocabulary',))
 
 
