@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.elimination import solve_each
-from perturbjax.models.sums import equal_rows, exact_matmul, pad_parts
+from perturbjax.models.sums import equal_rows, exact_matmul, pad_parts, weighed
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.vocabulary import CONTROL_ID
 
@@ -39,16 +39,26 @@ class Cells(NamedTuple):
 
 
 def complete(
-    cells: Cells, values: Float[jax.Array, 'N U'], shape: tuple[int, int], rank: int, penalty: Float[Array, '']
+    cells: Cells,
+    values: Float[jax.Array, 'N U'],
+    shape: tuple[int, int],
+    rank: int,
+    penalty: Float[Array, ''],
+    importance: Float[jax.Array, ' N'] | None = None,
 ) -> Factors:
-    """The factors of a matrix for each readout; a profile's value (NaN = not measured) stands in all of its cells."""
+    """The factors of a matrix for each readout; a profile's value (NaN = not measured) stands in all of its cells.
+
+    Its squared error counts as often as its importance says; once if None.
+    """
 
     def of_readout(value: Float[jax.Array, ' N']) -> Factors:
         measured = ~jnp.isnan(value)
         row = jnp.where((cells.row < 0) | ~measured[:, None], shape[0], cells.row)
-        ones = jnp.broadcast_to(measured[:, None], row.shape).astype(value.dtype)
+        ones = weighed(jnp.broadcast_to(measured[:, None], row.shape).astype(value.dtype), importance)
         weight = jnp.zeros(shape, value.dtype).at[row, cells.column].add(ones, mode='drop')
-        total = jnp.zeros(shape, value.dtype).at[row, cells.column].add(jnp.nan_to_num(value)[:, None], mode='drop')
+        total = jnp.zeros(shape, value.dtype)
+        known = weighed(jnp.nan_to_num(value)[:, None], importance)
+        total = total.at[row, cells.column].add(known, mode='drop')
 
         def both(_: jax.Array, factors: Factors) -> Factors:
             left = _ridge(factors.right, weight, total, penalty)

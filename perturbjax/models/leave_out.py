@@ -6,6 +6,9 @@ Leaving out the rows g of a regression with hat matrix H and residuals r gives t
 
 so nothing is fitted again. The rows that are left out in turn are training profiles like the held-out ones,
 each together with its repeats in the contexts where profiles are held out.
+
+With weights W the regression is (X'WX + L)^-1 X'Wy and H = X (X'WX + L)^-1 X'W. The error counts rows alike, for it
+stands for that of the held-out ones.
 """
 
 from collections.abc import Callable
@@ -18,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.elimination import solve_each
 from perturbjax.models.held_out_like import HeldOutLike, random_order
-from perturbjax.models.sums import exact_matmul
+from perturbjax.models.sums import exact_matmul, weighed
 from perturbjax.screens.arrays import Array
 
 # The most rows that are left out in turn, a random choice of those like the held-out ones; fewer, but not below
@@ -40,12 +43,14 @@ class Regression(NamedTuple):
       change: what is regressed; NaN where not measured.
       is_training: which rows are fitted.
       num_features: F.
+      weight: of each row; None: all alike.
     """
 
     features: Int[jax.Array, 'N J']
     change: Float[jax.Array, 'N U']
     is_training: Bool[jax.Array, ' N']
     num_features: int
+    weight: Float[jax.Array, ' N'] | None = None
 
 
 class LeftOut(NamedTuple):
@@ -108,9 +113,11 @@ def _by_block(regression: Regression, function: Callable[[Normal], Any]) -> Any:
         num_features, fitted = regression.num_features, _fitted(regression, change)
         ids = jnp.where((regression.features < 0) | ~fitted[:, None], num_features, regression.features)
         gram = jnp.zeros((num_features, num_features), change.dtype)
-        gram = gram.at[ids[:, :, None], ids[:, None, :]].add(1, mode='drop')
+        each = 1 if regression.weight is None else regression.weight[:, None, None]
+        gram = gram.at[ids[:, :, None], ids[:, None, :]].add(each, mode='drop')
         right = jnp.zeros((num_features, change.shape[1]), change.dtype)
-        right = right.at[ids].add(jnp.where(fitted[:, None], change, 0)[:, None, :], mode='drop')
+        counted = weighed(jnp.where(fitted[:, None], change, 0), regression.weight)
+        right = right.at[ids].add(counted[:, None, :], mode='drop')
         return Normal(gram, right, change)
 
     def of_blocks(blocks: Float[jax.Array, 'B N u']) -> Any:
@@ -147,6 +154,7 @@ def _error(
 ) -> Float[jax.Array, '']:
     ids = regression.features[left_out.repeats]
     dtype, size = regression.change.dtype, left_out.repeats.shape[1]
+    root = None if regression.weight is None else jnp.sqrt(regression.weight)[left_out.repeats]
 
     def squares(each: Normal) -> Float[jax.Array, ' T']:
         inverse = _inverse(each.gram + jnp.diag(penalty))
@@ -156,8 +164,11 @@ def _error(
         hat = jax.vmap(lambda some: times(some, times(some, inverse).T))(ids).mT
         hat = jnp.where(is_in[:, :, None] & is_in[:, None, :], hat, 0)
         residual = each.change[left_out.repeats] - times(ids, effects)
+        if root is not None:  # sqrt(W) r with sqrt(W) X A^-1 X' sqrt(W), which is symmetric
+            hat, residual = root[:, :, None] * hat * root[:, None, :], root[:, :, None] * residual
         left = jnp.eye(size, dtype=dtype)[None] - hat
         without = solve_each(left, jnp.where(is_in[:, :, None], residual, 0))[:, 0]
+        without = without if root is None else without / root[:, :1]
         return jnp.where(is_in[:, :1], without**2, 0).sum(axis=1)
 
     counts = left_out.counts & regression.is_training[left_out.row]

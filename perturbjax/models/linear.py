@@ -9,6 +9,7 @@ perturbations. With ridge l,
 G from training is a PCA of the training *levels* with readouts as observations (each profile
 centred over the readouts); P from training holds the rows of that G for the perturbed genes, 0
 for control. Profiles whose perturbation has no embedding take part in the PCA and in nothing else.
+A profile of weight 2 counts as one that is there twice, in the PCA too.
 """
 
 from collections.abc import Callable
@@ -16,14 +17,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int, Real, Shaped
 
 from perturbjax.errors import check_positive, check_range
 from perturbjax.models.baselines import control_sums, delta, in_context
 from perturbjax.models.embedding import Embedding, embedding
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.per_context import ContextFits, fit_contexts, predict_contexts
-from perturbjax.models.sums import Sums, columns, exact_matmul
+from perturbjax.models.sums import Sums, columns, exact_matmul, weighed
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID, PADDING, Vocabulary
@@ -130,7 +131,7 @@ def fit_problems(
         def fit(in_context: Bool[jax.Array, ' N']) -> Bilinear | Problem:
             used = mask & in_context
             G, P = _embeddings(screen, used, compendium.vocabulary, tables, rank, most)
-            return finish(pose(change, used, G, P, perturbation))
+            return finish(pose(change, used, G, P, perturbation, screen.weight))
 
         return fit_contexts(screen, fit)
 
@@ -142,10 +143,12 @@ def _embeddings(
 ) -> tuple[Float[jax.Array, 'M R'], Float[jax.Array, 'P R2']]:
     """G of the screen's readouts and P of all perturbations, from the profiles in `used` where no table has them."""
     levels, panel = jnp.asarray(screen.values), jnp.asarray(screen.readout)
+    times = used if screen.weight is None else used * jnp.asarray(screen.weight)
     if most is not None:
         rows = jnp.flatnonzero(used, size=most, fill_value=len(used))
-        levels, used = (jnp.take(each, rows, axis=0, mode='fill', fill_value=0) for each in (levels, used))
-    scores = components(_fill(levels, used).T * used[None, :], rank)
+        levels, times = (jnp.take(each, rows, axis=0, mode='fill', fill_value=0) for each in (levels, times))
+    root = times if screen.weight is None else jnp.sqrt(times)
+    scores = components(_fill(levels, times).T * root[None, :], rank)
     G = scores if tables[0] is None else tables[0][panel]
     P = perturbed_rows(scores, panel, vocabulary) if tables[1] is None else tables[1]
     return G, P.at[CONTROL_ID].set(0)
@@ -157,21 +160,27 @@ def pose(
     G: Float[jax.Array, 'M R'],
     P: Float[jax.Array, 'P R2'],
     perturbation: Int[Array, 'N K'],
+    weight: Float[Array, ' N'] | None = None,
 ) -> Problem:
     """The problem of the profiles in `used` whose perturbation has a row in P.
 
     A value not measured counts as the mean change of its readout; a readout without a row in G
-    (NaN) takes no part.
+    (NaN) takes no part. With weights all sums over profiles are weighted.
     """
     rows = sum_of_parts(P, perturbation)
     used = used & ~jnp.isnan(rows).any(axis=1)
     rows = jnp.where(used[:, None], rows, 0)
     measured = ~jnp.isnan(change) & used[:, None]
-    b = jnp.where(measured, change, 0).sum(axis=0) / measured.sum(axis=0)
+    b = weighed(jnp.where(measured, change, 0), weight).sum(axis=0) / _number(measured, weight)
     residual = jnp.where(measured, change - b[None, :], 0)
-    known = jnp.nan_to_num(G)
-    between = exact_matmul(exact_matmul(residual, known).T, rows)
-    return Problem(G, b, P, exact_matmul(known.T, known), exact_matmul(rows.T, rows), between)
+    known, counted = jnp.nan_to_num(G), weighed(rows, weight)
+    between = exact_matmul(exact_matmul(residual, known).T, counted)
+    return Problem(G, b, P, exact_matmul(known.T, known), exact_matmul(rows.T, counted), between)
+
+
+def _number(measured: Bool[jax.Array, 'N M'], weight: Float[Array, ' N'] | None) -> Real[jax.Array, ' M']:
+    """In how many profiles each readout is measured: the sum of their weights."""
+    return measured.sum(axis=0) if weight is None else weighed(1.0 * measured, weight).sum(axis=0)
 
 
 def solve(problem: Problem, ridge: float | Real[jax.Array, '']) -> Bilinear:
@@ -207,10 +216,15 @@ def sum_of_parts(P: Float[Array, 'P R2'], perturbation: Int[Array, 'N K']) -> Fl
     return jnp.where(perturbation[..., None] == PADDING, 0, P[perturbation]).sum(axis=1)
 
 
-def _fill(levels: Float[jax.Array, 'N M'], used: Bool[Array, ' N']) -> Float[jax.Array, 'N M']:
-    """Levels with the mean of the used profiles where not measured, 0 where none measured it."""
-    measured = ~jnp.isnan(levels) & used[:, None]
-    mean = jnp.where(measured, levels, 0).sum(axis=0) / jnp.maximum(measured.sum(axis=0), 1)
+def _fill(levels: Float[jax.Array, 'N M'], times: Shaped[Array, ' N']) -> Float[jax.Array, 'N M']:
+    """Levels with the mean of the used profiles where not measured, 0 where none measured it.
+
+    `times` says how often each profile counts in the mean; 0 is not used.
+    """
+    measured = ~jnp.isnan(levels) & (times > 0)[:, None]
+    weight = None if times.dtype == bool else times
+    number = _number(measured, weight)
+    mean = weighed(jnp.where(measured, levels, 0), weight).sum(axis=0) / jnp.where(number > 0, number, 1)
     return jnp.where(jnp.isnan(levels), mean[None, :], levels)
 
 

@@ -25,7 +25,15 @@ from perturbjax.models.factorization import (
     no_factors,
     pair_cells,
 )
-from perturbjax.models.held_out_like import all_profiles, by_screen, flat_mask, flat_values, held_out_like, make_folds
+from perturbjax.models.held_out_like import (
+    all_profiles,
+    by_screen,
+    flat_mask,
+    flat_values,
+    flat_weight,
+    held_out_like,
+    make_folds,
+)
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.two_way import Params as TwoWay
 from perturbjax.models.two_way import fit as fit_base
@@ -190,7 +198,7 @@ def _matrix(
     shape, width = (rows, columns), min(rank, rows, columns)
     factors = jax.lax.cond(
         used,
-        lambda: complete(cells, residual / units[None, :], shape, width, penalty),
+        lambda: complete(cells, residual / units[None, :], shape, width, penalty, flat_weight(compendium)),
         lambda: no_factors(residual.shape[1], shape, width, residual.dtype),
     )
     return Matrix(known, factors, jnp.where(used, jnp.nan_to_num(scale), 0))

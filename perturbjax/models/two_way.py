@@ -5,7 +5,8 @@ the context, being a combination, and each part. With one penalty for each of th
 
     W_m = (X' D_m X + L)^-1 X' D_m d_m        for each readout m,
 
-where D_m leaves out what is not measured and L is diagonal. `leave_out` chooses the penalties.
+where D_m leaves out what is not measured, or holds the weights of profiles, and L is diagonal. `leave_out` chooses the
+penalties.
 
 With combinations there is a second form, of what the additive model leaves over, fitted on combinations
 alone. The form with the lower leave-out error predicts; where a part was not measured alone, the first one does.
@@ -23,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from perturbjax.errors import InputError, check_positive, check_range
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import Deltas, fit_deltas, in_context
-from perturbjax.models.held_out_like import all_profiles, flat_values, held_out_like
+from perturbjax.models.held_out_like import all_profiles, flat_values, flat_weight, held_out_like
 from perturbjax.models.leave_out import Regression, choose_penalties, leave_out_error, left_out_in_turn, solve, times
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.screens.arrays import Array
@@ -136,7 +137,8 @@ def _regressions(compendium: Compendium, training: Masks) -> tuple[Deltas, Regre
     is_training = jnp.concatenate(deltas.training)
     ids = features(profiles.context, profiles.perturbation, len(names.contexts))
     control = in_context(deltas.control, profiles)
-    whole = Regression(ids, flat_values(compendium, profiles.readout) - control, is_training, sum(_sizes(names)))
+    change, weight = flat_values(compendium, profiles.readout) - control, flat_weight(compendium)
+    whole = Regression(ids, change, is_training, sum(_sizes(names)), weight)
     if profiles.perturbation.shape[1] == 1:
         return deltas, whole, None
     additive_change = additive().predict(deltas, profiles) - control
