@@ -145,5 +145,5 @@ def _accepted(module: nn.Module, **options: Any) -> dict[str, Any]:
 
 
 def _squared_error(prediction: Float[jax.Array, '*shape'], batch: Batch) -> Float[jax.Array, '']:
-    """The sum over the batch's observations."""
+    """The weighted sum over the batch's observations."""
     return (batch.weight * (prediction - batch.value) ** 2).sum()

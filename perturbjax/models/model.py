@@ -53,7 +53,8 @@ class Batch(NamedTuple):
       perturbation: ids, padded with -1.
       readout: ids.
       value: 0 where the weight is 0.
-      weight: 1 for an observation; 0 for a missing value and for what only fills a block up.
+      weight: that of its profile for an observation, 1 unless the run weighs profiles; 0 for a missing value and for
+        what only fills a block up.
       position: each block's position in the order of the epoch, whichever device holds it.
     """
 
@@ -96,8 +97,8 @@ class Learner(NamedTuple):
       prepare: `(compendium, training) -> constants`. Runs once per split on the host, with numpy.
       init: `(key, constants) -> (weights, statistics)`; `statistics` is `{}` where there are none.
       loss: `(weights, statistics, constants, batch, noise) -> (total, statistics)`. The total is the sum of
-        the losses of the batch's observations, so that shares of a batch add up; the trainer divides it by
-        their number. `noise` is None where no dropout is asked for.
+        the losses of the batch's observations, each times its weight, so that shares of a batch add up; the trainer
+        divides it by the sum of the weights. `noise` is None where no dropout is asked for.
       error: `(weights, statistics, constants, batch) -> total`: the sum of squared errors, without dropout.
         Validation compares it.
       optimizer: turns a gradient into a direction; the weights then move by

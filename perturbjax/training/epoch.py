@@ -16,6 +16,7 @@ from perturbjax.progress import tell_first_step
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
+from perturbjax.screens.weights import unweighted
 from perturbjax.training.history import Seen
 from perturbjax.training.input_pipeline import InputPipeline, device_indices, replicate
 from perturbjax.training.settings import Member, TrainingSettings, members, swept
@@ -85,9 +86,11 @@ def make_trainer(
 
     def pipeline(role: int, batch_size: int) -> InputPipeline:
         chosen, sized = split.mask(role), settings._replace(batch_size=batch_size)
-        config = make_step_config(learner, target.compendium, chosen, sized, len(devices), has_dropout)
+        # Weights are for learning; what is best is chosen by the plain error.
+        learnt = target.compendium if role == TRAIN else unweighted(target.compendium)
+        config = make_step_config(learner, learnt, chosen, sized, len(devices), has_dropout)
         left_out = target.left_out if role == TRAIN else None
-        return InputPipeline(target.compendium, chosen, settings.data_chunks, config, devices, left_out)
+        return InputPipeline(learnt, chosen, settings.data_chunks, config, devices, left_out)
 
     screens = zip(compendium.screens, split.mask(VALIDATION), strict=True)
     validates = any(measured_counts(screen, mask).any() for screen, mask in screens)

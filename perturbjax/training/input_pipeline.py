@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Bool, Float32, Int, Int32
+from jaxtyping import Bool, Float32, Int, Int32, Shaped
 
 from perturbjax.errors import InputError
 from perturbjax.models.model import DEVICE_AXIS
@@ -93,8 +93,8 @@ def _of_one_shape(layouts: list[ShardLayout]) -> list[ShardLayout]:
     """The layouts with shards and tables of one length, so that one compilation serves all."""
     longest, rows = max(each.longest for each in layouts), max(len(each.context) for each in layouts)
 
-    def stretched(ids: Int[np.ndarray, ' _N *K']) -> Int[np.ndarray, ' rows *K']:
-        return np.pad(ids, [(0, rows - len(ids))] + [(0, 0)] * (ids.ndim - 1))
+    def stretched(table: Shaped[np.ndarray, ' _N *K']) -> Shaped[np.ndarray, ' rows *K']:
+        return np.pad(table, [(0, rows - len(table))] + [(0, 0)] * (table.ndim - 1))
 
     return [
         each._replace(
@@ -102,6 +102,7 @@ def _of_one_shape(layouts: list[ShardLayout]) -> list[ShardLayout]:
             context=stretched(each.context),
             perturbation=stretched(each.perturbation),
             left_out=None if each.left_out is None else stretched(each.left_out),
+            weight=None if each.weight is None else stretched(each.weight),
         )
         for each in layouts
     ]
@@ -122,10 +123,10 @@ def distribute(compendium: Compendium, layout: ShardLayout, devices: Devices) ->
         return pack(compendium, layout, own[index[0].start or 0].tolist())[None]
 
     values = jax.make_array_from_callback(shape, sharding, packed)
-    tables = layout.context, layout.perturbation, layout.readout, layout.left_out
-    context, perturbation, readout, left_out = replicate(tables, devices)
+    tables = layout.context, layout.perturbation, layout.readout, layout.left_out, layout.weight
+    context, perturbation, readout, left_out, weight = replicate(tables, devices)
     pieces = jax.device_put(Pieces(*(np.stack([each[mine] for mine in own]) for each in layout.pieces)), sharding)
-    return Observations(values, context, perturbation, readout, pieces, left_out)
+    return Observations(values, context, perturbation, readout, pieces, left_out, weight)
 
 
 def replicate(tree: Any, devices: Devices) -> Any:

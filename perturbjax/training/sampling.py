@@ -28,6 +28,7 @@ class Observations(NamedTuple):
       readout: ids by column.
       pieces: where the values lie.
       left_out: by row, a bit mask of the folds that leave it out; None without folds.
+      weight: by row; None: all alike.
     """
 
     values: Float[Array, 'V longest']
@@ -36,6 +37,7 @@ class Observations(NamedTuple):
     readout: Int[Array, ' columns']
     pieces: Pieces
     left_out: Int[Array, ' N'] | None = None
+    weight: Float[Array, ' N'] | None = None
 
 
 def tiles(pieces: Pieces, block: Block) -> Int[Array, 'V G']:
@@ -83,16 +85,19 @@ def draw(
     column, is_column = _some(across, block[1], piece.width, mix(row_seed + down.astype(jnp.uint32)))
     row_start = piece.start[:, None] + row * piece.width[:, None]
     value = data.values[own[:, None, None], row_start[:, :, None] + column[:, None, :]]
-    weight = (is_wanted & exists)[:, None, None] & is_row[:, :, None] & is_column[:, None, :] & ~jnp.isnan(value)
+    counts = (is_wanted & exists)[:, None, None] & is_row[:, :, None] & is_column[:, None, :] & ~jnp.isnan(value)
     row, column = row + piece.row_start[:, None], column + piece.column_start[:, None]
     if data.left_out is not None:
-        weight &= ~_leaves(data.left_out[row], fold)[:, :, None]
+        counts &= ~_leaves(data.left_out[row], fold)[:, :, None]
+    weight = counts.astype(value.dtype)
+    if data.weight is not None:
+        weight = weight * data.weight[row][:, :, None]
     return Batch(
         data.context[row][:, :, None],
         data.perturbation[row][:, :, None],
         data.readout[column][:, None, :],
-        jnp.where(weight, value, 0),
-        weight.astype(value.dtype),
+        jnp.where(counts, value, 0),
+        weight,
         position,
     )
 

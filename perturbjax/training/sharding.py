@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Int32
+from jaxtyping import Bool, Float32, Int, Int32, Shaped
 
 from perturbjax.errors import InputError
 from perturbjax.screens.arrays import Array
@@ -40,6 +40,7 @@ class ShardLayout(NamedTuple):
       readout: ids by column, panel after panel.
       pieces: where everything lies.
       left_out: by row, a bit mask of the folds that leave it out; None without folds.
+      weight: by row; None: all alike.
     """
 
     size: int
@@ -50,6 +51,7 @@ class ShardLayout(NamedTuple):
     readout: Int[np.ndarray, ' columns']
     pieces: Pieces
     left_out: Int[np.ndarray, ' N'] | None = None
+    weight: Float32[np.ndarray, ' N'] | None = None
 
 
 def make_layout(
@@ -84,7 +86,17 @@ def make_layout(
         np.concatenate([screen.readout for screen in compendium.screens]),
         pieces,
         None if left_out is None else _padded([bits[each] for bits, each in zip(left_out, rows, strict=True)]),
+        _weights(compendium, rows),
     )
+
+
+def _weights(compendium: Compendium, rows: tuple[Int[np.ndarray, ' _rows'], ...]) -> Float32[np.ndarray, ' N'] | None:
+    """The weight of each row; None where no screen has any."""
+    if all(screen.weight is None for screen in compendium.screens):
+        return None
+    ones = [np.ones(len(each), np.float32) for each in rows]
+    pairs = zip(compendium.screens, rows, ones, strict=True)
+    return _padded([one if s.weight is None else s.weight[each].astype(np.float32) for s, each, one in pairs])
 
 
 def _cut(count: Int[np.ndarray, ' G'], width: Int[np.ndarray, ' G'], num_shards: int) -> Pieces:
@@ -134,7 +146,7 @@ def _rounded(size: int) -> int:
     return max(1, -(-size // step) * step)
 
 
-def _padded(blocks: list[Int[np.ndarray, ' _rows *K']]) -> Int[np.ndarray, ' N *K']:
+def _padded(blocks: list[Shaped[np.ndarray, ' _rows *K']]) -> Shaped[np.ndarray, ' N *K']:
     """The blocks end to end, then zeros up to a round length."""
     whole = np.concatenate(blocks)
     return np.pad(whole, [(0, _rounded(len(whole)) - len(whole))] + [(0, 0)] * (whole.ndim - 1))

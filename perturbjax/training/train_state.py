@@ -31,7 +31,7 @@ class Metrics(NamedTuple):
 
     Attributes:
       loss: the sum of their losses; of squared errors, where the loss is that.
-      observations: how many they are.
+      observations: how many they are, or the sum of their weights.
       bad_step: -1 where every loss was finite.
     """
 

@@ -32,7 +32,7 @@ ROW_WISE_FROM = 64
 _PROFILES = 8
 
 # Which arrays of the data are divided over the devices (0) and which are whole on each (None).
-_DATA_AXES = Observations(0, None, None, None, Pieces(0, 0, 0, 0, 0), None)  # type: ignore[arg-type]
+_DATA_AXES = Observations(0, None, None, None, Pieces(0, 0, 0, 0, 0), None, None)  # type: ignore[arg-type]
 
 
 class StepIndex(NamedTuple):

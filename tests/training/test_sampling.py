@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from screens_for_tests import measurements
 
-from perturbjax.screens.screen import assemble
+from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.training.sampling import Observations, draw, num_positions, shuffled
 from perturbjax.training.sharding import make_layout, pack
 
@@ -118,3 +120,34 @@ def test_a_block_is_a_random_set_of_rows_and_columns(compendium):
     columns = {tuple(sorted(np.ravel(batch.readout).tolist())) for batch in met}
     assert len(rows) > 15
     assert len(columns) > 30
+
+
+def test_an_observation_has_the_weight_of_its_profile(compendium):
+    """Weights by screen, context and perturbation; missing values and what fills up stay at 0."""
+    screens = compendium.screens
+    own = [np.linspace(0.5, 2, len(each.context), dtype=np.float32) for each in screens]
+    changed = [dataclasses.replace(screen, weight=weight) for screen, weight in zip(screens, own, strict=True)]
+    plan = make_layout(
+        Compendium((changed[0], changed[1]), compendium.vocabulary), [mask_of(s) for s in screens], SHARDS
+    )
+    tables = plan.context, plan.perturbation, plan.readout
+    data = Observations(pack(compendium, plan, range(SHARDS)), *tables, plan.pieces, None, plan.weight)
+    data = jax.tree.map(jnp.asarray, data)
+    position = jnp.arange(num_positions(plan.pieces, (3, 4)), dtype=jnp.uint32)
+    batch = jax.device_get(draw(data, (3, 4), jnp.uint32(3), position, position >= 0, SHARDS, 1))
+    expected = {
+        (int(c), tuple(p.tolist()), int(r)): weight
+        for screen, weights in zip(screens, own, strict=True)
+        for c, p, weight in zip(screen.context, screen.perturbation, weights)
+        for r in screen.readout
+    }
+    shape, names = batch.value.shape, (batch.context, batch.readout, batch.weight)
+    columns = [np.broadcast_to(each, shape).ravel() for each in names]
+    perturbation = np.broadcast_to(batch.perturbation, (*shape, 2)).reshape(-1, 2)
+    found = [(expected[int(c), tuple(p.tolist()), int(r)], w) for c, r, w, p in zip(*columns, perturbation) if w]
+    assert len(found) == len(everything(compendium))
+    np.testing.assert_array_equal(*zip(*found))
+
+
+def mask_of(screen):
+    return np.ones(len(screen.values), bool)

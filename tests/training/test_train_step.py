@@ -1,5 +1,7 @@
 """One device's step: what is lazy, in parts or in bfloat16 equals what is not."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from screens_for_tests import measurements
 
 from perturbjax.models.lpm import lpm_released
 from perturbjax.models.model import Fitted, Query
-from perturbjax.screens.screen import assemble
+from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.training import train_step
 from perturbjax.training.input_pipeline import InputPipeline, device_indices, replicate
 from perturbjax.training.settings import TrainingSettings, members
@@ -133,3 +135,38 @@ def test_evaluation_sums_over_every_observation(compendium, devices, blocks, blo
     errors = (lpm_released(4, (8, 8)).predict(Fitted(weights, {}, constants), query) - screen.values) ** 2
     np.testing.assert_array_equal(metrics.observations, [104 * 9 - 1])
     np.testing.assert_allclose(metrics.loss, [np.nansum(errors)], rtol=1e-5)
+
+
+def test_weights_of_1_train_as_none_do(compendium):
+    (screen,) = compendium.screens
+    ones = dataclasses.replace(screen, weight=np.ones(104, np.float32))
+    plain = trained(compendium, config_of(compendium), steps=5)
+    assert_same(trained(Compendium((ones,), compendium.vocabulary), config_of(compendium), steps=5), plain, 1e-6)
+
+
+def test_the_loss_is_a_weighted_mean(compendium):
+    """One step over everything: a profile of weight 2 counts as one that is there twice."""
+    (screen,) = compendium.screens
+    counts = np.arange(104) % 3 + 1
+    rows = np.repeat(np.arange(104), counts)
+    values, context, perturbation = (each[rows] for each in (screen.values, screen.context, screen.perturbation))
+    twice = dataclasses.replace(screen, values=values, context=context, perturbation=perturbation)
+    heavy = dataclasses.replace(screen, weight=counts.astype(np.float32))
+
+    def gradients(screen):
+        made, chosen = Compendium((screen,), compendium.vocabulary), (np.ones(len(screen.context), bool),)
+        config, devices = config_of(made, blocks=400, dropout=0.0), tuple(jax.local_devices()[:1])
+        (chunk,) = InputPipeline(made, chosen, 1, config, devices).epoch(0)
+        constants, every = constants_of(compendium, config), members(DECAYING, 5, 0.0)
+        state = replicate(init_states(config.learner, (), constants, every.seed), devices)
+        fixed = replicate((constants, every, np.ones(1, bool)), devices)
+        run, indices = pmap_train_steps(config, devices), device_indices(devices)
+        state, metrics = run(
+            state, chunk.data, *fixed, replicate(StepIndex(*np.zeros(3, np.int32)), devices), indices, np.int32(1)
+        )
+        return jax.device_get((state.opt_state, metrics.loss / metrics.observations, metrics.observations))
+
+    weighed, repeated = gradients(heavy), gradients(twice)
+    assert_same(weighed[:2], repeated[:2], 1e-6)
+    np.testing.assert_allclose(weighed[2], repeated[2])
+    assert abs(weighed[1] - gradients(screen)[1]) > 1e-3
