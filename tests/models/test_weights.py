@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import anndata
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from screens_for_tests import everything, measurements, query, query_of, two_contexts
 
+from experiments import benchmark_papalexi
 from perturbjax.models import (
     additive,
     baselines,
@@ -25,6 +27,7 @@ from perturbjax.models.factorization import Cells, complete, entries
 from perturbjax.models.held_out_like import flat_weight
 from perturbjax.models.leave_out import LeftOut, Regression, leave_out_error, solve
 from perturbjax.models.own_readout import shrunken_mean
+from perturbjax.readers.loading import load
 from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.screens.weights import weighted
 
@@ -232,3 +235,29 @@ def test_weights_lower_the_error_where_noise_differs(rule):
             errors.append(np.linalg.norm(np.asarray(predicted) - np.array(list(truth.values())), axis=1).mean())
         ratios.append(errors[0] / errors[1])
     assert max(ratios) < 0.95
+
+
+def test_knock_outs_of_few_cells_do_less_harm_with_weights(shared, tmp_path):
+    """Half of the training knock-outs of Papalexi 2021 keep 3 of their cells; the held-out ones keep all."""
+    cells = anndata.read_h5ad(shared / 'papalexi_2021.h5ad')
+    names, rng = cells.obs['perturbation'].astype(str).to_numpy(), np.random.default_rng(0)
+    data = {**benchmark_papalexi.get_config().data.to_dict(), 'path': str(tmp_path / 'few.h5ad')}
+    genes = sorted(set(names) - {'non-targeting'})
+    held_out, few = genes[::5], genes[1::2]
+    kept = np.ones(len(names), bool)
+    for gene in set(few) - set(held_out):
+        rows = np.flatnonzero(names == gene)
+        kept[rows], kept[rng.choice(rows, 3, replace=False)] = False, True
+    cells[kept].write_h5ad(data['path'])
+    compendium = load(data)
+    (screen,) = compendium.screens
+    tested = np.isin(
+        compendium.vocabulary.perturbation_names(screen.perturbation), [f'CRISPR-KO_{g}' for g in held_out]
+    )
+    asked = query_of(screen)
+    for model in (context_mean(), own_readout(), linear(10, 0.1, perturbation_embedding='identity')):
+        errors = []
+        for each in (weighted(compendium, (~tested,), 'cells'), compendium):
+            predicted = np.asarray(model.predict(jax.jit(model.fit)(each, (~tested,)), asked))
+            errors.append(np.linalg.norm((predicted - screen.values)[tested], axis=1).mean())
+        assert errors[0] < 0.9 * errors[1]
