@@ -66,8 +66,8 @@ def lpm(
         readout (`each`), or not at all (`none`).
       folds: each seed is trained once for every fold; 0 for once on everything.
       shrink: whether the folds choose how much of the networks' prediction is kept.
-      early_stop: whether the folds, if there are any, choose the epoch whose weights are kept, where the split keeps
-        no profiles for validation. Then `training.patience` counts epochs without a lower error of theirs.
+      early_stop: whether the folds, if there are any, choose the epoch whose weights are kept, and not the validation
+        profiles. Then `training.patience` counts epochs without a lower error out of fold.
       mix: the rules of `stack.RULES` that the folds mix it with, one that answers for everything first; none if
         empty.
       head: `mlp`, as published, or `bilinear`: one pass for all readouts of a profile.

@@ -113,8 +113,8 @@ class Learner(NamedTuple):
       out_of_fold: `(fitted, target) -> predictions [N, U]` of the profiles of each fold, by the members that have
         not seen it, over all readouts; NaN for profiles in no fold. None without folds.
       unseen_error: `(fitted, target) -> error`: of the profiles of each fold, by the members that have not seen it.
-        Where no profiles are kept for validation, the trainer keeps the epoch whose error is lowest; NaN where no
-        profile is in a fold. None keeps the last epoch.
+        The trainer keeps the epoch whose error is lowest; NaN where no profile is in a fold. None leaves the choice
+        to validation.
       num_folds: each seed is trained once for each fold, without the profiles that the fold leaves out.
       table_decay: how many times the weight decay applies to the tables of embeddings.
       recipe: names and values of training settings of the model's own, which a config may replace.

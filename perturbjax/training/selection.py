@@ -1,4 +1,7 @@
-"""What chooses the epoch whose weights are kept: the validation profiles, or the folds that members have not seen."""
+"""What chooses the epoch whose weights are kept: the folds that members have not seen, or the validation profiles.
+
+Folds go before, for together they are many profiles, and a split keeps few for validation.
+"""
 
 import jax
 import numpy as np
@@ -18,13 +21,11 @@ def selection_error(trainer: Trainer, state: TrainState) -> tuple[str, Float[np.
     hosts must agree on the epoch.
 
     Raises:
-      InputError: settings are swept, and no profile is in a fold.
+      InputError: settings are swept, and no profile is in a fold or kept for validation.
     """
-    if trainer.validation is not None:
-        return 'validation_rmse', evaluate(trainer, state)
     judge, each = trainer.training.config.learner.unseen_error, trainer.members_each
     if judge is None:
-        return '', None
+        return 'validation_rmse', evaluate(trainer, state)
     weights, statistics = jax.device_get((state.weights, state.statistics))
     num_members = len(jax.tree.leaves(weights)[0])
     combinations = [slice(first, first + each) for first in range(0, num_members, each)]
@@ -32,9 +33,9 @@ def selection_error(trainer: Trainer, state: TrainState) -> tuple[str, Float[np.
     errors = np.repeat(array_of_first(np.array(found, np.float32)), each)
     if not np.isnan(errors).any():
         return 'out_of_fold_l2', errors
-    if len(found) > 1:
+    if trainer.validation is None and len(found) > 1:
         raise InputError(NO_CHOICE)
-    return '', None
+    return 'validation_rmse', evaluate(trainer, state)
 
 
 def fitted_of(trainer: Trainer, weights: Weights, statistics: Statistics, members: slice) -> Fitted:

@@ -29,12 +29,12 @@ class TrainingSettings(NamedTuple):
         device owns some of them, so their number must be a multiple of the number of devices.
       data_chunks: how often a device's memory is filled anew in an epoch; with 1 the data stay there.
       seeds: how many members that differ in their seed alone are trained at once; they predict their mean.
-      sweep: values of `SWEPT` to try, all combinations at once; those with the lowest validation
-        error are kept.
+      sweep: values of `SWEPT` to try, all combinations at once; those with the lowest error, by
+        which epochs are chosen too, are kept.
       epochs: the most epochs.
       epoch_steps: the steps of an epoch; with 0 an epoch goes through the data once.
-      patience: stop after so many epochs without a lower validation error, or, where a split keeps no profiles for
-        validation, without a lower error out of fold; 0 means never.
+      patience: stop after so many epochs without a lower error out of fold, or, of a model without folds, without a
+        lower validation error; 0 means never.
       checkpoint_every: epochs between checkpoints.
       tensorboard: write the training curve for TensorBoard too.
       wandb: the Weights & Biases project that gets the training curve too, a run for each model, split and member;

@@ -48,7 +48,7 @@ def train(
     writer: MetricWriter,
     devices: Sequence[jax.Device] | None = None,
 ) -> Fitted:
-    """Trains, or goes on training, until the epochs are over or validation stops improving.
+    """Trains, or goes on training, until the epochs are over or the error to choose by stops falling.
 
     A run that was stopped goes on from the latest checkpoint in `folder` and gives, bit for bit,
     what it would have given without the stop.
@@ -64,8 +64,8 @@ def train(
       devices: all of them, of all hosts, unless given.
 
     Returns:
-      The params with the lowest validation error, or, where nothing validates, with the lowest error out of fold;
-      the last ones where there are no folds either.
+      The params with the lowest error out of fold, or, without folds, with the lowest validation error; the last ones
+      where nothing validates either.
 
     Raises:
       InputError: the settings do not fit the data or the devices, or the loss is no longer finite; names the step.

@@ -110,3 +110,9 @@ def test_with_no_profile_in_a_fold_the_last_epoch_is_kept(compendium, tmp_path):
     assert curve_of(tmp_path) == {1: None, 2: None}
     with pytest.raises(InputError, match=r'training\.sweep: the split keeps no profiles for validation'):
         train_lpm(SETTINGS, recipe | {'sweep': {'weight_decay': (0, 1)}}, compendium, split, tmp_path / 'swept')
+
+
+def test_the_folds_choose_also_where_profiles_are_kept_for_validation(compendium, tmp_path):
+    split = make_split(compendium, 'unseen_in_context', 0, context='b', test=0.3, validation=0.1)
+    train_lpm(SETTINGS, {**RECIPE, 'epochs': 2}, compendium, split, tmp_path)
+    assert None not in curve_of(tmp_path).values()
