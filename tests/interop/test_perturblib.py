@@ -153,6 +153,7 @@ def native(folder, widths=3, hidden=(5, 5), counts=(2, 6, 3), models=None):
     weights, statistics = lpm_released(widths, hidden).learner.init(jax.random.key(0), constants)
     fitted = Fitted(jax.tree.map(lambda each: each[None], weights), statistics, constants)
     settings = {'embedding_dim': widths, 'hidden_dims': hidden, 'aggregation': 'mean', 'dropout': 0.25}
+    settings['model'] = 'lpm_released'
     config = {'models': models or {'lpm': settings}, 'training': {'batch_size': 7}}
     with checkpoints.open_folder(folder) as manager:
         checkpoints.save(manager, 0, fitted, checkpoints.About(OURS, config, {'seed': 1}))
