@@ -14,7 +14,7 @@ reagents do. The additive rule, A + B - control, is safe from plate effects: hal
 lie on the plates of one gene and half on those of the other, and half of a single gene's wells lie on
 its own plates and half on control's, so that the effects cancel.
 
-3 minutes on 2 CPU cores. Expect these L2s for the cell number: lpm 0.0312, low_rank 0.0329, two_way 0.0491,
+3 minutes on 2 CPU cores. Expect these L2s for the cell number: lpm 0.0309, low_rank 0.0329, two_way 0.0491,
 additive 0.0551, linear 0.0654, lpm_released 0.0963, mean 0.392, no_change 0.456; for the nuclear area: additive
 0.696, linear 0.701, lpm_released 0.731, mean 3.10. All metrics: docs/benchmarks.md.
 """

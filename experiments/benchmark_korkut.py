@@ -7,7 +7,7 @@ All 23 single drugs train, and a random half of the 66 pairs, five times; the ot
 No drug is a readout, so `identity` is the only embedding of the linear model that can be used here.
 With it, the model is a ridge regression on which drugs were given.
 
-1 minute on 2 CPU cores. Expect these L2s: lpm 1.31, low_rank and two_way 1.33, linear 1.44,
+1 minute on 2 CPU cores. Expect these L2s: lpm 1.29, low_rank and two_way 1.33, linear 1.44,
 lpm_released 1.83, additive 1.93, mean 3.19, no_change 4.18. All metrics: docs/benchmarks.md.
 """
 

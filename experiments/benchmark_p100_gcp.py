@@ -6,7 +6,7 @@
 There are nine plates and eight contexts (MCF7 at 24 h has both panels). 15% of the drugs validate and
 15% are tested in MCF7, at every time and on both panels; five seeds.
 
-6 minutes on 2 CPU cores, which were busy. Expect these L2s: lpm 4.63, low_rank 4.74, two_way 4.80,
+6 minutes on 2 CPU cores, which were busy. Expect these L2s: lpm 4.58, low_rank 4.74, two_way 4.80,
 context_mean 4.91, lpm_released 6.04, no_change 7.31, mean 7.91, perturbation_mean 10.9 (on
 96% of the values). Of the drugs that share a mechanism with another, 0.24
 have such a one as their nearest, by the published LPM's embeddings and by the raw profiles alike. More:

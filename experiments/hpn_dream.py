@@ -12,7 +12,7 @@ All stimuli and inhibitors alone train, and a random half of the 21 combinations
 tested in every context. No perturbation is a readout, so `identity` is the only embedding of the linear model
 that can be used here. There are no replicates.
 
-1 minute on 2 CPU cores. Expect these L2s: lpm 1.77, linear 1.98, low_rank and two_way 1.99,
+1 minute on 2 CPU cores. Expect these L2s: lpm 1.74, linear 1.98, low_rank and two_way 1.99,
 additive 2.06 (on 91% of the values),
 context_mean 3.02, no_change 4.04, mean 7.22.
 """

@@ -2,7 +2,7 @@
 
     perturbjax --config=quickstart --workdir=/tmp/quickstart
 
-4 minutes on 2 CPU cores that are busy with other things, half of it compiling. Expect these RMSEs: lpm 0.161,
+4 minutes on 2 CPU cores that are busy with other things, half of it compiling. Expect these RMSEs: lpm 0.159,
 low_rank 0.196, lpm_released 0.209 to 0.227, two_way 0.226, perturbation_mean 0.270, context_mean 0.479, no_change
 0.488, mean 0.690 (each predicts everything); linear_transfer 0.195 on 79% of the values.
 """

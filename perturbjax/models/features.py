@@ -5,6 +5,7 @@ for each name (`readers.embedding_file`), or, for perturbations, `readouts`: one
 that readout's loadings on the main axes of the training profiles, as in P of Ahlmann-Eltze et al. 2025.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -121,10 +122,16 @@ def _tell(axis: str, names: Sequence[str], known: Bool[np.ndarray, ' n']) -> Non
     """Says which names have no features; control needs none."""
     without = [name for i, name in enumerate(names) if not known[i] and (axis, i) != ('perturbation', CONTROL_ID)]
     if without:
-        logging.warning(
-            'lpm: %d of %d %ss have no features (%s); without training profiles they get no answer of the network.',
-            *(len(without), len(names), axis, listed(without)),
+        _warn_once(
+            f'features: {len(without)} of {len(names)} {axis}s have none ({listed(without)}); without training '
+            'profiles they get no answer of the network.'
         )
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """All splits of a run have the same features."""
+    logging.warning('%s', text)
 
 
 def _loadings_of_targets(compendium: Compendium, training: Masks) -> Float[np.ndarray, 'P R']:

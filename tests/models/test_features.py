@@ -13,7 +13,7 @@ from perturbjax.analysis.completion import read_model
 from perturbjax.analysis.embeddings import axis_table, read_embeddings
 from perturbjax.errors import InputError
 from perturbjax.models import context_mean, make_models
-from perturbjax.models.features import feature_reader, joined
+from perturbjax.models.features import _warn_once, feature_reader, joined
 from perturbjax.models.lpm import lpm
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TEST, TRAIN, make_split
@@ -145,9 +145,11 @@ def test_the_loadings_of_a_readout_are_those_of_a_pca(compendium):
     np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-4)
 
 
-def test_names_without_features_are_told(compendium, split, file, caplog):
+def test_names_without_features_are_told_once(compendium, split, file, caplog):
+    _warn_once.cache_clear()
     constants = feature_reader({'perturbation': [file]})(compendium, split.mask(TRAIN))
-    assert "lpm: 1 of 41 perturbations have no features ('g39')" in caplog.text
+    feature_reader({'perturbation': [file]})(compendium, split.mask(TRAIN))
+    assert caplog.text.count("features: 1 of 41 perturbations have none ('g39')") == 1
     assert not constants['has_features']['perturbation'][compendium.vocabulary.perturbations.index('g39')]
 
 
