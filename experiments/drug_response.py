@@ -10,10 +10,11 @@ drugs) and its columns are lines. What control would be is known by definition: 
 (no effect), a ComboScore of 0 (no more than the two drugs alone would do). NCI-60's z-scores are of each drug
 over the lines, so 0 is a drug's mean and `no_change` predicts just that.
 
-`nci60` and `gdsc2` take 7 minutes on 2 CPU cores, which were busy, `gdsc1` 10 minutes; to look at the data (`--mode=prepare`) takes
-6 to 17 seconds and less than 0.7 GiB, though there are 970 lines. Expect these RMSEs: nci60 lpm 0.747, low_rank
-0.766, context_mean 0.903, perturbation_mean 0.989; gdsc2 low_rank 0.0612, perturbation_mean 0.0943, context_mean
-0.141; gdsc1 perturbation_mean 0.131, context_mean 0.189; almanac 52.6, 65.2. All metrics: docs/benchmarks.md.
+`nci60` and `gdsc2` take 7 minutes on 2 CPU cores, which were busy, `gdsc1` 10 minutes; to look at the data
+(`--mode=prepare`) takes 6 to 17 seconds and less than 0.7 GiB, though there are 970 lines. Expect these RMSEs: nci60
+lpm 0.747, low_rank 0.766, context_mean 0.903, perturbation_mean 0.989; gdsc2 low_rank 0.0612, perturbation_mean
+0.0943, context_mean 0.141; gdsc1 low_rank 0.0890, perturbation_mean 0.131, context_mean 0.189; almanac 52.6, 65.2.
+All metrics: docs/benchmarks.md.
 """
 
 import ml_collections
