@@ -11,18 +11,15 @@ a cache on a web server is a mirror. `settings` then gives the `data` part of a 
 import argparse
 import copy
 import logging
-import os
-import pathlib
 import pprint
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from perturbjax.datasets import published
-from perturbjax.datasets.download import obtain, pooch_library
+from perturbjax.datasets import embeddings, published
+from perturbjax.datasets.download import cache_folder, obtain, pooch_library
 from perturbjax.datasets.public_data import CATALOGUE, Entry
 from perturbjax.errors import InputError, did_you_mean
-from perturbjax.paths import absolute
 from perturbjax.renames import with_new_names
 
 _FILES = ('path', 'siginfo', 'geneinfo')
@@ -41,7 +38,7 @@ def settings(name: str = '', cache: str = '', **changes: Any) -> dict[str, Any]:
       InputError: there is no such data set, or it is not in the cache.
     """
     entry = _find(name)
-    folder = _cache(cache) / entry.folder
+    folder = cache_folder(cache) / entry.folder
     for file in entry.files:
         if not (folder / file.read).exists():
             command = f'python -m perturbjax.datasets.catalogue fetch {name}' + (f' --cache={cache}' if cache else '')
@@ -73,14 +70,16 @@ def fetch(name: str, cache: str = '', mirror: str = '') -> dict[str, Any]:
         )
     for file in entry.files:
         address = f'{mirror.rstrip("/")}/{entry.folder}/{file.name}' if mirror else file.address
-        obtain(file, _cache(cache) / entry.folder, address)
+        obtain(file, cache_folder(cache) / entry.folder, address)
     return settings(name, cache)
 
 
 def listing(name: str = '') -> str:
-    """The data sets, one per line, or everything that is known of one."""
+    """The data sets and embedding tables, one per line, or everything that is known of one."""
     if name == published.NAME:
         return published.describe()
+    if name in embeddings.TABLES:
+        return embeddings.describe(name)
     if name:
         return _describe(name)
     width = max(map(len, CATALOGUE))
@@ -89,7 +88,8 @@ def listing(name: str = '') -> str:
         f'{key:{width}}  {entry.title} ({sizes[key]}){"" if entry.confirmed else ", unconfirmed"}'
         for key, entry in CATALOGUE.items()
     ]
-    return '\n'.join([*lines, f'{published.NAME:{width}}  {published.TITLE} (in the package)'])
+    tables = [f'{key:{width}}  {table.title} (embeddings)' for key, table in embeddings.TABLES.items()]
+    return '\n'.join([*lines, *tables, f'{published.NAME:{width}}  {published.TITLE} (in the package)'])
 
 
 def _describe(name: str) -> str:
@@ -114,14 +114,13 @@ def _find(name: str) -> Entry:
         raise InputError(
             f'catalogue: {name} is no screen and comes with the package; perturbjax.datasets.published reads it.'
         )
+    if name in embeddings.TABLES:
+        raise InputError(
+            f'catalogue: {name} is no screen but a table of embeddings; perturbjax.datasets.embeddings gives its path.'
+        )
     if str(name) not in CATALOGUE:
         raise InputError(f'catalogue: there is no data set {name!r}; {did_you_mean(str(name), CATALOGUE)}')
     return CATALOGUE[name]
-
-
-def _cache(cache: str) -> pathlib.Path:
-    folder = cache or os.environ.get('PERTURBJAX_CACHE', '') or pooch_library().os_cache('perturbjax')
-    return pathlib.Path(absolute(folder, 'cache'))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -148,6 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(listing(parsed.name))
             return 0
         pooch_library().get_logger().setLevel(logging.WARNING)
+        if parsed.name in embeddings.TABLES:
+            print(embeddings.fetch_embedding(parsed.name, parsed.cache, parsed.mirror))
+            return 0
         found = fetch(parsed.name, parsed.cache, parsed.mirror)
         print(f'config.data = {pprint.pformat(found, sort_dicts=False)}')
         return 0

@@ -1,6 +1,7 @@
 """Public files in the cache: downloaded where they are missing, verified, and whole or not there at all."""
 
 import functools
+import os
 import pathlib
 import tempfile
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from absl import logging
 from perturbjax.datasets.transfer import CHUNK, refuse_page, transfer
 from perturbjax.datasets.unpacking import take_out
 from perturbjax.errors import InputError
+from perturbjax.paths import absolute
 
 
 class File(NamedTuple):
@@ -45,6 +47,12 @@ def pooch_library() -> Any:
     except ImportError as error:
         raise InputError("downloads need pooch; pip install 'perturbjax[download]'.") from error
     return pooch
+
+
+def cache_folder(cache: str = '') -> pathlib.Path:
+    """The folder of the cache: the one given, or else PERTURBJAX_CACHE, or else the user's own cache."""
+    folder = cache or os.environ.get('PERTURBJAX_CACHE', '') or pooch_library().os_cache('perturbjax')
+    return pathlib.Path(absolute(folder, 'cache'))
 
 
 def obtain(file: File, folder: pathlib.Path, address: str = '') -> pathlib.Path:

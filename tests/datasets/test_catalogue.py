@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from anndata.io import write_elem
 
-from perturbjax.datasets import catalogue, transfer
+from perturbjax.datasets import catalogue, embeddings, transfer
 from perturbjax.datasets.download import File, obtain
 from perturbjax.datasets.unpacking import gi_scores, take_out
 from perturbjax.errors import InputError, check_settings
@@ -612,7 +612,7 @@ def test_the_list(capsys, monkeypatch):
     monkeypatch.setitem(catalogue.CATALOGUE, 'adamson', catalogue.CATALOGUE['adamson']._replace(confirmed=False))
     assert catalogue.main(['list']) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [*catalogue.CATALOGUE, 'published_scores']
+    assert [line.split()[0] for line in lines] == [*catalogue.CATALOGUE, *embeddings.TABLES, 'published_scores']
     assert [line.split()[0] for line in lines if line.endswith(', unconfirmed')] == ['adamson']
     assert catalogue.main(['list', 'adamson']) == 0
     assert '  address   unconfirmed\n' in capsys.readouterr().out
