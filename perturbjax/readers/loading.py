@@ -12,6 +12,7 @@ from perturbjax.readers.naming.merging import merge_across
 from perturbjax.readers.naming.near_misses import tell_across
 from perturbjax.readers.sources import resolve
 from perturbjax.readers.told import read_prepared
+from perturbjax.readers.unmeasured import unmeasured_names
 from perturbjax.renames import with_new_names
 from perturbjax.screens.screen import Compendium, assemble
 
@@ -21,16 +22,23 @@ def load(data: Mapping[str, Any]) -> Compendium:
 
     `data` holds the settings of one source (see `sources.file_source`), or `screens`, which maps a name
     to the settings of each source. With either, `harmonise` gives a gene one name in all screens (see
-    `harmonisation.harmonise`; `{}` turns it off). The source `prepared` is the folder that
+    `harmonisation.harmonise`; `{}` turns it off), and `unmeasured` adds perturbations to the vocabulary that no
+    file measures (see `unmeasured.unmeasured_names`). The source `prepared` is the folder that
     `--mode=prepare` wrote.
 
     Raises:
       InputError: a setting or a file cannot be used; the message names it.
     """
     settings = _plain(data)
-    harmonised = settings.pop('harmonise', {})
+    harmonised, unmeasured = settings.pop('harmonise', {}), settings.pop('unmeasured', ())
     check_settings(harmonise, harmonised, 'data.harmonise', given=('screens', 'files'))
+    if not isinstance(unmeasured, str | list | tuple) or not all(isinstance(name, str) for name in unmeasured):
+        raise InputError(f'data.unmeasured: {unmeasured!r} must be names of perturbations, or a file of them.')
     if settings.get('source') == 'prepared':
+        if unmeasured:
+            raise InputError(
+                'data.unmeasured: prepared data have their names already; give it where they are prepared.'
+            )
         check_settings(_read_prepared, settings, 'data (prepared)')
         return _read_prepared(**settings)
     sources = [resolve(each) for each in _each_source(settings)]
@@ -39,7 +47,9 @@ def load(data: Mapping[str, Any]) -> Compendium:
     if harmonised:
         profiles = harmonise(profiles, [file for each in sources for file in each.gene_files], **harmonised)
     tell_across(profiles)
-    return assemble(profiles, [scale for _, _, scale in screens])
+    measured = {str(name) for each in profiles for name in each.perturbation}
+    others = unmeasured_names(unmeasured, measured) if unmeasured else []
+    return assemble(profiles, [scale for _, _, scale in screens], others)
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:

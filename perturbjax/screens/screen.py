@@ -103,8 +103,12 @@ jax.tree_util.register_dataclass(Screen, (*ARRAYS, 'weight'), ('name', 'scale', 
 jax.tree_util.register_dataclass(Compendium, ('screens',), ('vocabulary',))
 
 
-def assemble(measurements: Sequence[Measurements], scales: Sequence[str]) -> Compendium:
+def assemble(measurements: Sequence[Measurements], scales: Sequence[str], unmeasured: Sequence[str] = ()) -> Compendium:
     """Puts the profiles of one or more screens, each with its scale, into a compendium with a shared vocabulary.
+
+    Args:
+      measurements, scales: of each screen.
+      unmeasured: single perturbations that the vocabulary has beside the measured ones.
 
     Raises:
       InputError: a screen has a (context, perturbation) twice, two screens have the same name, a
@@ -120,7 +124,7 @@ def assemble(measurements: Sequence[Measurements], scales: Sequence[str]) -> Com
         contexts=tuple(sorted({str(name) for each in measurements for name in each.context})),
         perturbations=(
             CONTROL,
-            *sorted({p for each in measurements for name in each.perturbation for p in parts(name)}),
+            *sorted({p for each in measurements for name in each.perturbation for p in parts(name)}.union(unmeasured)),
         ),
         readouts=tuple(dict.fromkeys(str(name) for each in measurements for name in each.readout)),
     )
