@@ -48,6 +48,15 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     'half_the_width': {'embedding_dim': 8, 'hidden_dims': (32, 32)},
     'twice_the_width': {'embedding_dim': 32, 'hidden_dims': (128, 128)},
     'dropout': {'dropout': 0.1},
+    'published_network': {
+        **{'base': 'none', 'standardise': 'none', 'shrink': False, 'early_stop': False, 'head': 'mlp'},
+        **{'embedding_dim': 32, 'hidden_dims': (128, 128), 'aggregation': 'mean', 'dropout': 0.1},
+        **{'embedding_scale': 1.0, 'table_decay': 1.0},
+        'training': {
+            **{'learning_rate': 0.002, 'lr_decay': 0.98, 'batch_size': 250, 'epochs': 100, 'epoch_steps': 0},
+            **{'seeds': 1, 'patience': 0, 'checkpoint_every': 100},
+        },
+    },
 }
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'an experiment file', lock_config=False)
