@@ -205,8 +205,9 @@ def intervals(results: Results) -> list[Element]:
 def training(results: Results) -> list[Element]:
     """The training curve."""
     caption = (
-        'Errors while training, mean over splits. Validation that rises while training falls is overfitting. The L2 out '
-        'of fold is that of whole profiles, in units of what the model learns; the epoch where it is lowest is kept.'
+        'Errors while training, mean over splits. Validation that rises while training falls is overfitting. The '
+        'L2 out of fold is that of whole profiles, in units of what the model learns; the epoch where it is lowest is '
+        'kept.'
     )
     return gallery('training', [(training_curve(results), caption)])
 
