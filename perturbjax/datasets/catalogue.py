@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from perturbjax.datasets import embeddings, published
-from perturbjax.datasets.download import cache_folder, obtain, pooch_library
+from perturbjax.datasets.download import cache_folder, check_mirror, obtain, pooch_library
 from perturbjax.datasets.public_data import CATALOGUE, Entry
 from perturbjax.errors import InputError, did_you_mean
 from perturbjax.renames import with_new_names
@@ -64,10 +64,7 @@ def fetch(name: str, cache: str = '', mirror: str = '') -> dict[str, Any]:
         is kept, and the next call continues from there.
     """
     entry = _find(name)
-    if mirror and not mirror.startswith(('http://', 'https://')):
-        raise InputError(
-            f'--mirror: {mirror!r} is not an address, which begins with https://; give a folder as --cache.'
-        )
+    check_mirror(mirror)
     for file in entry.files:
         address = f'{mirror.rstrip("/")}/{entry.folder}/{file.name}' if mirror else file.address
         obtain(file, cache_folder(cache) / entry.folder, address)

@@ -55,6 +55,14 @@ def cache_folder(cache: str = '') -> pathlib.Path:
     return pathlib.Path(absolute(folder, 'cache'))
 
 
+def check_mirror(mirror: str) -> None:
+    """Raises InputError unless it is empty or an address."""
+    if mirror and not mirror.startswith(('http://', 'https://')):
+        raise InputError(
+            f'--mirror: {mirror!r} is not an address, which begins with https://; give a folder as --cache.'
+        )
+
+
 def obtain(file: File, folder: pathlib.Path, address: str = '') -> pathlib.Path:
     """The path of the verified file in the folder; it is downloaded if it is not there.
 

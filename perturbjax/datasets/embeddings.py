@@ -10,7 +10,7 @@ import pathlib
 import tempfile
 from typing import NamedTuple
 
-from perturbjax.datasets.download import File, cache_folder, obtain
+from perturbjax.datasets.download import File, cache_folder, check_mirror, obtain
 from perturbjax.errors import InputError, did_you_mean
 
 
@@ -85,6 +85,7 @@ def fetch_embedding(name: str, cache: str = '', mirror: str = '') -> str:
     Raises:
       InputError: a file cannot be downloaded whole, or is another than at first.
     """
+    check_mirror(mirror)
     path, files = _path(name, cache), TABLES[name].files
     parts = [
         obtain(file, path.parent, f'{mirror.rstrip("/")}/{name}/{file.name}' if mirror else file.address)
@@ -114,6 +115,7 @@ def _join(names: pathlib.Path, vectors: pathlib.Path, path: pathlib.Path) -> Non
     both = names.read_text().splitlines(), vectors.read_text().splitlines()
     if len(both[0]) != len(both[1]):
         raise InputError(f'{vectors}: it has {len(both[1])} lines for {len(both[0])} names; fetch both again.')
-    with tempfile.NamedTemporaryFile('w', dir=path.parent, delete=False) as file:
-        file.writelines(f'{name.strip()}\t{vector}\n' for name, vector in zip(*both, strict=True))
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = pathlib.Path(folder) / path.name
+        made.write_text(''.join(f'{name.strip()}\t{vector}\n' for name, vector in zip(*both, strict=True)))
+        os.replace(made, path)

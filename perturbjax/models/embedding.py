@@ -27,10 +27,11 @@ def embedding(source: str, seed: int = 0) -> Embedding:
         'zero': lambda names, width, dtype: jnp.zeros((len(names), width), dtype),
         'random': lambda names, width, dtype: jax.random.normal(jax.random.key(seed), (len(names), width), dtype),
     }
-    return made[source] if source in made else _from_file(source)
+    return made[source] if source in made else from_file(source)
 
 
-def _from_file(path: str) -> Embedding:
+def from_file(path: str) -> Embedding:
+    """The embedding of a file; see `embedding`."""
     known, vectors = read_embedding(path)
     row_of = {name: i for i, name in enumerate(known)}
 

@@ -2,7 +2,8 @@
 
 A network that has features of a perturbation predicts it though nobody measured it. A source is a file with a vector
 for each name (`readers.embedding_file`), or, for perturbations, `readouts`: one whose target is itself a readout has
-that readout's loadings on the main axes of the training profiles, as in P of Ahlmann-Eltze et al. 2025.
+that readout's loadings on the main axes of the training profiles other than its own, much as in P of Ahlmann-Eltze et
+al. 2025.
 """
 
 import functools
@@ -16,11 +17,11 @@ from jaxtyping import Bool, Float
 from scipy.sparse.linalg import svds
 
 from perturbjax.errors import InputError, did_you_mean, listed
-from perturbjax.models.embedding import embedding
+from perturbjax.models.embedding import from_file
 from perturbjax.models.model import Constants, Masks
 from perturbjax.models.training_counts import AXES, training_counts
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.vocabulary import CONTROL_ID, target_gene
+from perturbjax.screens.vocabulary import CONTROL_ID
 
 _MOST_AXES = 32  # of a decomposition of training profiles
 
@@ -100,13 +101,10 @@ def _listed_sources(axis: str, given: Any) -> list[str]:
 def _source(axis: str, name: str) -> Source:
     if (axis, name) == ('perturbation', 'readouts'):
         return _loadings_of_targets
-    lookup = embedding(name)
+    lookup = from_file(name)
 
     def read(compendium: Compendium, training: Masks) -> Float[np.ndarray, 'n F']:
-        table = lookup(_names(compendium, axis), _MOST_AXES, jnp.dtype(jnp.float32))
-        if table is None:
-            raise InputError(f'models.lpm.features.{axis}: no such source {name!r}; name a file.')
-        values = np.array(table, float)
+        values = np.array(lookup(_names(compendium, axis), _MOST_AXES, jnp.dtype(jnp.float32)), float)
         if axis == 'perturbation':
             values[CONTROL_ID] = np.nan
         return values
@@ -135,18 +133,26 @@ def _warn_once(text: str) -> None:
 
 
 def _loadings_of_targets(compendium: Compendium, training: Masks) -> Float[np.ndarray, 'P R']:
-    """The loadings of each perturbation's target, of a PCA of the training profiles about their contexts' means."""
-    names = compendium.vocabulary
-    total = np.zeros((0, len(names.readouts)))
+    """The loadings of each perturbation's target, of a PCA of the training profiles about their contexts' means.
+
+    The profiles of a perturbation itself do not count in its own loadings: they would tell what it does to its target,
+    also to members that are to predict it unseen.
+    """
+    target, parts, rows = compendium.vocabulary.target_readouts(), list[np.ndarray](), list[np.ndarray]()
     for screen, mask in zip(compendium.screens, training, strict=True):
         used = np.asarray(mask) & ~screen.is_control
-        rows = np.zeros((int(used.sum()), len(names.readouts)))
-        rows[:, screen.readout] = _about_their_means(screen.values[used], screen.context[used])
-        total = np.concatenate([total, rows])
-    loadings = _main_axes(total)
-    place = {name: i for i, name in enumerate(names.readouts)}
-    rows_of = np.array([place.get(target_gene(name), -1) for name in names.perturbations])
-    return np.where(rows_of[:, None] < 0, np.nan, loadings[rows_of])
+        some = np.zeros((int(used.sum()), len(compendium.vocabulary.readouts)))
+        some[:, screen.readout] = _about_their_means(screen.values[used], screen.context[used])
+        rows.append(some)
+        parts.append(np.where(screen.perturbation[used] > CONTROL_ID, screen.perturbation[used], -1))
+    change = np.concatenate(rows)
+    places = _places(change)
+    own = np.zeros((len(target), places.shape[1]))
+    for ids in np.concatenate(parts).T:
+        is_known = (ids >= 0) & (target[ids] >= 0)
+        at, on = ids[is_known], np.flatnonzero(is_known)
+        np.add.at(own, at, change[on, target[at]][:, None] * places[on])
+    return np.where(target[:, None] < 0, np.nan, (change.T @ places)[target] - own)
 
 
 def _about_their_means(values: Float[np.ndarray, 'N M'], context: np.ndarray) -> Float[np.ndarray, 'N M']:
@@ -159,11 +165,11 @@ def _about_their_means(values: Float[np.ndarray, 'N M'], context: np.ndarray) ->
     return np.nan_to_num(left)
 
 
-def _main_axes(rows: Float[np.ndarray, 'N U']) -> Float[np.ndarray, 'U R']:
-    """The columns on the main axes of the rows, the longest axis first."""
+def _places(rows: Float[np.ndarray, 'N U']) -> Float[np.ndarray, 'N R']:
+    """Where the rows lie on their main axes, the longest axis first; each axis has a sum of squares of 1."""
     rank = min(_MOST_AXES, *(size - 1 for size in rows.shape))
-    if rank < 1:
-        return np.zeros((rows.shape[1], 1))
-    _, lengths, axes = svds(rows, k=rank, v0=np.ones(min(rows.shape)))
-    order = np.argsort(-lengths)
-    return axes[order].T * lengths[order]
+    if rank < 1 or not rows.any():
+        return np.zeros((len(rows), 1))
+    start = np.random.default_rng(0).normal(size=min(rows.shape))
+    places, lengths, _ = svds(rows, k=rank, v0=start)
+    return places[:, np.argsort(-lengths)]

@@ -7,7 +7,7 @@ from perturbjax.paths import absolute
 from perturbjax.readers.compressed import open_text
 from perturbjax.readers.naming.spelling import clean
 from perturbjax.readers.table import reading
-from perturbjax.screens.vocabulary import parts, perturbation_type, token
+from perturbjax.screens.vocabulary import CONTROL, parts, perturbation_type, token
 
 
 def unmeasured_names(given: str | Sequence[str], measured: Iterable[str]) -> list[str]:
@@ -15,7 +15,8 @@ def unmeasured_names(given: str | Sequence[str], measured: Iterable[str]) -> lis
 
     Args:
       given: names, or the path of a text file with a name on each line. A name without a type, such as `KLF1`, has
-        the type that all measured perturbations have.
+        the type that all measured perturbations have. Genes are written as the vocabulary has them: names are not
+        harmonised.
       measured: the perturbations of the screens, combinations and control among them.
 
     Raises:
@@ -25,9 +26,11 @@ def unmeasured_names(given: str | Sequence[str], measured: Iterable[str]) -> lis
     names = [name for name in map(clean, _lines(given) if isinstance(given, str) else given) if name]
     if not names:
         raise InputError(f'{field}: {given!r} names no perturbation; leave it out.')
-    odd = [name for name in names if len(parts(name)) != 1]
+    odd = [name for name in names if len(parts(name)) != 1 or name.casefold() in ('ctrl', CONTROL)]
     if odd:
-        raise InputError(f'{field}: {listed(odd)} must be single perturbations; name the parts of a combination.')
+        raise InputError(
+            f'{field}: {listed(odd)} must be single perturbations; name the parts of a combination, not control.'
+        )
     types = sorted({perturbation_type(part) for name in measured for part in parts(name)})
     return [_typed(name, types, field) for name in names]
 

@@ -130,7 +130,7 @@ def _on_target_changes(screen: Screen, target: Int[np.ndarray, ' P']) -> Float[n
 def weigh_each(
     rule: str, screens: Sequence[Profiles], known: Sequence[Bool[np.ndarray, ' _N']], field: str
 ) -> list[Float[np.ndarray, ' _N']]:
-    """The weights of the perturbed profiles of each screen, at least `LEAST`, with the mean 1 over the known ones.
+    """The weights of the perturbed profiles of each screen, hardly below `LEAST`, with the mean 1 over the known ones.
 
     Args:
       rule: one of `RULES`.
@@ -163,7 +163,12 @@ def _weigh(rule: str, profiles: Profiles, known: Bool[np.ndarray, ' N'], field: 
 
 def _noise(rule: str, profiles: Profiles, known: Bool[np.ndarray, ' N'], field: str) -> Float[np.ndarray, ' N'] | None:
     """The squared standard error of each profile; None where only the numbers of cells are known."""
-    if profiles.cells is None or (profiles.cells[known] <= 1).all():
+    if profiles.cells is None:
+        raise InputError(
+            f'{profiles.name}: {field}={rule!r} needs the number of rows behind each profile, which is not known; '
+            f'predict again if an earlier version did, or leave {field} out.'
+        )
+    if (profiles.cells[known] <= 1).all():
         raise InputError(
             f'{profiles.name}: {field}={rule!r} needs the number of rows behind each profile, but every profile is one '
             f'row; give the cells or replicates rather than their means, or leave {field} out.'

@@ -33,7 +33,6 @@ from perturbjax.training.train_step import (
 STEPS_PER_CALL = 100
 EVALUATED_AT_ONCE = 2**15
 _NOTHING = Seen()
-NO_CHOICE = 'training.sweep: the split keeps no profiles for validation to choose by; leave sweep out.'
 
 
 class Trainer(NamedTuple):
@@ -94,8 +93,11 @@ def make_trainer(
 
     screens = zip(compendium.screens, split.mask(VALIDATION), strict=True)
     validates = any(measured_counts(screen, mask).any() for screen, mask in screens)
-    if not validates and learner.unseen_error is None and len(swept(settings)) > 1:
-        raise InputError(NO_CHOICE)
+    has_folds = learner.unseen_error is not None and any(bits.any() for bits in target.left_out or ())
+    if not validates and not has_folds and len(swept(settings)) > 1:
+        raise InputError(
+            'training.sweep: there is nothing to choose by, neither profiles for validation nor folds; leave sweep out.'
+        )
     validation = pipeline(VALIDATION, EVALUATED_AT_ONCE * len(devices)) if validates else None
     training = pipeline(TRAIN, settings.batch_size)
     constants = learner.prepare(compendium, split.mask(TRAIN))

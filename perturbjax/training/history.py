@@ -41,26 +41,33 @@ class History(NamedTuple):
       best: the lowest error, `[S]`; infinite before the first.
       best_epoch: the epoch of that error, `[S]`.
       seen: what the next epoch has already gone through, where training was stopped in the middle of it.
+      judged_by: the name of the error; empty before the first.
     """
 
     epoch: int
     best: list[float]
     best_epoch: list[int]
     seen: Seen = Seen()
+    judged_by: str = ''
 
     @classmethod
     def start(cls, num_members: int) -> 'History':
         """Before the first epoch."""
         return cls(0, [math.inf] * num_members, [0] * num_members)
 
-    def after(self, errors: np.ndarray | None, active: np.ndarray) -> tuple['History', np.ndarray]:
-        """The history one epoch later, and which members are better than ever, bool `[S]`."""
+    def after(self, errors: np.ndarray | None, active: np.ndarray, judged_by: str = '') -> tuple['History', np.ndarray]:
+        """The history one epoch later, and which members are better than ever, bool `[S]`.
+
+        Errors of another name than before, as of an earlier version, cannot be compared with those before.
+        """
         epoch = self.epoch + 1
         if errors is None:
             return self._replace(epoch=epoch, seen=Seen()), active
-        better = active & (errors < np.array(self.best))
+        so_far = np.array(self.best) if judged_by == self.judged_by else np.full(len(errors), math.inf)
+        better = active & (errors < so_far)
         best = np.where(better, errors, self.best).tolist()
-        return History(epoch, best, np.where(better, epoch, self.best_epoch).tolist()), better
+        best_epoch = np.where(better, epoch, self.best_epoch).tolist()
+        return History(epoch, best, best_epoch, judged_by=judged_by), better
 
     def active(self, settings: TrainingSettings) -> np.ndarray:
         """Which members go on training, bool `[S]`: those with patience left, while epochs are left."""
@@ -90,7 +97,7 @@ class History(NamedTuple):
     def from_json(cls, saved: dict[str, Any]) -> 'History':
         """What `to_json` saved."""
         best = [math.inf if each is None else each for each in saved['best']]
-        return cls(**saved | {'best': best, 'seen': Seen(**saved.get('seen', {}))})
+        return cls(**{'judged_by': 'validation_rmse'} | saved | {'best': best, 'seen': Seen(**saved.get('seen', {}))})
 
 
 def _sum(before: list[float] | None, more: Array) -> list[float]:

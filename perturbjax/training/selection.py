@@ -5,23 +5,21 @@ Folds go before, for together they are many profiles, and a split keeps few for 
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from perturbjax.errors import InputError
 from perturbjax.models.model import Fitted, Statistics, Weights
-from perturbjax.training.epoch import NO_CHOICE, Trainer, evaluate
+from perturbjax.training.epoch import Trainer, evaluate
 from perturbjax.training.hosts import array_of_first
 from perturbjax.training.train_state import TrainState
 
 
-def selection_error(trainer: Trainer, state: TrainState) -> tuple[str, Float[np.ndarray, ' S'] | None]:
+def selection_error(
+    trainer: Trainer, state: TrainState, active: Bool[np.ndarray, ' S']
+) -> tuple[str, Float[np.ndarray, ' S'] | None]:
     """The name of the error to choose by, and each member's; None where there is nothing to choose by.
 
     Out of fold, all members of a combination of swept settings have the error of their mean. It is one host's, for
-    hosts must agree on the epoch.
-
-    Raises:
-      InputError: settings are swept, and no profile is in a fold or kept for validation.
+    hosts must agree on the epoch. It is infinite for members that do not train any more.
     """
     judge, each = trainer.training.config.learner.unseen_error, trainer.members_each
     if judge is None:
@@ -29,12 +27,13 @@ def selection_error(trainer: Trainer, state: TrainState) -> tuple[str, Float[np.
     weights, statistics = jax.device_get((state.weights, state.statistics))
     num_members = len(jax.tree.leaves(weights)[0])
     combinations = [slice(first, first + each) for first in range(0, num_members, each)]
-    found = [judge(fitted_of(trainer, weights, statistics, some), trainer.target) for some in combinations]
+    found = [
+        judge(fitted_of(trainer, weights, statistics, some), trainer.target) if active[some].any() else np.inf
+        for some in combinations
+    ]
     errors = np.repeat(array_of_first(np.array(found, np.float32)), each)
     if not np.isnan(errors).any():
         return 'out_of_fold_l2', errors
-    if trainer.validation is None and len(found) > 1:
-        raise InputError(NO_CHOICE)
     return 'validation_rmse', evaluate(trainer, state)
 
 

@@ -115,8 +115,8 @@ def _run_epoch(
         return progress._replace(state=state), history._replace(seen=seen)
     training = seen.rmse
     seconds = time.perf_counter() - began
-    name, judged = selection_error(trainer, state)
-    history, is_better = history.after(judged, active)
+    name, judged = selection_error(trainer, state, active)
+    history, is_better = history.after(judged, active, name)
     errors = {'training_rmse': training} | ({} if judged is None else {name: judged})
     rate = round(trainer.epoch_size * int(active.sum()) / seconds)
     writer.write(*_lines(trainer, history.epoch, active, errors, rate))

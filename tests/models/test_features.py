@@ -127,22 +127,33 @@ def test_tables_are_standardised_on_trained_names_and_share_the_squares():
     np.testing.assert_array_equal(found.known, [True, True, True, False])
 
 
-def test_the_loadings_of_a_readout_are_those_of_a_pca(compendium):
+def test_the_loadings_of_a_readout_are_those_of_a_pca_without_its_own_profiles(compendium):
     (screen,) = compendium.screens
     constants = feature_reader({'perturbation': 'readouts'})(compendium, (np.ones(len(screen.context), bool),))
     used = ~screen.is_control
     means = {c: screen.values[used & (screen.context == c)].mean(axis=0) for c in (0, 1)}
     change = screen.values[used] - [means[c] for c in screen.context[used]]
-    _, lengths, axes = np.linalg.svd(change, full_matrices=False)
-    loadings = (axes.T * lengths)[:, :7]  # svds gives one axis fewer than there are readouts
-    names = compendium.vocabulary.perturbations
+    places = np.linalg.svd(change, full_matrices=False)[0][:, :7]  # svds gives one axis fewer than there are readouts
+    names, readouts = compendium.vocabulary.perturbations, compendium.vocabulary.readouts
     known = np.flatnonzero(constants['has_features']['perturbation'])
-    np.testing.assert_array_equal(known, [names.index('g03'), names.index('g07')])
-    place = {name: list(compendium.vocabulary.readouts).index(name) for name in ('g03', 'g07')}
-    two = loadings[[place['g03'], place['g07']]]
-    expected = (two - two.mean(axis=0)) / two.std(axis=0) / np.sqrt(7)
-    found = constants['features']['perturbation'][known]
-    np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-4)
+    assert [names[i] for i in known] == ['g03', 'g07']
+    loadings = []
+    for number in known:
+        others = screen.perturbation[used][:, 0] != number
+        loadings.append(change[others, readouts.index(names[number])] @ places[others])
+    expected = (np.array(loadings) - np.mean(loadings, axis=0)) / np.std(loadings, axis=0) / np.sqrt(7)
+    np.testing.assert_allclose(np.abs(constants['features']['perturbation'][known]), np.abs(expected), rtol=1e-3)
+
+
+@pytest.mark.parametrize('perturbations', [1, 2, 32])
+def test_loadings_of_few_profiles_of_many_readouts(perturbations):
+    """The rows add up to 0, so that a start of ones would be orthogonal to all axes."""
+    rng = np.random.default_rng(0)
+    rows = [('a', 'control', np.zeros(200)), *(('a', f'r{i}', rng.normal(size=200)) for i in range(perturbations))]
+    screens = assemble([measurements(rows, [f'r{i}' for i in range(200)])], ['log1p'])
+    constants = feature_reader({'perturbation': ['readouts']})(screens, (np.ones(perturbations + 1, bool),))
+    assert np.isfinite(constants['features']['perturbation']).all()
+    assert constants['has_features']['perturbation'][1:].all()
 
 
 def test_names_without_features_are_told_once(compendium, split, file, caplog):
@@ -159,6 +170,7 @@ def test_names_without_features_are_told_once(compendium, split, file, caplog):
         ({'perturbations': ['x.tsv']}, "features: no such axis 'perturbations'; did you mean 'perturbation'"),
         ({'perturbation': ['no_such_file.tsv']}, 'no_such_file.tsv'),
         ({'perturbation': 3}, 'features.perturbation: 3 must be'),
+        ({'perturbation': ['random']}, 'random'),
     ],
 )
 def test_bad_features_are_told(features, told):

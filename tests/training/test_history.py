@@ -46,3 +46,17 @@ def test_the_settings_with_the_lowest_mean_error_are_chosen():
 def test_to_json_and_back():
     history = History(1, [math.inf, 0.5], [0, 1])
     assert History.from_json(json.loads(json.dumps(history.to_json(), allow_nan=False))) == history
+
+
+def test_errors_of_another_kind_are_not_compared_with_those_before():
+    """An earlier version chose by validation; its errors are of another size."""
+    active = np.array([True, True])
+    history, _ = History.start(2).after(np.array([0.9, 0.8]), active, 'validation_rmse')
+    history, better = history.after(np.array([4.0, 4.0]), active, 'out_of_fold_l2')
+    assert better.all()
+    assert (history.best, history.best_epoch, history.judged_by) == ([4.0, 4.0], [2, 2], 'out_of_fold_l2')
+    saved = history.to_json()
+    assert History.from_json(saved) == history
+    assert History.from_json({name: each for name, each in saved.items() if name != 'judged_by'}).judged_by == (
+        'validation_rmse'
+    )

@@ -108,7 +108,7 @@ def test_with_no_profile_in_a_fold_the_last_epoch_is_kept(compendium, tmp_path):
     recipe = {**RECIPE, 'epochs': 2}
     train_lpm(SETTINGS, recipe, compendium, split, tmp_path)
     assert curve_of(tmp_path) == {1: None, 2: None}
-    with pytest.raises(InputError, match=r'training\.sweep: the split keeps no profiles for validation'):
+    with pytest.raises(InputError, match=r'training\.sweep: there is nothing to choose by'):
         train_lpm(SETTINGS, recipe | {'sweep': {'weight_decay': (0, 1)}}, compendium, split, tmp_path / 'swept')
 
 
