@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from perturbjax.datasets import embeddings, published
-from perturbjax.datasets.download import cache_folder, check_mirror, obtain, pooch_library
+from perturbjax.datasets.download import cache_folder, check_fetched, obtain_all, pooch_library
 from perturbjax.datasets.public_data import CATALOGUE, Entry
 from perturbjax.errors import InputError, did_you_mean
 from perturbjax.renames import with_new_names
@@ -40,9 +40,7 @@ def settings(name: str = '', cache: str = '', **changes: Any) -> dict[str, Any]:
     entry = _find(name)
     folder = cache_folder(cache) / entry.folder
     for file in entry.files:
-        if not (folder / file.read).exists():
-            command = f'python -m perturbjax.datasets.catalogue fetch {name}' + (f' --cache={cache}' if cache else '')
-            raise InputError(f'{folder / file.read}: is not there; fetch it by {command}.')
+        check_fetched(folder / file.read, name, cache)
     changes, known = with_new_names(changes, 'data'), copy.deepcopy(entry.settings)
     fields = changes.get('fields', {})
     if not isinstance(fields, Mapping):
@@ -64,10 +62,7 @@ def fetch(name: str, cache: str = '', mirror: str = '') -> dict[str, Any]:
         is kept, and the next call continues from there.
     """
     entry = _find(name)
-    check_mirror(mirror)
-    for file in entry.files:
-        address = f'{mirror.rstrip("/")}/{entry.folder}/{file.name}' if mirror else file.address
-        obtain(file, cache_folder(cache) / entry.folder, address)
+    obtain_all(entry.files, entry.folder, cache, mirror)
     return settings(name, cache)
 
 

@@ -4,7 +4,7 @@ import functools
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from absl import logging
@@ -55,12 +55,31 @@ def cache_folder(cache: str = '') -> pathlib.Path:
     return pathlib.Path(absolute(folder, 'cache'))
 
 
-def check_mirror(mirror: str) -> None:
-    """Raises InputError unless it is empty or an address."""
+def obtain_all(files: Sequence[File], folder: str, cache: str = '', mirror: str = '') -> list[pathlib.Path]:
+    """The paths of the verified files of a folder of the cache; those that are not there are downloaded.
+
+    Args:
+      files: what to get.
+      folder: its name in the cache, and on a mirror of the cache.
+      cache: see `cache_folder`.
+      mirror: the address of a cache on a web server, in place of the files' own addresses.
+
+    Raises:
+      InputError: the mirror is no address, or a file cannot be had; see `obtain`.
+    """
     if mirror and not mirror.startswith(('http://', 'https://')):
         raise InputError(
             f'--mirror: {mirror!r} is not an address, which begins with https://; give a folder as --cache.'
         )
+    own = cache_folder(cache) / folder
+    return [obtain(file, own, f'{mirror.rstrip("/")}/{folder}/{file.name}' if mirror else '') for file in files]
+
+
+def check_fetched(path: pathlib.Path, name: str, cache: str = '') -> None:
+    """Raises InputError, with the command that fetches what is called so, where the path is not there."""
+    if not path.exists():
+        command = f'python -m perturbjax.datasets.catalogue fetch {name}' + (f' --cache={cache}' if cache else '')
+        raise InputError(f'{path}: is not there; fetch it by {command}.')
 
 
 def obtain(file: File, folder: pathlib.Path, address: str = '') -> pathlib.Path:

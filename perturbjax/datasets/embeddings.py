@@ -10,7 +10,7 @@ import pathlib
 import tempfile
 from typing import NamedTuple
 
-from perturbjax.datasets.download import File, cache_folder, check_mirror, obtain
+from perturbjax.datasets.download import File, cache_folder, check_fetched, obtain_all
 from perturbjax.errors import InputError, did_you_mean
 
 
@@ -69,9 +69,7 @@ def embedding_file(name: str, cache: str = '') -> str:
       InputError: there is no such table, or it is not in the cache.
     """
     path = _path(name, cache)
-    if not path.exists():
-        command = f'python -m perturbjax.datasets.catalogue fetch {name}' + (f' --cache={cache}' if cache else '')
-        raise InputError(f'{path}: is not there; fetch it by {command}.')
+    check_fetched(path, name, cache)
     return str(path)
 
 
@@ -85,12 +83,8 @@ def fetch_embedding(name: str, cache: str = '', mirror: str = '') -> str:
     Raises:
       InputError: a file cannot be downloaded whole, or is another than at first.
     """
-    check_mirror(mirror)
-    path, files = _path(name, cache), TABLES[name].files
-    parts = [
-        obtain(file, path.parent, f'{mirror.rstrip("/")}/{name}/{file.name}' if mirror else file.address)
-        for file in files
-    ]
+    path = _path(name, cache)
+    parts = obtain_all(TABLES[name].files, name, cache, mirror)
     if len(parts) > 1:
         _join(parts[0], parts[1], path)
     return str(path)
