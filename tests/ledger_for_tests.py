@@ -1,8 +1,9 @@
-"""Rows of a ledger made by hand, and finished workdirs made of the files of one small run."""
+"""Rows of a ledger made by hand, the config of one small run, and finished workdirs made of its files."""
 
 import json
 import re
 
+import ml_collections
 import pandas as pd
 
 from perturbjax.ledger.runs import COLUMNS
@@ -16,6 +17,19 @@ _ROW = {
     'anchored': 0.5, 'anchored_low': 0.4, 'anchored_high': 0.6, 'anchor': 'repeat',
     'coverage': 1.0, 'perturbations': 62, 'splits': 1,
 }  # fmt: skip
+
+
+def small_config():
+    """Simulated screens and simple rules alone."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.data = {
+        'source': 'simulation', 'contexts': 3, 'panels': 1, 'targets': 20, 'readouts': 24, 'programs': 3, 'cells': 6
+    }  # fmt: skip
+    config.split = {'name': 'unseen_in_context', 'context': 'context1', 'test': 0.5, 'seeds': (13, 14)}
+    config.models = {'perturbation_mean': {}}
+    config.evaluation = {'bootstrap_samples': 50}
+    return config
 
 
 def frame(*rows):

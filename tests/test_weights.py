@@ -3,10 +3,10 @@
 from unittest import mock
 
 import anndata
-import ml_collections
 import numpy as np
 import pandas as pd
 import pytest
+from ledger_for_tests import small_config
 
 from perturbjax import experiment, setup
 from perturbjax.errors import InputError
@@ -14,14 +14,7 @@ from perturbjax.ledger.runs import rows_of
 
 
 def config_of(weights=None):
-    config = ml_collections.ConfigDict()
-    config.seed = 0
-    config.data = {
-        'source': 'simulation', 'contexts': 3, 'panels': 1, 'targets': 20, 'readouts': 24, 'programs': 3, 'cells': 6
-    }  # fmt: skip
-    config.split = {'name': 'unseen_in_context', 'context': 'context1', 'test': 0.5, 'seeds': (13, 14)}
-    config.models = {'perturbation_mean': {}}
-    config.evaluation = {'bootstrap_samples': 50}
+    config = small_config()
     if weights is not None:
         config.weights = weights
     return config

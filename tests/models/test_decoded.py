@@ -23,14 +23,6 @@ NAMES = ['ctrl', 'g0+ctrl', 'ctrl+g1', 'g1+g0', *(f'g{i}+ctrl' for i in range(2,
 CONDITIONS = ['control', 'g0', 'g1', 'g0+g1', *(f'g{i}' for i in range(2, 12))]
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=['float32', 'float64'])
-def dtype(request):
-    before = jax.config.jax_enable_x64
-    jax.config.update('jax_enable_x64', request.param == np.float64)
-    yield request.param
-    jax.config.update('jax_enable_x64', before)
-
-
 @pytest.fixture
 def numbers(golden):
     return json.loads((golden / 'decoder.json').read_text())

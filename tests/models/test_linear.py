@@ -16,14 +16,6 @@ from perturbjax.screens.vocabulary import combine
 TOLERANCE = {np.float64: 2e-5, np.float32: 2e-4}
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=['float32', 'float64'])
-def dtype(request):
-    before = jax.config.jax_enable_x64
-    jax.config.update('jax_enable_x64', request.param == np.float64)
-    yield request.param
-    jax.config.update('jax_enable_x64', before)
-
-
 def training_of(compendium, golden):
     """The golden split's training conditions; a second screen trains whole."""
     conditions = json.loads((golden / 'split.json').read_text())['train']
