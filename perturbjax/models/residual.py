@@ -112,7 +112,8 @@ class _Residuals(NamedTuple):
         parts = zip(np.split(prepared.residual, ends), compendium.screens, strict=True)
         residuals = tuple(np.ascontiguousarray(part[:, screen.readout]) for part, screen in parts)
         left_out = tuple(np.split(bits.astype(np.int32), ends)) if self.num_folds else None
-        return Target(with_values(compendium, residuals), left_out, (compendium, prepared))
+        profiles = jax.device_get(all_profiles(compendium))
+        return Target(with_values(compendium, residuals), left_out, (compendium, prepared, profiles))
 
     def finish(self, fitted: Fitted, target: Target) -> Fitted:
         prepared, share, noise = target.kept[1], 1.0, 1.0
@@ -129,14 +130,12 @@ class _Residuals(NamedTuple):
 
     def _of_folds(self, fitted: Fitted, target: Target) -> tuple[Products, float]:
         """The products of the folds' profiles, and the amplitude."""
-        compendium, prepared = target.kept
-        profiles = jax.device_get(all_profiles(compendium))
+        _, prepared, profiles = target.kept
         found = products_of_folds(self.products, fitted, profiles, prepared.residual, prepared.folds)
         return found, amplitude(found, fitted.num_members) if self.shrink else 1.0
 
     def out_of_fold(self, fitted: Fitted, target: Target) -> Float[np.ndarray, 'N U']:
-        compendium, prepared = target.kept
-        profiles = jax.device_get(all_profiles(compendium))
+        compendium, prepared, profiles = target.kept
         values = np.asarray(flat_values(compendium, profiles.readout))
         answer = np.where((prepared.folds.number >= 0)[:, None], values - prepared.residual * prepared.scale, np.nan)
         for rows, asked, own in unseen_pieces(fitted, profiles, prepared.folds):

@@ -32,8 +32,6 @@ def load(data: Mapping[str, Any]) -> Compendium:
     settings = _plain(data)
     harmonised, unmeasured = settings.pop('harmonise', {}), settings.pop('unmeasured', ())
     check_settings(harmonise, harmonised, 'data.harmonise', given=('screens', 'files'))
-    if not isinstance(unmeasured, str | list | tuple) or not all(isinstance(name, str) for name in unmeasured):
-        raise InputError(f'data.unmeasured: {unmeasured!r} must be names of perturbations, or a file of them.')
     if settings.get('source') == 'prepared':
         if unmeasured:
             raise InputError(

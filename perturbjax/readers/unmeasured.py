@@ -1,6 +1,7 @@
 """Perturbations that no file measures, and that models with features are to predict: `data.unmeasured`."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from perturbjax.errors import InputError, listed
 from perturbjax.paths import absolute
@@ -10,7 +11,7 @@ from perturbjax.readers.table import reading
 from perturbjax.screens.vocabulary import CONTROL, parts, perturbation_type, token
 
 
-def unmeasured_names(given: str | Sequence[str], measured: Iterable[str]) -> list[str]:
+def unmeasured_names(given: Any, measured: Iterable[str]) -> list[str]:
     """The single perturbations that are named, as a vocabulary has them.
 
     Args:
@@ -20,9 +21,12 @@ def unmeasured_names(given: str | Sequence[str], measured: Iterable[str]) -> lis
       measured: the perturbations of the screens, combinations and control among them.
 
     Raises:
-      InputError: the file cannot be read or is empty, a name is a combination or control, or its type is not clear.
+      InputError: it is neither, the file cannot be read or is empty, a name is a combination or control, or its type
+        is not clear.
     """
     field = 'data.unmeasured'
+    if not isinstance(given, str | list | tuple) or not all(isinstance(name, str) for name in given):
+        raise InputError(f'{field}: {given!r} must be names of perturbations, or a file of them.')
     names = [name for name in map(clean, _lines(given) if isinstance(given, str) else given) if name]
     if not names:
         raise InputError(f'{field}: {given!r} names no perturbation; leave it out.')

@@ -117,7 +117,7 @@ def test_a_unit_is_shared_within_a_screen_and_over_screens_that_share_a_readout(
     screens = [screen('first', 'a', ['x', 'y', 'z'], 1), screen('second', 'a', ['z', 'v', 'w'], 1000)]
     both = assemble(screens, ['log1p'] * 2)
     split = make_split(both, 'unseen_single', 0, test=0.25)
-    _, prepared = MODEL.learner.target(both, split.mask(TRAIN)).kept
+    prepared = MODEL.learner.target(both, split.mask(TRAIN)).kept[1]
     values = prepared.residual * prepared.scale
     sizes = [len(each.context) for each in both.screens]
     rows = prepared.folds.number >= 0
