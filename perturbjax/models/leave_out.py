@@ -1,18 +1,16 @@
-"""Ridge regressions of all readouts on indicator features, and penalties chosen by an exact leave-out error.
+"""Penalties of a ridge regression, chosen by an exact leave-out error.
 
-Leaving out the rows g of a regression with hat matrix H and residuals r gives them the residuals
+With M, L and the effects b of `ridge`, let P = M - M X (X'MX + L)^-1 X'M. Leaving out the rows g leaves them
 
-    (I - H_gg)^-1 r_g,
+    (P_gg)^-1 (P y)_g,    P y = M (y - X b),
 
-so nothing is fitted again. The rows that are left out in turn are training profiles like the held-out ones,
-each together with its repeats in the contexts where profiles are held out.
-
-With weights W the regression is (X'WX + L)^-1 X'Wy and H = X (X'WX + L)^-1 X'W. The error counts rows alike, for it
-stands for that of the held-out ones.
+of y, so nothing is fitted again; without weights and wholes P is I less the hat matrix, and P y the residuals. The
+rows that are left out in turn are training profiles like the held-out ones, each together with its repeats in the
+contexts where profiles are held out. The error counts rows alike, for it stands for that of the held-out ones.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +19,18 @@ from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.elimination import solve_each
 from perturbjax.models.held_out_like import HeldOutLike, random_order
-from perturbjax.models.sums import exact_matmul, weighed
-from perturbjax.screens.arrays import Array
+from perturbjax.models.ridge import (
+    Normal,
+    Regression,
+    Wholes,
+    by_block,
+    is_fitted,
+    times,
+    wholes_of,
+    with_wholes,
+    without_wholes,
+)
+from perturbjax.models.sums import exact_matmul
 
 # The most rows that are left out in turn, a random choice of those like the held-out ones; fewer, but not below
 # the second number, where many repeats leave with each; and the most repeats.
@@ -32,25 +40,6 @@ _SMALL = 256  # features; threads of LAPACK wait for each other longer than such
 # What a penalty is chosen from, and how often each is chosen anew while the others are kept.
 _GRID = tuple(10.0 ** np.arange(-2, 5))
 _SWEEPS = 2
-
-
-class Regression(NamedTuple):
-    """Ridge regressions of U readouts on the same F features; a readout leaves out the rows where it is not measured.
-
-    Attributes:
-      features: the numbers of the features that are 1 in each of all N profiles, screen after screen; one that
-        is there twice is 2, and -1 fills up.
-      change: what is regressed; NaN where not measured.
-      is_training: which rows are fitted.
-      num_features: F.
-      weight: of each row; None: all alike.
-    """
-
-    features: Int[jax.Array, 'N J']
-    change: Float[jax.Array, 'N U']
-    is_training: Bool[jax.Array, ' N']
-    num_features: int
-    weight: Float[jax.Array, ' N'] | None = None
 
 
 class LeftOut(NamedTuple):
@@ -90,90 +79,58 @@ def left_out_in_turn(like: HeldOutLike, num_slots: int) -> LeftOut:
     return LeftOut(row, like.is_like[row], members, is_repeat)
 
 
-def times(features: Int[jax.Array, '*n J'], effects: Float[Array, 'F U']) -> Float[jax.Array, '*n U']:
-    """`X @ effects`: the sum of the effects of each row's features."""
-    rows = jnp.asarray(effects).at[features].get(mode='fill', fill_value=0, wrap_negative_indices=False)
-    return rows.sum(axis=-2)
-
-
-class Normal(NamedTuple):
-    """The normal equations of B blocks of u readouts; the readouts of a block are measured in the same rows."""
-
-    gram: Float[jax.Array, 'B F F']
-    right: Float[jax.Array, 'B F u']
-    change: Float[jax.Array, 'B N u']
-
-
-def _by_block(regression: Regression, function: Callable[[Normal], Any]) -> Any:
-    """The function of the normal equations: of one block if all readouts are measured in the same rows, else of U."""
-    change = regression.change
-    measured = ~jnp.isnan(change) & regression.is_training[:, None]
-
-    def normal(change: Float[jax.Array, 'N u']) -> Normal:
-        num_features, fitted = regression.num_features, _fitted(regression, change)
-        ids = jnp.where((regression.features < 0) | ~fitted[:, None], num_features, regression.features)
-        gram = jnp.zeros((num_features, num_features), change.dtype)
-        each = 1 if regression.weight is None else regression.weight[:, None, None]
-        gram = gram.at[ids[:, :, None], ids[:, None, :]].add(each, mode='drop')
-        right = jnp.zeros((num_features, change.shape[1]), change.dtype)
-        counted = weighed(jnp.where(fitted[:, None], change, 0), regression.weight)
-        right = right.at[ids].add(counted[:, None, :], mode='drop')
-        return Normal(gram, right, change)
-
-    def of_blocks(blocks: Float[jax.Array, 'B N u']) -> Any:
-        return function(jax.lax.map(normal, blocks))
-
-    is_shared = (measured == measured[:, :1]).all()
-    return jax.lax.cond(is_shared, lambda: of_blocks(change[None]), lambda: of_blocks(change.T[:, :, None]))
-
-
-def _fitted(regression: Regression, change: Float[jax.Array, 'N u']) -> Bool[jax.Array, ' N']:
-    return regression.is_training & ~jnp.isnan(change[:, 0])
-
-
-def solve(regression: Regression, penalty: Float[jax.Array, ' F']) -> Float[jax.Array, 'F U']:
-    """The effects, with the penalty of each feature."""
-
-    def of_blocks(normal: Normal) -> Float[jax.Array, 'F U']:
-        def of_block(each: Normal) -> Float[jax.Array, 'F u']:
-            return jax.scipy.linalg.solve(each.gram + jnp.diag(penalty), each.right, assume_a='pos')
-
-        effects = jax.lax.map(of_block, normal)
-        return jnp.moveaxis(effects, 1, 0).reshape(effects.shape[1], -1)
-
-    return _by_block(regression, of_blocks)
-
-
-def leave_out_error(regression: Regression, left_out: LeftOut, penalty: Float[jax.Array, ' F']) -> Float[jax.Array, '']:
+def leave_out_error(regression: Regression, left_out: LeftOut, penalty: Float[jax.Array, ' A']) -> Float[jax.Array, '']:
     """The mean L2 error over the rows that are left out in turn; NaN where there is none."""
-    return _by_block(regression, lambda normal: _error(regression, left_out, normal, penalty))
+    return by_block(regression, lambda normal: _error(regression, left_out, normal, penalty))
 
 
 def _error(
-    regression: Regression, left_out: LeftOut, normal: Normal, penalty: Float[jax.Array, ' F']
+    regression: Regression, left_out: LeftOut, normal: Normal, penalty: Float[jax.Array, ' A']
 ) -> Float[jax.Array, '']:
-    ids = regression.features[left_out.repeats]
-    dtype, size = regression.change.dtype, left_out.repeats.shape[1]
-    root = None if regression.weight is None else jnp.sqrt(regression.weight)[left_out.repeats]
+    rows = left_out.repeats
+    ids, weight = regression.features[rows], None if regression.weight is None else regression.weight[rows]
 
     def squares(each: Normal) -> Float[jax.Array, ' T']:
-        inverse = _inverse(each.gram + jnp.diag(penalty))
-        effects = exact_matmul(inverse, each.right)
-        is_in = left_out.is_repeat & _fitted(regression, each.change)[left_out.repeats]
-        # X (X'DX + L)^-1 X' of the rows g, by picking: X is a few ones in each row.
-        hat = jax.vmap(lambda some: times(some, times(some, inverse).T))(ids).mT
-        hat = jnp.where(is_in[:, :, None] & is_in[:, None, :], hat, 0)
-        residual = each.change[left_out.repeats] - times(ids, effects)
-        if root is not None:  # sqrt(W) r with sqrt(W) X A^-1 X' sqrt(W), which is symmetric
-            hat, residual = root[:, :, None] * hat * root[:, None, :], root[:, :, None] * residual
-        left = jnp.eye(size, dtype=dtype)[None] - hat
+        wholes = wholes_of(regression, each.change, penalty)
+        gram, right = without_wholes(each, wholes, penalty)
+        inverse = _inverse(gram)
+        residual = each.change[rows] - times(ids, with_wholes(exact_matmul(inverse, right), wholes))
+        residual = residual if weight is None else residual * weight[:, :, None]
+        is_in = left_out.is_repeat & is_fitted(regression, each.change)[rows]
+        both = is_in[:, :, None] & is_in[:, None, :]
+        between = _between(regression, wholes, ids, weight, inverse)
+        left = jnp.where(both, between, jnp.eye(rows.shape[1], dtype=between.dtype)[None])
         without = solve_each(left, jnp.where(is_in[:, :, None], residual, 0))[:, 0]
-        without = without if root is None else without / root[:, :1]
         return jnp.where(is_in[:, :1], without**2, 0).sum(axis=1)
 
     counts = left_out.counts & regression.is_training[left_out.row]
     total = jnp.sqrt(jax.lax.map(squares, normal).sum(axis=0))
     return jnp.where(counts, total, 0).sum() / counts.sum()
+
+
+def _between(
+    regression: Regression,
+    wholes: Wholes | None,
+    ids: Int[jax.Array, 'T G J'],
+    weight: Float[jax.Array, 'T G'] | None,
+    inverse: Float[jax.Array, 'F F'],
+) -> Float[jax.Array, 'T G G']:
+    """P above, between the rows that leave together."""
+    size = regression.num_features
+    own = jnp.ones(ids.shape[:2], inverse.dtype) if weight is None else weight
+    identity = own[:, :, None] * jnp.eye(ids.shape[1], dtype=own.dtype)[None]
+    if wholes is None:  # X A^-1 X' by picking: X is a few ones in each row
+        hat = jax.vmap(lambda some: times(some, times(some, inverse).T))(ids).mT
+        return identity - hat * (own[:, :, None] * own[:, None, :])
+    whole = ids[:, :, -1]
+    place = jnp.maximum(whole - size, 0)
+    share = jnp.where(whole < 0, 0, wholes.share[place])
+    x = times(ids, jnp.eye(size, dtype=own.dtype)) - share[:, :, None] * wholes.features[place]
+    x = own[:, :, None] * x
+    is_same = whole[:, :, None] == whole[:, None, :]
+    shared = jnp.where(is_same, share[:, :, None] * own[:, :, None] * own[:, None, :], 0)
+    hat = jnp.einsum('taf,fg,tbg->tab', x, inverse, x, precision='highest')
+    return identity - shared - hat
 
 
 def _inverse(gram: Float[jax.Array, 'F F']) -> Float[jax.Array, 'F F']:
@@ -185,18 +142,23 @@ def _inverse(gram: Float[jax.Array, 'F F']) -> Float[jax.Array, 'F F']:
 
 
 def choose_penalties(
-    regression: Regression, left_out: LeftOut, group: Int[np.ndarray, ' F'], num_groups: int
+    regression: Regression, left_out: LeftOut, group: Int[np.ndarray, ' A'], start: Sequence[float]
 ) -> Float[jax.Array, ' groups']:
-    """The penalty of each group of features with the lowest leave-out error, by coordinate descent from 1."""
+    """The penalty of each group of features with the lowest leave-out error, by coordinate descent from a start.
+
+    A penalty is kept where none is better, an infinite one among them: so a group may stay without effects.
+    """
     grid = jnp.asarray(_GRID, regression.change.dtype)
+    first = jnp.asarray(start, grid.dtype)
 
     def descend(normal: Normal) -> Float[jax.Array, ' groups']:
         def better(penalties: jax.Array, coordinate: jax.Array) -> tuple[jax.Array, None]:
-            tried = jnp.where((jnp.arange(num_groups) == coordinate)[None, :], grid[:, None], penalties[None, :])
+            values = jnp.append(penalties[coordinate], grid)
+            tried = jnp.where((jnp.arange(len(start)) == coordinate)[None, :], values[:, None], penalties[None, :])
             errors = jax.lax.map(lambda each: _error(regression, left_out, normal, each[group]), tried)
             return tried[jnp.where(jnp.isfinite(errors), errors, jnp.inf).argmin()], None
 
-        coordinates = jnp.tile(jnp.arange(num_groups), _SWEEPS)
-        return jax.lax.scan(better, jnp.ones(num_groups, grid.dtype), coordinates)[0]
+        coordinates = jnp.tile(jnp.arange(len(start)), _SWEEPS)
+        return jax.lax.scan(better, first, coordinates)[0]
 
-    return _by_block(regression, descend)
+    return by_block(regression, descend)

@@ -1,12 +1,13 @@
 """The ridge rule: the change from control as a sum of effects, each shrunk as much as the training data ask for.
 
 The change d = profile - control of its context is a linear function of indicator features: perturbed at all,
-the context, being a combination, and each part. With one penalty for each of these four groups of features,
+the context, being a combination, and each part; and, where a combination can be measured more than once, the whole
+of it. With one penalty for each of these groups of features,
 
     W_m = (X' D_m X + L)^-1 X' D_m d_m        for each readout m,
 
 where D_m leaves out what is not measured, or holds the weights of profiles, and L is diagonal. `leave_out` chooses the
-penalties.
+penalties; that of whole combinations may be infinite, which is no effect of them.
 
 With combinations there is a second form, of what the additive model leaves over, fitted on combinations
 alone. The form with the lower leave-out error predicts; where a part was not measured alone, the first one does.
@@ -24,28 +25,31 @@ from jaxtyping import Bool, Float, Int
 from perturbjax.errors import InputError, check_positive, check_range
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import Deltas, fit_deltas, in_context
+from perturbjax.models.factorization import distinct_rows, find_rows, most_combinations
 from perturbjax.models.held_out_like import all_profiles, flat_values, flat_weight, held_out_like
-from perturbjax.models.leave_out import Regression, choose_penalties, leave_out_error, left_out_in_turn, solve, times
+from perturbjax.models.leave_out import choose_penalties, leave_out_error, left_out_in_turn
 from perturbjax.models.model import Masks, Model, Query
+from perturbjax.models.ridge import Regression, solve, times
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 
-GROUPS = ('perturbed', 'context', 'combination', 'part')
+GROUPS = ('perturbed', 'context', 'combination', 'part', 'whole')
+_START = (1.0, 1.0, 1.0, 1.0, np.inf)
 
 
 class Form(NamedTuple):
     """One form of the rule.
 
     Attributes:
-      effects: W above, over all readouts of the vocabulary.
+      effects: W above, over all readouts of the vocabulary; those of the G whole combinations last.
       error: its leave-out error; NaN where nothing could be left out.
       penalties: of `GROUPS`.
     """
 
-    effects: Float[jax.Array, 'F U']
+    effects: Float[jax.Array, 'A U']
     error: Float[jax.Array, '']
-    penalties: Float[jax.Array, '4']
+    penalties: Float[jax.Array, '5']
 
 
 class Params(NamedTuple):
@@ -55,28 +59,31 @@ class Params(NamedTuple):
       deltas: of the training profiles; they give control, and the additive model.
       whole: effects on the change itself.
       left_over: effects on what the additive model leaves over; None without combinations.
+      known: the perturbations among which are the whole combinations, in order; none without effects of them.
     """
 
     deltas: Deltas
     whole: Form
     left_over: Form | None
+    known: Int[jax.Array, 'G K']
 
 
 def two_way(penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Model:
     """The ridge rule over one or more screens; it answers for every name, an unseen one with an effect of 0.
 
     Args:
-      penalties: four positive numbers in the order of `GROUPS`; chosen by the leave-out error if empty.
+      penalties: five positive numbers in the order of `GROUPS`, or four, for no effect of whole combinations;
+        chosen by the leave-out error if empty.
       tuning_readouts: how many readouts, spread over the vocabulary, choose the penalties.
 
     Raises:
-      InputError: other than four positive penalties, or no readouts to choose by.
+      InputError: other than four or five positive penalties, or no readouts to choose by.
 
     Example:
       >>> rule = two_way(penalties=(1.0, 1.0, 1.0, 3.0))
     """
-    if penalties and len(penalties) != len(GROUPS):
-        raise InputError(f'models.two_way.penalties: {list(penalties)} must be 4 numbers: {", ".join(GROUPS)}.')
+    if penalties and len(penalties) not in (len(GROUPS) - 1, len(GROUPS)):
+        raise InputError(f'models.two_way.penalties: {list(penalties)} must be 4 or 5 numbers: {", ".join(GROUPS)}.')
     check_positive('models.two_way', penalties=min(penalties, default=1))
     check_range('models.two_way', 1, tuning_readouts=tuning_readouts)
 
@@ -86,34 +93,33 @@ def two_way(penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Model
 def fit(compendium: Compendium, training: Masks, penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Params:
     """The rule with the penalties that have the lowest leave-out error, or with those given; see `two_way`."""
     left_out = left_out_in_turn(held_out_like(compendium, training), _num_slots(compendium))
-    group = np.repeat(np.arange(len(GROUPS)), _sizes(compendium.vocabulary))
+    deltas, known, whole, left_over = _regressions(compendium, training)
+    group = _group(compendium.vocabulary, known)
 
     def form(regression: Regression) -> Form:
         if penalties:
-            chosen = jnp.asarray(penalties, regression.change.dtype)
+            chosen = jnp.asarray([*penalties, np.inf][: len(GROUPS)], regression.change.dtype)
         else:
-            tuned = regression._replace(
-                change=regression.change[:, spread_out(regression.change.shape[1], tuning_readouts)]
-            )
-            chosen = choose_penalties(tuned, left_out, group, len(GROUPS))
+            readouts = spread_out(regression.change.shape[1], tuning_readouts)
+            tuned = regression._replace(change=regression.change[:, readouts])
+            chosen = choose_penalties(tuned, left_out, group, _START)
         error = leave_out_error(regression, left_out, chosen[group])
         return Form(solve(regression, chosen[group]), error, chosen)
 
-    deltas, whole, left_over = _regressions(compendium, training)
-    return Params(deltas, form(whole), None if left_over is None else form(left_over))
+    return Params(deltas, form(whole), None if left_over is None else form(left_over), known)
 
 
 def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
     """The rule with the same penalties, and the same form of it, on other training profiles."""
-    group = np.repeat(np.arange(len(GROUPS)), _sizes(compendium.vocabulary))
+    deltas, known, whole, left_over = _regressions(compendium, training)
+    group = _group(compendium.vocabulary, known)
 
     def again(form: Form, regression: Regression) -> Form:
         return form._replace(effects=solve(regression, form.penalties[group]))
 
-    deltas, whole, left_over = _regressions(compendium, training)
     if params.left_over is None or left_over is None:
-        return Params(deltas, again(params.whole, whole), None)
-    return Params(deltas, again(params.whole, whole), again(params.left_over, left_over))
+        return Params(deltas, again(params.whole, whole), None, known)
+    return Params(deltas, again(params.whole, whole), again(params.left_over, left_over), known)
 
 
 def spread_out(size: int, number: int) -> slice:
@@ -123,32 +129,51 @@ def spread_out(size: int, number: int) -> slice:
 
 
 def _sizes(names: Vocabulary) -> tuple[int, int, int, int]:
-    """How many features each of `GROUPS` has."""
+    """How many features each of `GROUPS` has, but for the wholes."""
     return 1, len(names.contexts), 1, len(names.perturbations)
+
+
+def _group(names: Vocabulary, known: Int[Array, 'G K']) -> Int[np.ndarray, ' A']:
+    """The group of each feature."""
+    return np.repeat(np.arange(len(GROUPS)), (*_sizes(names), len(known)))
 
 
 def _num_slots(compendium: Compendium) -> int:
     return sum(len(screen.present_contexts) for screen in compendium.screens)
 
 
-def _regressions(compendium: Compendium, training: Masks) -> tuple[Deltas, Regression, Regression | None]:
-    """The training changes, and what both forms regress; None without combinations."""
+def _whole_combinations(compendium: Compendium) -> Int[jax.Array, 'G K']:
+    """The perturbations, if combinations among them can be measured twice: in two contexts or screens; else none."""
+    perturbation = all_profiles(compendium).perturbation
+    if perturbation.shape[1] == 1 or _num_slots(compendium) == 1:
+        return perturbation[:0]
+    size = most_combinations(len(compendium.vocabulary.perturbations), perturbation.shape[1], len(perturbation))
+    return distinct_rows(perturbation, size)
+
+
+def _regressions(
+    compendium: Compendium, training: Masks
+) -> tuple[Deltas, Int[jax.Array, 'G K'], Regression, Regression | None]:
+    """The training changes, the whole combinations, and what both forms regress; None without combinations."""
     deltas, names, profiles = fit_deltas(compendium, training), compendium.vocabulary, all_profiles(compendium)
-    is_training = jnp.concatenate(deltas.training)
-    ids = features(profiles.context, profiles.perturbation, len(names.contexts))
+    known, is_training = _whole_combinations(compendium), jnp.concatenate(deltas.training)
+    ids = features(profiles.context, profiles.perturbation, len(names.contexts), len(names.perturbations), known)
     control = in_context(deltas.control, profiles)
     change, weight = flat_values(compendium, profiles.readout) - control, flat_weight(compendium)
-    whole = Regression(ids, change, is_training, sum(_sizes(names)), weight)
+    whole = Regression(ids, change, is_training, sum(_sizes(names)), len(known), weight)
     if profiles.perturbation.shape[1] == 1:
-        return deltas, whole, None
+        return deltas, known, whole, None
     additive_change = additive().predict(deltas, profiles) - control
     is_fitted = whole.is_training & is_combination(profiles.perturbation)
-    return deltas, whole, whole._replace(change=whole.change - additive_change, is_training=is_fitted)
+    left_over = whole._replace(change=whole.change - additive_change, is_training=is_fitted)
+    return deltas, known, whole, left_over
 
 
 def predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
     """Predictions; NaN where the control of a context, or a readout, is not known."""
-    ids = features(query.context, query.perturbation, params.deltas.control[0].total.shape[0])
+    num_contexts = params.deltas.control[0].total.shape[0]
+    num_perturbations = len(params.whole.effects) - len(params.known) - num_contexts - 2
+    ids = features(query.context, query.perturbation, num_contexts, num_perturbations, params.known)
     control = in_context(params.deltas.control, query)
     answer = control + times(ids, params.whole.effects[:, query.readout])
     if params.left_over is not None:
@@ -164,11 +189,22 @@ def is_combination(perturbation: Int[Array, 'Q K']) -> Bool[jax.Array, ' Q']:
     return jnp.asarray(perturbation > CONTROL_ID).sum(axis=1) > 1
 
 
-def features(context: Int[Array, ' Q'], perturbation: Int[Array, 'Q K'], num_contexts: int) -> Int[jax.Array, 'Q 3+K']:
-    """The numbers of each profile's features: perturbed, its context, combination, each part; -1 is none."""
+def features(
+    context: Int[Array, ' Q'],
+    perturbation: Int[Array, 'Q K'],
+    num_contexts: int,
+    num_perturbations: int,
+    known: Int[Array, 'G K'],
+) -> Int[jax.Array, 'Q J']:
+    """The numbers of each profile's features: perturbed, its context, combination, each part, the whole; -1 is none."""
     context, perturbation = jnp.asarray(context), jnp.asarray(perturbation)
-    is_part = perturbation > CONTROL_ID
+    is_part, is_combined = perturbation > CONTROL_ID, is_combination(perturbation)
     is_perturbed, parts = is_part.any(axis=1), jnp.where(is_part, 2 + num_contexts + perturbation, -1)
     one = jnp.where(is_perturbed, 0, -1), jnp.where(is_perturbed, 1 + context, -1)
-    both = jnp.where(is_combination(perturbation), 1 + num_contexts, -1)
-    return jnp.concatenate([jnp.stack([*one, both], axis=1), parts], axis=1).astype(jnp.int32)
+    both = jnp.where(is_combined, 1 + num_contexts, -1)
+    columns = [jnp.stack([*one, both], axis=1), parts]
+    if len(known):
+        place, there = find_rows(known, perturbation)
+        whole = jnp.where(is_combined & there, 2 + num_contexts + num_perturbations + place, -1)
+        columns.append(whole[:, None])
+    return jnp.concatenate(columns, axis=1).astype(jnp.int32)

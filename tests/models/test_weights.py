@@ -25,13 +25,14 @@ from perturbjax.models import (
 )
 from perturbjax.models.factorization import Cells, complete, entries
 from perturbjax.models.held_out_like import flat_weight
-from perturbjax.models.leave_out import LeftOut, Regression, leave_out_error, solve
+from perturbjax.models.leave_out import LeftOut, leave_out_error
 from perturbjax.models.own_readout import shrunken_mean
+from perturbjax.models.ridge import Regression, solve
 from perturbjax.readers.loading import load
 from perturbjax.screens.screen import Compendium, assemble
 from perturbjax.screens.weights import weighted
 
-PENALTIES = (0.5, 2.0, 3.0, 1.0)
+PENALTIES = (0.5, 2.0, 3.0, 1.0, 2.5)
 
 
 def with_weights(compendium, *weights):
@@ -129,13 +130,18 @@ def test_the_effect_in_other_contexts_is_a_weighted_mean_also_where_profiles_are
         np.testing.assert_allclose(fitted(perturbation_mean(), compendium, asked), expected, rtol=1e-5)
 
 
-def test_the_leave_out_error_is_that_of_fitting_again_with_weights():
-    """Rows that leave alone, in pairs and in threes, against weighted ridge regressions in numpy."""
+@pytest.mark.parametrize('num_wholes', [0, 4])
+def test_the_leave_out_error_is_that_of_fitting_again_with_weights(num_wholes):
+    """Rows that leave alone, in pairs or threes, against weighted ridge regressions in numpy, also with wholes."""
     rng = np.random.default_rng(2)
     x = (rng.random((12, 5)) < 0.5).astype(float)
     ids = np.array([[*np.flatnonzero(row), *[-1] * (5 - int(row.sum()))] for row in x], np.int32)
+    if num_wholes:  # rows 9 and 10 are of none, the others of 0 to 3 in turn
+        whole = np.where(np.isin(np.arange(12), (9, 10)), -1, 5 + np.arange(12) % num_wholes)
+        ids = np.column_stack([ids, whole]).astype(np.int32)
+        x = np.column_stack([x, whole[:, None] == 5 + np.arange(num_wholes)])
     change, weight = rng.normal(size=(12, 3)).astype(np.float32), rng.uniform(0.1, 3, 12).astype(np.float32)
-    penalty, trains = rng.uniform(0.3, 2, 5).astype(np.float32), np.arange(12) != 7
+    penalty, trains = rng.uniform(0.3, 2, 5 + num_wholes).astype(np.float32), np.arange(12) != 7
     groups = [(0,), (1, 4), (2, 5, 9), (11, 3)]
     repeats = np.array([[*group, *[0] * (3 - len(group))] for group in groups])
     is_repeat = np.array([[True] * len(group) + [False] * (3 - len(group)) for group in groups])
@@ -145,7 +151,7 @@ def test_the_leave_out_error_is_that_of_fitting_again_with_weights():
         gram = x[rows].T @ (weight[rows, None] * x[rows]) + np.diag(penalty)
         return np.linalg.solve(gram, x[rows].T @ (weight[rows, None] * change[rows]))
 
-    regression = Regression(jnp.asarray(ids), jnp.asarray(change), jnp.asarray(trains), 5, jnp.asarray(weight))
+    regression = Regression(*map(jnp.asarray, (ids, change, trains)), 5, num_wholes, jnp.asarray(weight))
     np.testing.assert_allclose(solve(regression, jnp.asarray(penalty)), effects(trains), rtol=0, atol=2e-5)
     errors = []
     for group in groups:
