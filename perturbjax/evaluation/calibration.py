@@ -15,7 +15,7 @@ import pandas as pd
 
 from perturbjax.evaluation.controls import permuted_labels
 from perturbjax.evaluation.metrics import ALL_METRICS, METRICS
-from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells, has_replicates
+from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells, has_replicates, row_blocks
 from perturbjax.evaluation.scores import BASELINE, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import LEAST_CLUSTERS, bootstrap, interval
 from perturbjax.evaluation.summary import at_once, estimates, number_of_clusters, sums_of
@@ -84,7 +84,8 @@ def compare_halves(
 
     Only for predictions of which `why_unknown` gives no reason.
     """
-    halves = _halves(predictions[_repeated(predictions)], seed, models)
+    repeated = _repeated(predictions)
+    halves = _halves(predictions if repeated.all() else predictions[repeated].copy(), seed, models)
     cells = half_cells(np.asarray(halves.obs['cells'], float))[0]
     compared = compare(halves, cells=cells, metrics=metrics)
     return with_chance(compared, ~np.isnan(compared.values[:, DUPLICATE, WHOLE]))
@@ -114,16 +115,25 @@ def _halves(predictions: anndata.AnnData, seed: int, models: Sequence[str]) -> a
     first, second, negative = (
         np.asarray(predictions.layers[name]) for name in ('first_half', 'second_half', 'perturbed_mean')
     )
-    p = np.nan_to_num(differs_from_rest(predictions), nan=1.0)
     own = {f'model {name}': predictions.layers[name] for name in models}
     names = [BASELINE, 'permuted', 'duplicate', 'interpolated', *own]
     layers = {name: predictions.layers[name] for name in ('control', 'perturbed_mean', *LAYERS)}
     uns = {'models': names, 'scale': predictions.uns['scale']}
     layers |= {**own, 'truth': first, BASELINE: negative, 'duplicate': second}
-    layers['interpolated'] = np.where(np.isnan(negative), second, (1 - p) * second + p * negative).astype(np.float32)
+    layers['interpolated'] = _interpolated(predictions)
     halves = anndata.AnnData(obs=predictions.obs, var=predictions.var, layers=layers, uns=uns)
     halves.layers['permuted'] = permuted_labels(halves, seed)
     return halves
+
+
+def _interpolated(predictions: anndata.AnnData) -> np.ndarray:
+    """Between the second half and the negative, the nearer to the former the surer it differs from the rest."""
+    found = np.empty(predictions.shape, np.float32)
+    for part in row_blocks(*predictions.shape):
+        second, negative = (np.asarray(predictions.layers[name][part]) for name in ('second_half', 'perturbed_mean'))
+        p = np.nan_to_num(differs_from_rest(predictions, part), nan=1.0)
+        found[part] = np.where(np.isnan(negative), second, (1 - p) * second + p * negative)
+    return found
 
 
 def with_chance(compared: Compared, known: np.ndarray) -> Compared:

@@ -4,6 +4,8 @@ import anndata
 import numpy as np
 import pandas as pd
 
+from perturbjax.evaluation.responders import row_blocks
+
 PERMUTED = 'permuted_labels'
 # A smaller variance, relative to the squares, is rounding.
 _ROUNDING = 1e-6
@@ -61,17 +63,25 @@ def _mean_correlation(blocks: list[np.ndarray]) -> float:
 
 def _pairs(block: np.ndarray) -> tuple[float, int]:
     """The sum of the correlations over all pairs of rows, and the number of pairs that have one."""
-    rows = block[~np.isnan(block).all(axis=1)].astype(float)
+    rows = block[~np.isnan(block).all(axis=1)]
     rows = rows[:, ~np.isnan(rows).all(axis=0)]
     if np.isnan(rows).any():
         pairs = pairwise_pearson(rows)[np.triu_indices(len(rows), 1)]
         return float(np.nansum(pairs)), int(np.isfinite(pairs).sum())
     # Without gaps no pair needs to be looked at: the products of all pairs of unit rows are the square of their sum.
+    total, number = np.zeros(rows.shape[1]), 0
+    for part in row_blocks(*rows.shape):
+        unit = _unit_rows(rows[part].astype(float))
+        total, number = total + unit.sum(axis=0), number + len(unit)
+    return float((total**2).sum() - number) / 2, number * (number - 1) // 2
+
+
+def _unit_rows(rows: np.ndarray) -> np.ndarray:
+    """The rows that vary, less their mean and of length 1."""
     centred = rows - rows.mean(axis=1, keepdims=True) if rows.size else rows
     squares = (centred**2).sum(axis=1)
     varies = squares - centred.sum(axis=1) ** 2 / max(rows.shape[1], 1) > _ROUNDING * squares
-    unit = centred[varies] / np.sqrt(squares[varies])[:, None]
-    return float((unit.sum(axis=0) ** 2).sum() - len(unit)) / 2, len(unit) * (len(unit) - 1) // 2
+    return centred[varies] / np.sqrt(squares[varies])[:, None]
 
 
 def pairwise_pearson(x: np.ndarray) -> np.ndarray:

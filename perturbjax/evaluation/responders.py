@@ -1,6 +1,6 @@
 """Which readouts respond to a perturbation, judged by the truth and its replicates, never by a prediction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import anndata
@@ -12,6 +12,12 @@ LAYERS = ('variance', 'control_variance', 'rest_cells', 'rest_mean', 'rest_varia
 
 # Values looked at at a time, so that statistics in float64 take little memory.
 _VALUES = 2**20
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """The rows of an array cut into blocks of some million values."""
+    step = max(1, _VALUES // max(columns, 1))
+    return (slice(first, first + step) for first in range(0, rows, step))
 
 
 def has_replicates(predictions: anndata.AnnData) -> bool:
@@ -45,9 +51,7 @@ def responders(
     if has_replicates(predictions):
         layers = {name: np.asarray(predictions.layers[name]) for name in (*LAYERS, 'control')}
         rows, control_cells = (np.asarray(predictions.obs[name], float) for name in ('cells', 'control_cells'))
-        step = max(1, _VALUES // truth.shape[1])
-        for first in range(0, len(truth), step):
-            part = slice(first, first + step)
+        for part in row_blocks(*truth.shape):
             known = {name: layer[part].astype(float) for name, layer in layers.items()}
             counts = (each[part, None] for each in (cells, rows, control_cells))
             for kept, new in zip(found, _responders(known, truth[part], *counts)):
@@ -116,10 +120,10 @@ def half_cells(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cells - cells // 2, cells // 2
 
 
-def differs_from_rest(predictions: anndata.AnnData) -> np.ndarray:
-    """p values `[N, M]` of the difference between the second half and the rest of the context."""
-    known = {name: np.asarray(predictions.layers[name], float) for name in LAYERS}
-    cells = np.asarray(predictions.obs['cells'], float)[:, None]
+def differs_from_rest(predictions: anndata.AnnData, rows: slice = slice(None)) -> np.ndarray:
+    """p values `[N, M]`, of the chosen rows, of the difference between the second half and the rest of the context."""
+    known = {name: np.asarray(predictions.layers[name][rows], float) for name in LAYERS}
+    cells = np.asarray(predictions.obs['cells'], float)[rows, None]
     error = known['variance'] / np.maximum(half_cells(cells)[1], 1)
     rest_error = known['rest_variance'] / known['rest_cells']
     return welch(known['second_half'] - known['rest_mean'], error, cells - 1, rest_error, known['rest_cells'] - 1)

@@ -162,7 +162,8 @@ def _compare_screen(predictions: anndata.AnnData, rows: np.ndarray, given: _Give
     """The values and moments of the rows of one screen, over its own panel of readouts."""
     measured = ~np.isnan(predictions.layers['truth'][rows])
     columns = np.flatnonzero(measured.any(axis=0) | ~measured.any())
-    block = predictions[rows, columns]
+    # A view of all rows and columns would copy every layer that is taken from it.
+    block = predictions if (len(rows), len(columns)) == predictions.shape else predictions[rows, columns]
     names = [str(name) for name in predictions.uns['models']]
     has_level = find_scale(predictions.uns['scale'][str(block.obs['screen'].iloc[0])]).control_has_level
     weight, p_value = (each[np.ix_(rows, columns)] for each in given.responders[:2])

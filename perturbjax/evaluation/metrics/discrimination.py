@@ -88,17 +88,17 @@ def discrimination(
       left_out: the readouts of all perturbed genes, which would give the answer away.
       distance: `l1`, `l2` or `cosine`.
     """
-    prediction, truth = np.asarray(prediction, float), np.asarray(truth, float)
+    prediction, truth = np.asarray(prediction), np.asarray(truth)
     scores = np.full(len(truth), np.nan)
     kept = ~np.asarray(left_out) & ~np.isnan(prediction).all(axis=0) & ~np.isnan(truth).all(axis=0)
-    prediction, truth = prediction[:, kept], truth[:, kept]
     # Profiles without a value are left out, so that they do not count as gaps.
-    there = np.flatnonzero(~np.isnan(truth).all(axis=1))
-    asked = np.flatnonzero(~np.isnan(prediction[there]).all(axis=1))
-    truth, step = truth[there], max(1, _PAIRS // max(len(there), 1))
+    there = np.flatnonzero(~(np.isnan(truth) | ~kept).all(axis=1))
+    asked = np.flatnonzero(~(np.isnan(prediction) | ~kept)[there].all(axis=1))
+    # In float64 and without the rest are all truths, but only some predictions at a time.
+    truth, step = truth[there].astype(float)[:, kept], max(1, _PAIRS // max(len(there), 1))
     for first in range(0, len(asked) if kept.any() else 0, step):
         own = asked[first : first + step]
-        scores[there[own]] = _ranked(distance(prediction[there[own]], truth), own)
+        scores[there[own]] = _ranked(distance(prediction[there[own]].astype(float)[:, kept], truth), own)
     return scores
 
 
