@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import pandas as pd
 from absl import app, flags
 from etils import epath
-from generated_screens import RECIPES, about, compendium_of, generated, model_of, settings_of
+from generated_screens import RECIPES, compendium_of, generated, model_of, settings_of
+from measuring import about
 
 from perturbjax.screens.splits import make_split
 from perturbjax.training import checkpoints
@@ -43,7 +44,6 @@ def curves(compendium, settings: TrainingSettings) -> pd.DataFrame:
 
 
 def main(_: Sequence[str]) -> None:
-    lr_decay = {'replogle': 0.99, 'lincs': 0.97}.get(_RECIPE.value, 1.0)
     compendium = compendium_of(generated(*map(int, _SIZES.value)))
     print(about())
     print(f'{_RECIPE.value}, {" x ".join(_SIZES.value)}, {_EPOCHS.value} epochs, {_SEEDS.value} seeds')
@@ -51,7 +51,7 @@ def main(_: Sequence[str]) -> None:
     first = None
     for block in _BLOCKS.value:
         others = {'epochs': _EPOCHS.value, 'checkpoint_every': _EPOCHS.value, 'seeds': _SEEDS.value}
-        found = curves(compendium, settings_of(_RECIPE.value, block, lr_decay=lr_decay, **others))
+        found = curves(compendium, settings_of(_RECIPE.value, block, **others))
         last, best = found.iloc[-1].mean(), found.min().mean()
         first = first or (last, best)
         seeds = ' '.join(f'{each:.4f}' for each in found.iloc[-1])

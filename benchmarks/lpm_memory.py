@@ -14,33 +14,17 @@ are not full, and so an epoch has more steps; the last two columns compare the t
 
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
-import jax
 import numpy as np
 import tqdm
 from absl import app, flags
-from generated_screens import (
-    RECIPES,
-    Run,
-    about,
-    accelerator_peak,
-    compendium_of,
-    generated,
-    in_turn,
-    model_of,
-    settings_of,
-    watched,
-)
+from generated_screens import RECIPES, compendium_of, generated
+from measuring import about, accelerator_peak, in_turn, watched
+from training_loops import epochs, few_steps, first_state, trainer_of
 
 from perturbjax.screens import store
-from perturbjax.screens.screen import Compendium
-from perturbjax.screens.splits import TRAIN, VALIDATION, Split
-from perturbjax.training.epoch import Trainer, evaluate, make_trainer, train_epoch
-from perturbjax.training.input_pipeline import DataChunk, InputPipeline, replicate
-from perturbjax.training.train_state import TrainState
-from perturbjax.training.train_step import StepConfig, init_states
+from perturbjax.training.epoch import evaluate, train_epoch
 
 _RECIPE = flags.DEFINE_enum('recipe', 'narrow', RECIPES, 'widths where memory is measured')
 _OBSERVATIONS = flags.DEFINE_list('observations', ['10000000', '100000000'], 'sizes of the screens')
@@ -61,22 +45,6 @@ FLOOR = 1_000_000
 _AT_ONCE = 500
 
 
-class FewSteps(NamedTuple):
-    """An input pipeline that ends each chunk after its first few steps."""
-
-    pipeline: InputPipeline
-    config: StepConfig
-    steps: list[int]
-
-    def epoch(self, number: int) -> Iterator[DataChunk]:
-        most = max(self.steps)
-        return (chunk._replace(steps=min(chunk.steps, most)) for chunk in self.pipeline.epoch(number))
-
-
-def few_steps(pipeline: InputPipeline, most: int) -> FewSteps:
-    return FewSteps(pipeline, pipeline.config, [min(each, most) for each in pipeline.steps])
-
-
 def prepare(observations: int, folder: str, readouts: int = READOUTS) -> str:
     """Writes a screen of about that many observations and returns its path; never holds all of it in memory."""
     path = pathlib.Path(folder) / 'values'
@@ -89,23 +57,6 @@ def prepare(observations: int, folder: str, readouts: int = READOUTS) -> str:
     store.write(compendium_of(values), prepared)
     path.unlink()
     return str(prepared)
-
-
-def split_of(compendium: Compendium) -> Split:
-    """A split in which every tenth profile is for validation, and the others for training."""
-    rows = np.arange(len(compendium.screens[0].values))
-    return Split('tenth', 0, (np.where(rows % 10 == 9, VALIDATION, TRAIN).astype(np.int8),))
-
-
-def trainer_of(compendium: Compendium, recipe: str, block: str, chunks: int) -> Trainer:
-    settings = settings_of(recipe, block, data_chunks=chunks)
-    return make_trainer(model_of(recipe).learner, compendium, split_of(compendium), settings, 0, tuple(jax.devices()))
-
-
-def first_state(trainer: Trainer) -> TrainState:
-    config, seeds = trainer.training.config, jax.device_get(trainer.members.seed)
-    state = init_states(config.learner, config.row_tables, jax.device_get(trainer.constants), seeds)
-    return replicate(state, trainer.devices)
 
 
 def train_watched(
@@ -149,19 +100,6 @@ def memory(folder: str) -> None:
             most = peaks(screens[number], int(chunks))
             each = [(most[name] - floor[name]) / (number - FLOOR) for name in floor]
             print(f'{number:14,}' + ''.join(f'{more:12.2f}' for more in each), flush=True)
-
-
-def epochs(trainer: Trainer) -> Run:
-    """A run that trains one more epoch at every call."""
-    state, epoch = first_state(trainer), 0
-
-    def more() -> np.ndarray:
-        nonlocal state, epoch
-        state, seen, _ = train_epoch(trainer, state, epoch, np.ones(1, bool), tqdm.tqdm(disable=True))
-        epoch += 1
-        return seen.rmse
-
-    return more
 
 
 def streaming(folder: str) -> None:

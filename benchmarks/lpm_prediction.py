@@ -27,14 +27,11 @@ import h5py
 import jax
 import numpy as np
 from absl import app, flags
-from etils import epath
-from generated_screens import RECIPES, Run, about, accelerator_peak, in_turn, model_of, product, watched
+from generated_screens import RECIPES
+from grids import Sizes, fitted, streamed, vocabulary_of, written
+from measuring import Run, about, accelerator_peak, in_turn, product, watched
 
 from perturbjax.models.model import Fitted
-from perturbjax.models.training_counts import AXES
-from perturbjax.prediction.full_grid import write_grid
-from perturbjax.prediction.stream import Predictor, stream
-from perturbjax.screens.vocabulary import Vocabulary
 
 _RECIPES = flags.DEFINE_list('recipes', ['replogle', 'lincs'], 'whose widths')
 _CONTEXTS = flags.DEFINE_integer('contexts', 2, 'contexts')
@@ -46,53 +43,10 @@ _TORCH = flags.DEFINE_bool('torch', True, 'run the PyTorch loop too')
 _BATCHES = flags.DEFINE_list('batches', ['1000', '5000', '20000', '50000'], 'triples at once, of the PyTorch loop')
 _GRIDS = flags.DEFINE_list('grids', ['1', '10', '100'], 'contexts of the grids whose memory is measured')
 
-Sizes = tuple[int, int, int]
 # How far values of unit size may differ in float32.
 _TOLERANCE = 1e-4
 # Perturbations of the grids whose memory is measured. Grids grow by contexts, so that the names take no more room.
 _PER_CONTEXT = 1000
-
-
-def vocabulary_of(sizes: Sizes) -> Vocabulary:
-    contexts, perturbations, readouts = (tuple(f'{axis}{i}' for i in range(n)) for axis, n in zip('cpr', sizes))
-    return Vocabulary(contexts, ('control', *perturbations[1:]), readouts)
-
-
-def fitted(recipe: str, vocabulary: Vocabulary) -> Fitted:
-    """Params with random weights, of a model that counts as trained on every name."""
-    names = zip(AXES, (vocabulary.contexts, vocabulary.perturbations, vocabulary.readouts), strict=True)
-    constants = {f'{axis}_counts': np.ones(len(each), np.int32) for axis, each in names}
-    weights, statistics = model_of(recipe).learner.init(jax.random.key(0), constants)
-    return Fitted(jax.tree.map(lambda each: np.asarray(each)[None], weights), statistics, constants)
-
-
-# All runs share one model, because predictions are compiled once per model.
-_model = functools.cache(model_of)
-
-
-def streamed(recipe: str, matmul: str, sizes: Sizes, params: Fitted) -> np.ndarray:
-    """The grid's values `[C * P, M]`, from `stream`."""
-    contexts, perturbations, readouts = sizes
-    values = np.empty((contexts * perturbations, readouts), np.float32)
-
-    def ids(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return rows // perturbations, rows[:, None] % perturbations
-
-    model = _model(recipe, matmul)
-    predictor = Predictor(model.predict, params, model.tile_values)
-    for where, part in stream(predictor, ids, len(values), np.arange(readouts)):
-        values[where] = part
-    return values
-
-
-def written(
-    recipe: str, matmul: str, sizes: Sizes, params: Fitted, folder: str, first: int | None = None
-) -> pathlib.Path:
-    """Writes the grid of all contexts, or of the first ones, to a file and returns its path."""
-    path, vocabulary = pathlib.Path(folder) / 'grid.h5ad', vocabulary_of(sizes)
-    models = {'lpm': (_model(recipe, matmul), lambda: params)}
-    write_grid(epath.Path(path), vocabulary, models, {'generated': 'z-score'}, vocabulary.contexts[:first])
-    return path
 
 
 def theirs(recipe: str, sizes: Sizes, params: Fitted) -> Callable[[int], np.ndarray]:
@@ -100,9 +54,9 @@ def theirs(recipe: str, sizes: Sizes, params: Fitted) -> Callable[[int], np.ndar
     import torch
     import torch_lpm
 
-    embedding, hidden, _, _, _ = RECIPES[recipe]
+    own = RECIPES[recipe]
     device = 'cpu' if jax.default_backend() == 'cpu' else 'cuda'
-    model = torch_lpm.LPM(sizes, embedding, hidden, 0.0)
+    model = torch_lpm.LPM(sizes, own.embedding_dim, own.hidden_dims, 0.0)
     with torch.no_grad():
         for table, name in zip(model.tables, ('context', 'perturbation', 'readout'), strict=True):
             table.weight.copy_(torch.tensor(params.weights[name][0]))
@@ -155,7 +109,7 @@ def speed(recipe: str, sizes: Sizes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = variants(recipe, sizes, folder)
         apart = differences(runs)
-        _, hidden, _, _, _ = RECIPES[recipe]
+        hidden = RECIPES[recipe].hidden_dims
         multiply, operations = product(4096 if jax.default_backend() == 'cpu' else 2**17, hidden[0])
         multiply()
         medians = in_turn({**runs, 'product': multiply}, _ROUNDS.value)

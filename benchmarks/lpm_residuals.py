@@ -18,16 +18,16 @@ import jax
 import numpy as np
 import tqdm
 from absl import app, flags
-from generated_screens import about, compendium_of, generated, model_of, settings_of
+from generated_screens import compendium_of, generated, model_of, settings_of
+from measuring import about
+from training_loops import first_state
 
 from perturbjax.models import Query, low_rank, lpm
 from perturbjax.models.model import Fitted, Model
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TEST, TRAIN, Split, make_split
 from perturbjax.training.epoch import Trainer, make_trainer, train_epoch
-from perturbjax.training.input_pipeline import replicate
 from perturbjax.training.settings import TrainingSettings, training_settings
-from perturbjax.training.train_step import init_states
 
 _CONTEXTS = flags.DEFINE_integer('contexts', 10, 'contexts of the screen')
 _PERTURBATIONS = flags.DEFINE_integer('perturbations', 1000, 'perturbations of the screen')
@@ -61,10 +61,8 @@ def _run(label: str, model: Model, settings: TrainingSettings, compendium: Compe
 
 
 def _trained(trainer: Trainer, settings: TrainingSettings) -> Any:
-    config, seeds = trainer.training.config, jax.device_get(trainer.members.seed)
-    state = init_states(config.learner, config.row_tables, jax.device_get(trainer.constants), seeds)
-    state = replicate(state, trainer.devices)
-    active, bar = np.ones(len(seeds), bool), tqdm.tqdm(disable=True)
+    state = first_state(trainer)
+    active, bar = np.ones(len(jax.device_get(trainer.members.seed)), bool), tqdm.tqdm(disable=True)
     for epoch in range(settings.epochs):
         state, *_ = train_epoch(trainer, state, epoch, active, bar)
     return jax.block_until_ready(state)

@@ -19,7 +19,9 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 from absl import app, flags
-from generated_screens import RECIPES, Run, about, compendium_of, generated, in_turn, model_of, settings_of, trained
+from generated_screens import RECIPES, compendium_of, generated, model_of, settings_of
+from measuring import Run, about, in_turn, limit
+from training_loops import operations, trained
 
 from perturbjax.screens.screen import Compendium
 from perturbjax.training import train_step
@@ -54,29 +56,12 @@ def theirs(values: np.ndarray, settings: TrainingSettings) -> Run:
     import torch
     import torch_lpm
 
-    embedding, hidden, dropout, _, _ = RECIPES[_RECIPE.value]
-    model = torch_lpm.LPM(values.shape, embedding, hidden, dropout)
+    own = RECIPES[_RECIPE.value]
+    model = torch_lpm.LPM(values.shape, own.embedding_dim, own.hidden_dims, own.dropout)
     trainer = torch_lpm.Trainer(
         torch.from_numpy(values), model, settings.batch_size, settings.learning_rate, settings.weight_decay
     )
     return lambda: trainer.steps(_STEPS.value)
-
-
-def limit() -> tuple[Run, float]:
-    """A run of one large product, and how many floating-point operations it makes."""
-    size = 2048 if jax.default_backend() == 'cpu' else 16384
-    product = jax.jit(lambda x: jax.numpy.matmul(x, x, precision='float32'))
-    x = jax.numpy.ones((size, size))
-    return lambda: jax.block_until_ready(product(x)), 2 * size**3
-
-
-def operations(block: str) -> float:
-    """Floating-point operations of the matrix products for one observation: forward, and twice as many backward."""
-    embedding, hidden, _, _, _ = RECIPES[_RECIPE.value]
-    p, r = map(int, block.split('x'))
-    # The first layer is per profile (context and perturbation) and per readout.
-    first = embedding * hidden[0] * (2 / r + 1 / p)
-    return 3 * 2 * (first + sum(a * b for a, b in zip(hidden, (*hidden[1:], 1), strict=True)))
 
 
 def compare(compendium: Compendium, values: np.ndarray, batch: int) -> None:
@@ -84,13 +69,13 @@ def compare(compendium: Compendium, values: np.ndarray, batch: int) -> None:
     each: dict[str, float] = {}
     if _TORCH.value:
         runs['PyTorch'] = theirs(values, settings_of(_RECIPE.value, batch_size=batch))
-        each['PyTorch'] = operations('1x1')
+        each['PyTorch'] = operations(_RECIPE.value, '1x1')
     for matmul in _MATMULS.value:
         for block in _BLOCKS.value:
             for whole in (False, True)[: 1 + _WHOLE.value]:
                 label = f'{block}, {matmul}' + (', whole' if whole else '')
                 runs[label] = ours(compendium, settings_of(_RECIPE.value, block, batch_size=batch), matmul, whole)
-                each[label] = operations(block)
+                each[label] = operations(_RECIPE.value, block)
     product, product_operations = limit()
     for run in [*runs.values(), product]:
         run()
@@ -125,7 +110,7 @@ def main(_: Sequence[str]) -> None:
     compendium = compendium_of(values)
     print(about(*['torch'] * _TORCH.value))
     print(f'{_RECIPE.value}, {" x ".join(map(str, values.shape))}')
-    for batch in map(int, _BATCHES.value or [RECIPES[_RECIPE.value][3]]):
+    for batch in map(int, _BATCHES.value or [RECIPES[_RECIPE.value].batch_size]):
         if _EPOCHS.value:
             time_epochs(compendium, batch)
         else:

@@ -16,18 +16,9 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 from absl import app, flags
-from generated_screens import (
-    RECIPES,
-    Run,
-    about,
-    compendium_of,
-    compilations,
-    generated,
-    in_turn,
-    model_of,
-    settings_of,
-    trained,
-)
+from generated_screens import RECIPES, compendium_of, generated, model_of, settings_of
+from measuring import Run, about, compilations, in_turn
+from training_loops import trained
 
 from perturbjax.models.model import Params
 from perturbjax.screens.screen import Compendium

@@ -1,8 +1,12 @@
-"""The benchmarks import only what is there; running them takes too long for a test."""
+"""The benchmarks import only what is there; running them takes too long for a test, but for a part of one."""
 
 import ast
 import importlib
+import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -21,3 +25,17 @@ def test_every_name_that_is_imported_exists(path):
     for module, name in imported(path):
         found = importlib.import_module(module)
         assert hasattr(found, name) or importlib.import_module(f'{module}.{name}'), (module, name)
+
+
+def test_accelerator_runs_and_a_section_without_budget_ends_after_a_case(tmp_path):
+    arguments = ['--small', '--sections=rates,grid,streaming', '--budget=0', f'--out={tmp_path}']
+    environment = {**os.environ, 'PYTHONPATH': str(FOLDER.parent), 'JAX_PLATFORMS': 'cpu'}
+    command = [sys.executable, str(FOLDER / 'accelerator.py'), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    sections = json.loads((tmp_path / 'results.json').read_text())['sections']
+    assert list(sections) == ['rates', 'grid', 'streaming']
+    for name, section in sections.items():
+        assert len(section['rows']) == 1, name
+        assert section['cut'].startswith('its budget of 0 s was spent after 1 cases'), section['cut']
+    assert sections['grid']['rows'][0]['values_per_s'] > 0
+    assert 'replogle, 2 x 8 x 20, float32' in done.stdout
