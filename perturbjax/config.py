@@ -14,13 +14,15 @@ from perturbjax.errors import InputError, check_range, check_settings
 from perturbjax.evaluation.linear_sweep import check_sweep, score_linear_sweep
 from perturbjax.evaluation.metrics import METRICS, check_metrics
 from perturbjax.plain import plain as as_plain
+from perturbjax.planning.settings import Next, check_next
 from perturbjax.renames import with_new_names
 from perturbjax.screens.splits import SPLITS
 from perturbjax.screens.weights import check_rule
 from perturbjax.training.settings import TrainingSettings, check_training, training_settings
 
-# Settings of a flat config that may differ from launch to launch: how a run is judged, and where data lie.
-_MAY_CHANGE = re.compile(r'evaluation|analysis|weights\.scores$|data\.(screens\.[^.]+\.)?path$')
+# Settings of a flat config that may differ from launch to launch: how a run is judged, what is asked of it, and where
+# data lie.
+_MAY_CHANGE = re.compile(r'evaluation|analysis|next(\.|$)|weights\.scores$|data\.(screens\.[^.]+\.)?path$')
 
 
 class Evaluation(NamedTuple):
@@ -66,6 +68,7 @@ class Config(NamedTuple):
       evaluation: with its defaults filled in.
       weights: of profiles, with its defaults filled in.
       analysis: None where the config asks for none.
+      next: how the next measurements are chosen, with its defaults filled in.
       plain: the config as plain values, as it is saved and shown.
     """
 
@@ -78,6 +81,7 @@ class Config(NamedTuple):
     evaluation: Evaluation
     weights: Weights
     analysis: Study | None
+    next: Next
     plain: Mapping[str, Any]
 
     def training_of(self, label: str, recipe: Sequence[tuple[str, Any]] = ()) -> TrainingSettings:
@@ -117,6 +121,7 @@ def parse(config: Mapping[str, Any] | ml_collections.ConfigDict) -> Config:
         evaluation: Any = None,
         weights: Any = None,
         analysis: Any = None,
+        next: Any = None,
     ) -> None:
         """The parameters are the parts of a config."""
 
@@ -140,6 +145,7 @@ def parse(config: Mapping[str, Any] | ml_collections.ConfigDict) -> Config:
         evaluation=_evaluation(plain['evaluation']),
         weights=_weights(plain.get('weights', {})),
         analysis=_analysis(plain['analysis']),
+        next=_next(plain.get('next', {})),
         plain=plain,
     )
 
@@ -148,6 +154,12 @@ def _analysis(settings: Mapping[str, Any]) -> Study | None:
     check_settings(Study, settings, 'analysis')
     check_study(Study(**settings))
     return Study(**settings) if settings else None
+
+
+def _next(settings: Mapping[str, Any]) -> Next:
+    check_settings(Next, settings, 'next')
+    check_next(Next(**settings))
+    return Next(**settings)
 
 
 def _training(settings: Mapping[str, Any]) -> TrainingSettings:

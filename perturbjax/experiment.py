@@ -40,7 +40,7 @@ from perturbjax.training.metric_writer import read_curves
 if TYPE_CHECKING:
     from perturbjax.evaluation.results import Results
 
-MODES = ('run', 'prepare', 'train', 'predict', 'grid', 'evaluate', 'embed', 'analyse', 'export')
+MODES = ('run', 'prepare', 'train', 'predict', 'grid', 'next', 'evaluate', 'embed', 'analyse', 'export')
 
 # What scores refer to: the context's control, and the mean of its training perturbations.
 REFERENCES = {'control': no_change(), 'perturbed_mean': context_mean()}
@@ -60,8 +60,9 @@ def run(
     Args:
       config: of the form that `experiments/quickstart.py` shows.
       folder: the workdir, local or `gs://`.
-      mode: one of `MODES`; `run` is all stages but `prepare`, `grid` and `export`.
-      queries: a table of contexts and perturbations to predict (mode predict; no truth needed).
+      mode: one of `MODES`; `run` is all stages but `prepare`, `grid`, `next` and `export`.
+      queries: a table of contexts and perturbations to predict (mode predict; no truth needed), or to choose from
+        (mode next).
       models: further models by label, beside those that the config names.
 
     Returns:
@@ -110,7 +111,9 @@ def _results_lock(path: epath.Path, waits: bool = False) -> contextlib.AbstractC
 
 def _results(setup: Setup, mode: str, queries: str) -> 'Results | None':
     """What the mode asks for once the models are trained."""
-    if queries:
+    if mode == 'next':
+        suggest(setup, queries)
+    elif queries:
         predict_queries(setup, queries)
     elif mode in ('run', 'predict'):
         predict(setup)
@@ -221,6 +224,31 @@ def grid(setup: Setup) -> None:
     }
     write_grid(setup.folder / 'grid.h5ad', setup.compendium.vocabulary, models, _scales(setup))
     print(f'grid: {setup.folder / "grid.h5ad"}')
+
+
+def suggest(setup: Setup, queries: str = '') -> None:
+    """What to measure next, by what it would teach a model of the first split: `next.csv`.
+
+    Args:
+      setup: with trained models.
+      queries: a table of candidates; every pair that is not measured unless given.
+    """
+    from perturbjax.planning.candidates import not_measured_yet, unmeasured
+    from perturbjax.planning.suggest import batch_table, model_to_ask, what_is_not_known
+
+    settings, split, names = setup.config.next, setup.splits[0], setup.compendium.vocabulary
+    kinds = {label: given.get('model', label) for label, given in setup.config.models.items()}
+    label = model_to_ask(settings.model, kinds, setup.models)
+    if queries:
+        table = read_queries(absolute(queries, '--queries'), names, forms_of(setup.config.data))
+        asked = not_measured_yet(asked_for(table, names, split.seed).query, setup.compendium)
+    else:
+        asked = unmeasured(setup.compendium, settings.pairs)
+    model, params = setup.models[label], read_params(setup, label, split)
+    fitted_on = setup.learnt_from(split), split.mask(TRAIN)
+    unknown = what_is_not_known(label, kinds.get(label, label), model, params, *fitted_on, asked)
+    workdir.write_table(setup.folder / 'next.csv', batch_table(*unknown, asked, names, settings.batch))
+    print(f'next measurements, by {label}: {setup.folder / "next.csv"}')
 
 
 def evaluate(config: Config, folder: epath.Path) -> 'Results':

@@ -27,7 +27,7 @@ from perturbjax.training import interruption
 # Everything that needs JAX or AnnData is imported where it is used: flags are to be answered at once.
 
 # As in experiment.py; a test compares them.
-MODES = ('run', 'prepare', 'train', 'predict', 'grid', 'evaluate', 'embed', 'analyse', 'export')
+MODES = ('run', 'prepare', 'train', 'predict', 'grid', 'next', 'evaluate', 'embed', 'analyse', 'export')
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config',
@@ -39,7 +39,10 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string('workdir', None, 'folder for everything that the run writes, local or gs://')
 _MODE = flags.DEFINE_enum('mode', 'run', MODES, 'all stages (run), or one of them')
 _QUERIES = flags.DEFINE_string(
-    'queries', '', 'with --mode=predict: table (CSV, TSV, parquet) of the contexts and perturbations to predict'
+    'queries',
+    '',
+    'with --mode=predict: table (CSV, TSV, parquet) of the contexts and perturbations to predict; with --mode=next: of '
+    'the candidates',
 )
 _CACHE = flags.DEFINE_string(
     'compilation_cache',
@@ -97,8 +100,8 @@ def _check_flags() -> None:
     for name in ('config', 'workdir'):
         if flags.FLAGS[name].value is None and not flags.FLAGS[name].present:
             raise InputError(f'--{name} is needed, as in --config=quickstart --workdir=/tmp/run.')
-    if _QUERIES.value and _MODE.value != 'predict':
-        raise InputError('--queries goes with --mode=predict.')
+    if _QUERIES.value and _MODE.value not in ('predict', 'next'):
+        raise InputError('--queries goes with --mode=predict or --mode=next.')
 
 
 def _join_hosts() -> None:

@@ -22,6 +22,7 @@ _CHECKED = [
     'perturbjax.models',
     'perturbjax.evaluation.metrics',
     'perturbjax.evaluation.referees',
+    'perturbjax.planning',
     'perturbjax.prediction',
     'perturbjax.training.epoch',
     'perturbjax.training.optimizer',

@@ -142,16 +142,21 @@ def rows_of(
 
 
 def _fit(rows: Rows, readout: Int[jax.Array, ' m']) -> OfScreen:
-    """The length and penalty with the lowest error of leaving out, and the weights that follow."""
+    """The weights that follow from the chosen length and penalty."""
+    length, penalty = chosen(rows)
+    turned = _turn(rows, squared_distances(rows.vectors, rows.vectors), length)
+    return OfScreen(rows.vectors, turned.root * _weights(turned, penalty), length, readout)
+
+
+def chosen(rows: Rows) -> tuple[Float[jax.Array, ''], Float[jax.Array, '']]:
+    """The length and the penalty with the lowest error of leaving out."""
     squares = squared_distances(rows.vectors, rows.vectors)
     there = (rows.profiles[:, None] > 0) & (rows.profiles[None, :] > 0) & (squares > 0)
     median = jnp.nan_to_num(jnp.sqrt(jnp.nanmedian(jnp.where(there, squares, jnp.nan))), nan=1.0)
     lengths = median * jnp.asarray(LENGTHS, squares.dtype)
     errors = jax.lax.map(lambda length: leave_out_errors(rows, squares, length), lengths)
     best, penalty = jnp.unravel_index(jnp.argmin(errors), errors.shape)
-    turned = _turn(rows, squares, lengths[best])
-    weights = _weights(turned, jnp.asarray(PENALTIES, squares.dtype)[penalty])
-    return OfScreen(rows.vectors, turned.root * weights, lengths[best], readout)
+    return lengths[best], jnp.asarray(PENALTIES, squares.dtype)[penalty]
 
 
 def leave_out_errors(
