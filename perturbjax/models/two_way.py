@@ -146,7 +146,7 @@ def _whole_combinations(compendium: Compendium) -> Int[jax.Array, 'G K']:
     """The perturbations, if combinations among them can be measured twice: in two contexts or screens; else none."""
     perturbation = all_profiles(compendium).perturbation
     if perturbation.shape[1] == 1 or _num_slots(compendium) == 1:
-        return perturbation[:0]
+        return jnp.asarray(perturbation[:0])
     size = most_combinations(len(compendium.vocabulary.perturbations), perturbation.shape[1], len(perturbation))
     return distinct_rows(perturbation, size)
 
@@ -193,17 +193,20 @@ def features(
     context: Int[Array, ' Q'],
     perturbation: Int[Array, 'Q K'],
     num_contexts: int,
-    num_perturbations: int,
-    known: Int[Array, 'G K'],
+    num_perturbations: int = 0,
+    known: Int[Array, 'G K'] | None = None,
 ) -> Int[jax.Array, 'Q J']:
-    """The numbers of each profile's features: perturbed, its context, combination, each part, the whole; -1 is none."""
+    """The numbers of each profile's features: perturbed, its context, combination, each part; -1 is none.
+
+    The last column is that of whole combinations, where there are `known` ones to have effects.
+    """
     context, perturbation = jnp.asarray(context), jnp.asarray(perturbation)
     is_part, is_combined = perturbation > CONTROL_ID, is_combination(perturbation)
     is_perturbed, parts = is_part.any(axis=1), jnp.where(is_part, 2 + num_contexts + perturbation, -1)
     one = jnp.where(is_perturbed, 0, -1), jnp.where(is_perturbed, 1 + context, -1)
     both = jnp.where(is_combined, 1 + num_contexts, -1)
     columns = [jnp.stack([*one, both], axis=1), parts]
-    if len(known):
+    if known is not None and len(known):
         place, there = find_rows(known, perturbation)
         whole = jnp.where(is_combined & there, 2 + num_contexts + num_perturbations + place, -1)
         columns.append(whole[:, None])

@@ -21,7 +21,7 @@ from perturbjax.models.baselines import in_context
 from perturbjax.models.held_out_like import all_profiles, flat_values, flat_weight
 from perturbjax.models.leave_out import times
 from perturbjax.models.model import Query
-from perturbjax.models.two_way import GROUPS, Form, Params, features, is_combination
+from perturbjax.models.two_way import Form, Params, features, is_combination
 from perturbjax.planning.greedy import Effects, Rows, gram
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
@@ -67,15 +67,15 @@ def ridge_covariance(
     profiles: Query,
     is_measured: Bool[Array, ' N'],
     weight: Float[Array, ' N'] | None,
-    penalties: Float[Array, '4'],
+    penalties: Float[Array, ' groups'],
     names: Vocabulary,
 ) -> Float[jax.Array, 'F F']:
-    """`(X'WX + L)^-1` with the penalty of each group of features."""
+    """`(X'WX + L)^-1` with the penalty of each group of features; effects of whole combinations are not counted."""
     rows = rows_of(profiles, len(names.contexts))
     root = 1 if weight is None else jnp.sqrt(weight)[:, None]
     counted = jnp.where(jnp.asarray(is_measured)[:, None], rows.value[0] * root, 0)
     sizes = 1, len(names.contexts), 1, len(names.perturbations)  # the layout of `two_way.features`
-    precision = jnp.diag(jnp.asarray(penalties)[np.repeat(np.arange(len(GROUPS)), sizes)])
+    precision = jnp.diag(jnp.asarray(penalties)[np.repeat(np.arange(len(sizes)), sizes)])
     precision = precision + gram(rows._replace(value=counted[None]), len(precision))[0]
     return jax.scipy.linalg.solve(precision, jnp.eye(len(precision), dtype=precision.dtype), assume_a='pos')
 
