@@ -44,12 +44,12 @@ class Form(NamedTuple):
     Attributes:
       effects: W above, over all readouts of the vocabulary; those of the G whole combinations last.
       error: its leave-out error; NaN where nothing could be left out.
-      penalties: of `GROUPS`.
+      penalties: of `GROUPS`, the last only where there are whole combinations.
     """
 
     effects: Float[jax.Array, 'A U']
     error: Float[jax.Array, '']
-    penalties: Float[jax.Array, '5']
+    penalties: Float[jax.Array, ' groups']
 
 
 class Params(NamedTuple):
@@ -59,13 +59,13 @@ class Params(NamedTuple):
       deltas: of the training profiles; they give control, and the additive model.
       whole: effects on the change itself.
       left_over: effects on what the additive model leaves over; None without combinations.
-      known: the perturbations among which are the whole combinations, in order; none without effects of them.
+      known: the perturbations among which are the whole combinations, in order; None without effects of them.
     """
 
     deltas: Deltas
     whole: Form
     left_over: Form | None
-    known: Int[jax.Array, 'G K']
+    known: Int[jax.Array, 'G K'] | None
 
 
 def two_way(penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Model:
@@ -94,15 +94,16 @@ def fit(compendium: Compendium, training: Masks, penalties: Sequence[float] = ()
     """The rule with the penalties that have the lowest leave-out error, or with those given; see `two_way`."""
     left_out = left_out_in_turn(held_out_like(compendium, training), _num_slots(compendium))
     deltas, known, whole, left_over = _regressions(compendium, training)
-    group = _group(compendium.vocabulary, known)
+    group = groups_of(compendium.vocabulary, known)
+    num_groups = group[-1] + 1
 
     def form(regression: Regression) -> Form:
         if penalties:
-            chosen = jnp.asarray([*penalties, np.inf][: len(GROUPS)], regression.change.dtype)
+            chosen = jnp.asarray([*penalties, np.inf][:num_groups], regression.change.dtype)
         else:
             readouts = spread_out(regression.change.shape[1], tuning_readouts)
             tuned = regression._replace(change=regression.change[:, readouts])
-            chosen = choose_penalties(tuned, left_out, group, _START)
+            chosen = choose_penalties(tuned, left_out, group, _START[:num_groups])
         error = leave_out_error(regression, left_out, chosen[group])
         return Form(solve(regression, chosen[group]), error, chosen)
 
@@ -112,7 +113,7 @@ def fit(compendium: Compendium, training: Masks, penalties: Sequence[float] = ()
 def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
     """The rule with the same penalties, and the same form of it, on other training profiles."""
     deltas, known, whole, left_over = _regressions(compendium, training)
-    group = _group(compendium.vocabulary, known)
+    group = groups_of(compendium.vocabulary, known)
 
     def again(form: Form, regression: Regression) -> Form:
         return form._replace(effects=solve(regression, form.penalties[group]))
@@ -133,34 +134,34 @@ def _sizes(names: Vocabulary) -> tuple[int, int, int, int]:
     return 1, len(names.contexts), 1, len(names.perturbations)
 
 
-def _group(names: Vocabulary, known: Int[Array, 'G K']) -> Int[np.ndarray, ' A']:
-    """The group of each feature."""
-    return np.repeat(np.arange(len(GROUPS)), (*_sizes(names), len(known)))
+def groups_of(names: Vocabulary, known: Int[Array, 'G K'] | None) -> Int[np.ndarray, ' A']:
+    """The group of each feature, as a number in `GROUPS`; `known` is that of `Params`."""
+    return np.repeat(np.arange(len(GROUPS)), (*_sizes(names), 0 if known is None else len(known)))
 
 
 def _num_slots(compendium: Compendium) -> int:
     return sum(len(screen.present_contexts) for screen in compendium.screens)
 
 
-def _whole_combinations(compendium: Compendium) -> Int[jax.Array, 'G K']:
-    """The perturbations, if combinations among them can be measured twice: in two contexts or screens; else none."""
+def _whole_combinations(compendium: Compendium) -> Int[jax.Array, 'G K'] | None:
+    """The perturbations, if combinations among them can be measured twice: in two contexts or screens; else None."""
     perturbation = all_profiles(compendium).perturbation
     if perturbation.shape[1] == 1 or _num_slots(compendium) == 1:
-        return jnp.asarray(perturbation[:0])
+        return None
     size = most_combinations(len(compendium.vocabulary.perturbations), perturbation.shape[1], len(perturbation))
     return distinct_rows(perturbation, size)
 
 
 def _regressions(
     compendium: Compendium, training: Masks
-) -> tuple[Deltas, Int[jax.Array, 'G K'], Regression, Regression | None]:
+) -> tuple[Deltas, Int[jax.Array, 'G K'] | None, Regression, Regression | None]:
     """The training changes, the whole combinations, and what both forms regress; None without combinations."""
     deltas, names, profiles = fit_deltas(compendium, training), compendium.vocabulary, all_profiles(compendium)
     known, is_training = _whole_combinations(compendium), jnp.concatenate(deltas.training)
-    ids = features(profiles.context, profiles.perturbation, len(names.contexts), len(names.perturbations), known)
+    ids = _features(profiles, len(names.contexts), len(names.perturbations), known)
     control = in_context(deltas.control, profiles)
     change, weight = flat_values(compendium, profiles.readout) - control, flat_weight(compendium)
-    whole = Regression(ids, change, is_training, sum(_sizes(names)), len(known), weight)
+    whole = Regression(ids, change, is_training, sum(_sizes(names)), 0 if known is None else len(known), weight)
     if profiles.perturbation.shape[1] == 1:
         return deltas, known, whole, None
     additive_change = additive().predict(deltas, profiles) - control
@@ -171,9 +172,7 @@ def _regressions(
 
 def predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
     """Predictions; NaN where the control of a context, or a readout, is not known."""
-    num_contexts = params.deltas.control[0].total.shape[0]
-    num_perturbations = len(params.whole.effects) - len(params.known) - num_contexts - 2
-    ids = features(query.context, query.perturbation, num_contexts, num_perturbations, params.known)
+    ids = features(params, query)
     control = in_context(params.deltas.control, query)
     answer = control + times(ids, params.whole.effects[:, query.readout])
     if params.left_over is not None:
@@ -189,24 +188,24 @@ def is_combination(perturbation: Int[Array, 'Q K']) -> Bool[jax.Array, ' Q']:
     return jnp.asarray(perturbation > CONTROL_ID).sum(axis=1) > 1
 
 
-def features(
-    context: Int[Array, ' Q'],
-    perturbation: Int[Array, 'Q K'],
-    num_contexts: int,
-    num_perturbations: int = 0,
-    known: Int[Array, 'G K'] | None = None,
-) -> Int[jax.Array, 'Q J']:
-    """The numbers of each profile's features: perturbed, its context, combination, each part; -1 is none.
+def features(params: Params, query: Query) -> Int[jax.Array, 'Q J']:
+    """The numbers of each profile's features among the effects; -1 is none."""
+    num_contexts = params.deltas.control[0].total.shape[0]
+    others = 2 + num_contexts + (0 if params.known is None else len(params.known))
+    return _features(query, num_contexts, len(params.whole.effects) - others, params.known)
 
-    The last column is that of whole combinations, where there are `known` ones to have effects.
-    """
-    context, perturbation = jnp.asarray(context), jnp.asarray(perturbation)
+
+def _features(
+    query: Query, num_contexts: int, num_perturbations: int, known: Int[Array, 'G K'] | None
+) -> Int[jax.Array, 'Q J']:
+    """Perturbed, its context, combination, each part, and, where wholes are `known`, the whole combination."""
+    context, perturbation = jnp.asarray(query.context), jnp.asarray(query.perturbation)
     is_part, is_combined = perturbation > CONTROL_ID, is_combination(perturbation)
     is_perturbed, parts = is_part.any(axis=1), jnp.where(is_part, 2 + num_contexts + perturbation, -1)
     one = jnp.where(is_perturbed, 0, -1), jnp.where(is_perturbed, 1 + context, -1)
     both = jnp.where(is_combined, 1 + num_contexts, -1)
     columns = [jnp.stack([*one, both], axis=1), parts]
-    if known is not None and len(known):
+    if known is not None:
         place, there = find_rows(known, perturbation)
         whole = jnp.where(is_combined & there, 2 + num_contexts + num_perturbations + place, -1)
         columns.append(whole[:, None])

@@ -17,7 +17,7 @@ from etils import epath
 from orbax.checkpoint import args
 
 from perturbjax import paths
-from perturbjax.errors import InputError, reason
+from perturbjax.errors import InputError, listed, reason
 from perturbjax.renames import with_new_names, with_released_lpm
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import manifest
@@ -30,7 +30,7 @@ from perturbjax.training.old_checkpoints import (
     wanted_of_format_2,
 )
 
-FORMAT = 3  # Checkpoint layout version; increase it when older code can no longer read what is saved.
+FORMAT = 4  # Checkpoint layout version; increase it when older code can no longer read what is saved.
 
 
 class About(NamedTuple):
@@ -131,9 +131,9 @@ def resume(folder: CheckpointFolder, state: Any) -> tuple[Any, dict[str, Any]] |
         return None
     with _told(path, step):
         saved_format, _ = _read_about(path / str(step))
-        target = _part_that_is_there(path / str(step) / 'state', state) if saved_format == FORMAT else None
+        target = _part_that_is_there(path / str(step) / 'state', state) if saved_format > OLDEST_FORMAT else None
         restored = _restore(path / str(step), state=args.StandardRestore(target), progress=args.JsonRestore())
-        if saved_format == FORMAT:
+        if saved_format > OLDEST_FORMAT:
             return restored['state'], restored['progress']
         return in_structure_of(state, state_of_format_2(restored['state'])), restored['progress']
 
@@ -156,9 +156,18 @@ def progress_of(folder: str | os.PathLike) -> dict[str, Any] | None:
 
 
 def in_structure_of(target: Any, saved: Any) -> Any:
-    """Nested dicts and lists as the nested named tuples, dicts and tuples of `target`."""
+    """Nested dicts and lists as the nested named tuples, dicts and tuples of `target`.
+
+    A field that is None may be missing, for an earlier version did not know it. Raises InputError where any other is.
+    """
     if hasattr(target, '_fields'):
-        return type(target)(*(in_structure_of(getattr(target, name), saved[name]) for name in target._fields))
+        fields = {name: each for name, each in target._asdict().items() if each is not None}
+        if missing := [name for name in fields if name not in saved]:
+            raise InputError(
+                f'the checkpoint lacks {listed(missing)}, which this version of the model has; train again, in another '
+                'workdir.'
+            )
+        return target._replace(**{name: in_structure_of(each, saved[name]) for name, each in fields.items()})
     if isinstance(target, Mapping):
         return {name: in_structure_of(target[name], saved[name]) for name in target}
     if isinstance(target, tuple):
@@ -249,7 +258,7 @@ def absolute(folder: str | os.PathLike) -> epath.Path:
 def _read(path: epath.Path, target: Any, part: bool) -> Checkpoint:
     """The step in the folder `path`; see `read`."""
     saved_format, about = _read_about(path)
-    is_old = saved_format < FORMAT
+    is_old = saved_format == OLDEST_FORMAT
     if part and is_old:
         target = wanted_of_format_2(target)
     params = _read_params(path, target, part)

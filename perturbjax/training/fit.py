@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable
 
 import jax
-import numpy as np
 from etils import epath
 
+from perturbjax.errors import InputError
 from perturbjax.models.model import Fitted, Masks, Model, Params, closed_form_of
 from perturbjax.screens.outline import from_outline
 from perturbjax.screens.screen import Compendium
@@ -75,10 +75,13 @@ def read_params(model: Model, folder: epath.Path, compendium: Compendium | None 
     Raises:
       InputError: there is no checkpoint, or it cannot be read.
     """
-    if model.fit is None:
-        return learned_params(model, checkpoints.read(folder))
-    shapes = jax.eval_shape(model.fit, compendium, training)
-    return checkpoints.read(folder, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)).params
+    saved = checkpoints.read(folder)
+    try:
+        if model.fit is None:
+            return learned_params(model, saved)
+        return in_structure_of(jax.eval_shape(model.fit, compendium, training), saved.params)
+    except InputError as error:
+        raise InputError(f'{folder}: {error}') from error
 
 
 def learned_params(model: Model, saved: checkpoints.Checkpoint) -> Fitted:

@@ -166,8 +166,8 @@ def test_only_what_is_named_is_read(lpm):
 
 
 def test_a_checkpoint_of_a_newer_format_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, 'FORMAT', 4)
+    monkeypatch.setattr(checkpoints, 'FORMAT', 5)
     folder = save(tmp_path / 'lpm' / '13', fitted())
     monkeypatch.undo()
-    with pytest.raises(InputError, match='the checkpoint has format 4, and this version of perturbjax reads up to 3'):
+    with pytest.raises(InputError, match='the checkpoint has format 5, and this version of perturbjax reads up to 4'):
         read_embeddings(folder)

@@ -11,6 +11,7 @@ from perturbjax.errors import InputError
 from perturbjax.models import kernel, two_way
 from perturbjax.models.held_out_like import all_profiles, flat_values, flat_weight
 from perturbjax.models.model import Fitted, Model, Query
+from perturbjax.models.two_way import features, groups_of
 from perturbjax.planning.candidates import measured, unmeasured
 from perturbjax.planning.disagreement import disagreement
 from perturbjax.planning.greedy import choose, quadratic
@@ -93,19 +94,20 @@ def test_the_variance_is_in_units_of_the_values(compendium, split, ridge):
     np.testing.assert_allclose(effects.unit, [expected.mean()], rtol=1e-3)
 
 
-def test_the_covariance_is_that_of_the_fitted_rule(compendium, ridge):
-    """Times X'y it gives the effects that `two_way` fits, so that both know the same features."""
+@pytest.mark.parametrize('penalties', [PENALTIES, (*PENALTIES, 0.7)])
+def test_the_covariance_is_that_of_the_fitted_rule(compendium, split, penalties):
+    """Times X'y it gives the effects that `two_way` fits, those of whole combinations among them."""
+    ridge = jax.jit(two_way(penalties).fit)(compendium, split.mask(TRAIN))
     profiles = all_profiles(compendium)
     is_fitted = jnp.concatenate(ridge.deltas.training)
-    covariance = ridge_covariance(
-        profiles, is_fitted, flat_weight(compendium), jnp.array(PENALTIES), compendium.vocabulary
-    )
-    x = np.array([indicators(compendium, c, p) for c, p in zip(profiles.context, profiles.perturbation)])
+    ids, penalty = features(ridge, profiles), ridge.whole.penalties[groups_of(compendium.vocabulary, ridge.known)]
+    covariance = ridge_covariance(ids, is_fitted, flat_weight(compendium), penalty)
+    x = np.zeros((len(ids), len(penalty) + 1))
+    np.add.at(x, (np.arange(len(ids))[:, None], np.where(ids < 0, -1, ids)), 1)
+    x = x[:, :-1]
     change = np.where(is_fitted[:, None], flat_values(compendium, profiles.readout), 0)
-    # Four penalties are no effects of whole combinations, which come last.
-    of_features, of_wholes = np.split(np.asarray(ridge.whole.effects), [len(covariance)])
-    np.testing.assert_allclose(covariance @ (x.T @ change), of_features, atol=1e-5)
-    assert not of_wholes.any()
+    np.testing.assert_allclose(covariance @ (x.T @ change), ridge.whole.effects, atol=1e-5)
+    assert np.asarray(ridge.whole.effects)[-len(ridge.known) :].any() == (len(penalties) == 5)
 
 
 @pytest.fixture(scope='module')

@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from screens_for_tests import everything, two_contexts
+from screens_for_tests import everything, measurements, two_contexts
 
 from perturbjax.errors import InputError
-from perturbjax.models import additive
+from perturbjax.models import additive, two_way
+from perturbjax.screens.screen import assemble
 from perturbjax.training import checkpoints, manifest
+from perturbjax.training.fit import read_params
 
 ABOUT = checkpoints.About(two_contexts().vocabulary, {'seed': 0, 'split': {'name': 'any'}}, {'test': [['s', 'a', 'g']]})
 
@@ -135,3 +137,19 @@ def test_a_step_that_is_removed_while_it_is_read_gives_way_to_the_next(tmp_path,
 
     monkeypatch.setattr(manifest, 'fault', later)
     np.testing.assert_array_equal(checkpoints.read(tmp_path).params['w'], [2, 2, 2])
+
+
+def test_a_rule_that_has_learnt_of_a_further_part_since_is_read_or_told(tmp_path):
+    """`two_way` had no effects of whole combinations once: its params were the same but for the last field."""
+    rows = [('a', name, np.ones(2)) for name in ('control', 'g', 'h', 'g+h')]
+    compendium, rule = assemble([measurements(rows, ['x', 'y'])], ['log1p']), two_way()
+    training = everything(compendium)
+    params = jax.jit(rule.fit)(compendium, training)
+    assert params.known is None
+    before = {name: each for name, each in params._asdict().items() if name != 'known'}
+    save(tmp_path / 'c', [None], before)
+    read = read_params(rule, tmp_path / 'c', compendium, training)
+    assert jax.tree.structure(read) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, read, params)
+    with pytest.raises(InputError, match='lacks known, which this version of the model has; train again'):
+        checkpoints.in_structure_of(params._replace(known=np.zeros((1, 2))), before)
