@@ -151,5 +151,5 @@ def test_a_rule_that_has_learnt_of_a_further_part_since_is_read_or_told(tmp_path
     read = read_params(rule, tmp_path / 'c', compendium, training)
     assert jax.tree.structure(read) == jax.tree.structure(params)
     jax.tree.map(np.testing.assert_array_equal, read, params)
-    with pytest.raises(InputError, match='lacks known, which this version of the model has; train again'):
+    with pytest.raises(InputError, match="lacks 'known', which this version of the model has; train again"):
         checkpoints.in_structure_of(params._replace(known=np.zeros((1, 2))), before)
