@@ -15,7 +15,8 @@ import pandas as pd
 
 from perturbjax.evaluation.controls import permuted_labels
 from perturbjax.evaluation.metrics import ALL_METRICS, METRICS
-from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells, has_replicates, row_blocks
+from perturbjax.evaluation.responders import LAYERS, differs_from_rest, half_cells, has_replicates
+from perturbjax.evaluation.row_blocks import row_blocks
 from perturbjax.evaluation.scores import BASELINE, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import LEAST_CLUSTERS, bootstrap, interval
 from perturbjax.evaluation.summary import at_once, estimates, number_of_clusters, sums_of

@@ -4,7 +4,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from perturbjax.evaluation.responders import row_blocks
+from perturbjax.evaluation.row_blocks import row_blocks
 
 PERMUTED = 'permuted_labels'
 # A smaller variance, relative to the squares, is rounding.

@@ -7,12 +7,11 @@ import anndata
 import numpy as np
 import pandas as pd
 
+from perturbjax.evaluation.row_blocks import row_blocks
 from perturbjax.evaluation.summary import NEARLY_ALL
 from perturbjax.screens.scales import find_scale
 
 _METRICS = ('l2', 'pearson_delta')
-# Values of a model looked at at a time.
-_VALUES = 2**20
 # A smaller spread, relative to the values, is float32 rounding, as in `metrics.correlations`.
 _ROUNDING = 1e-5
 
@@ -59,9 +58,8 @@ def _curves(
     truth: np.ndarray, control: np.ndarray, key: np.ndarray, prediction: np.ndarray, sizes: tuple[int, ...]
 ) -> np.ndarray:
     """The curve of each profile and metric, `[N, 2, sizes]`; all else is `[N, M]`."""
-    step = max(1, _VALUES // truth.shape[1])
-    parts = [slice(first, first + step) for first in range(0, len(truth), step)]
-    return np.concatenate([_part(truth[p], control[p], key[p], prediction[p], sizes) for p in parts])
+    parts = (_part(truth[p], control[p], key[p], prediction[p], sizes) for p in row_blocks(*truth.shape))
+    return np.concatenate([*parts])
 
 
 def _part(

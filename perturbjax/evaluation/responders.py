@@ -1,23 +1,16 @@
 """Which readouts respond to a perturbation, judged by the truth and its replicates, never by a prediction."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import anndata
 import numpy as np
 import scipy.special
 
+from perturbjax.evaluation.row_blocks import row_blocks
+
 # The layers in which `prediction.file` keeps statistics of the rows behind a profile, see `screens.replicates`.
 LAYERS = ('variance', 'control_variance', 'rest_cells', 'rest_mean', 'rest_variance', 'first_half', 'second_half')
-
-# Values looked at at a time, so that statistics in float64 take little memory.
-_VALUES = 2**20
-
-
-def row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """The rows of an array cut into blocks of some million values."""
-    step = max(1, _VALUES // max(columns, 1))
-    return (slice(first, first + step) for first in range(0, rows, step))
 
 
 def has_replicates(predictions: anndata.AnnData) -> bool:

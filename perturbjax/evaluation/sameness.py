@@ -3,7 +3,7 @@
 import anndata
 import numpy as np
 
-from perturbjax.evaluation.responders import row_blocks
+from perturbjax.evaluation.row_blocks import row_blocks
 from perturbjax.evaluation.summary import BASELINES, CONTROLS
 
 # Predictions with less than this share of the truths' variance are told: a thirtieth of their spread.
