@@ -1,9 +1,11 @@
 """What is known of names from elsewhere, for a network to learn from: features of perturbations, readouts, contexts.
 
-A network that has features of a perturbation predicts it though nobody measured it. A source is a file with a vector
-for each name (`readers.embedding_file`), or, for perturbations, `readouts`: one whose target is itself a readout has
-that readout's loadings on the main axes of the training profiles other than its own, much as in P of Ahlmann-Eltze et
-al. 2025.
+A network that has features of a perturbation predicts it though nobody measured it. A source is
+
+- a file with a vector for each name (`readers.embedding_file`);
+- `numbers`, the doses and times in the names, or `rests`, the names without them, see `name_features`;
+- for perturbations `readouts`: one whose target is itself a readout has that readout's loadings on the main axes of
+  the training profiles other than its own, much as in P of Ahlmann-Eltze et al. 2025.
 """
 
 import functools
@@ -19,6 +21,7 @@ from scipy.sparse.linalg import svds
 from perturbjax.errors import InputError, did_you_mean, listed
 from perturbjax.models.embedding import from_file
 from perturbjax.models.model import Constants, Masks
+from perturbjax.models.name_features import OF_NAMES
 from perturbjax.models.training_counts import AXES, training_counts
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL_ID
@@ -101,10 +104,16 @@ def _listed_sources(axis: str, given: Any) -> list[str]:
 def _source(axis: str, name: str) -> Source:
     if (axis, name) == ('perturbation', 'readouts'):
         return _loadings_of_targets
-    lookup = from_file(name)
+    if name in OF_NAMES:
+        of_names = OF_NAMES[name]
+    else:
+        lookup = from_file(name)
+
+        def of_names(names: Sequence[str]) -> Float[np.ndarray, 'n F']:
+            return np.array(lookup(tuple(names), _MOST_AXES, jnp.dtype(jnp.float32)), float)
 
     def read(compendium: Compendium, training: Masks) -> Float[np.ndarray, 'n F']:
-        values = np.array(lookup(_names(compendium, axis), _MOST_AXES, jnp.dtype(jnp.float32)), float)
+        values = of_names(_names(compendium, axis))
         if axis == 'perturbation':
             values[CONTROL_ID] = np.nan
         return values

@@ -68,3 +68,7 @@ def rests(names: Sequence[str]) -> Float[np.ndarray, 'n F']:
     """A 1 for what each name is called without its doses and times: names that differ in these alone are equal."""
     found, number = np.unique([parts_of(name).rest for name in names], return_inverse=True)
     return np.eye(len(found))[number]
+
+
+# Sources of `features`, by name.
+OF_NAMES = {'numbers': numbers, 'rests': rests}
