@@ -13,8 +13,8 @@ over the lines, so 0 is a drug's mean and `no_change` predicts just that.
 `nci60` and `gdsc2` take 7 minutes on 2 CPU cores, which were busy, `gdsc1` 10 minutes; to look at the data
 (`--mode=prepare`) takes 6 to 17 seconds and less than 0.7 GiB, though there are 970 lines. Expect these RMSEs: nci60
 lpm 0.747, low_rank 0.766, context_mean 0.903, perturbation_mean 0.989; gdsc2 low_rank 0.0612, perturbation_mean
-0.0943, context_mean 0.141; gdsc1 low_rank 0.0890, perturbation_mean 0.131, context_mean 0.189; almanac 52.6, 65.2.
-All metrics: docs/benchmarks.md.
+0.0943, context_mean 0.141; gdsc1 low_rank 0.0890, perturbation_mean 0.131, context_mean 0.189; almanac
+perturbation_mean 52.5, low_rank and lpm 52.8, context_mean 65.3. All metrics: docs/benchmarks.md.
 """
 
 import ml_collections
