@@ -1,4 +1,4 @@
 """GEARS: a network over cells that predicts unseen perturbations by a graph of the gene ontology.
 
-Reading order: graphs.py, layers.py, network.py, learning.py.
+Reading order: graphs.py (of genes and of perturbations), layers.py, network.py, learning.py (loss and optimizer).
 """
