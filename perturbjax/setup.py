@@ -87,6 +87,8 @@ def make_setup(
     for sentence in idle_settings(parsed, splits, all_models, panels):
         logging.warning('%s', sentence)
     for model in all_models.values():
+        if model.check is not None:
+            model.check(compendium)
         if model.fit is not None:
             # Traced, not run: what the model cannot be fitted on is told before anything is written.
             jax.eval_shape(model.fit, compendium, splits[0].mask(TRAIN))

@@ -2,7 +2,7 @@
 
 Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py,
 transfer.py and decoded.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and mixture.py (what `lpm`
-adds).
+adds), gears/ (from cells).
 """
 
 import glob
@@ -14,6 +14,7 @@ from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
 from perturbjax.models.decoded import decoded
 from perturbjax.models.flax_model import flax_model
+from perturbjax.models.gears.model import gears
 from perturbjax.models.kernel import kernel
 from perturbjax.models.linear import linear
 from perturbjax.models.low_rank import low_rank
@@ -33,6 +34,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     'nearest': nearest,
     'kernel': kernel,
     'decoded': decoded,
+    'gears': gears,
     'stack': stack,
     'lpm': lpm,
     'lpm_released': lpm_released,
@@ -115,6 +117,7 @@ __all__ = [
     'context_mean',
     'decoded',
     'flax_model',
+    'gears',
     'kernel',
     'linear',
     'linear_transfer',

@@ -1,7 +1,7 @@
 """The protocol of a model: a few pure functions, the question they answer, and what the trainer needs of a learned one.
 
-A closed-form model has `fit`. A learned model has a `learner` instead, which `training` fits by
-gradient descent. Everything else is the same for both, so no other code asks which kind a model is.
+A closed-form model has `fit`. A learned model has a `learner` instead, which `training` fits by gradient descent; one
+that learns from cells has `train`. Everything else is the same for all, so no other code asks which kind a model is.
 """
 
 from collections.abc import Callable, Mapping
@@ -160,7 +160,7 @@ def _one_member(params: Params) -> int:
 
 
 class Model(NamedTuple):
-    """A model: `fit` or `learner`, and `predict`.
+    """A model: one of `fit`, `learner` and `train`, and `predict`.
 
     Attributes:
       fit: `(compendium, training) -> params`; `training` is a mask of each screen's profiles and
@@ -172,6 +172,10 @@ class Model(NamedTuple):
       num_members: `params -> S`.
       refit: `(params, compendium, training) -> params`: fits again on other training profiles, and keeps what was
         chosen, such as penalties. None where `fit` chooses nothing.
+      train: `(compendium, training, validation, seed) -> params`, in place of `fit` and `learner`: a loop of the
+        model's own, on the host, for one that learns from cells. The masks are numpy's; params are nested dicts of
+        arrays.
+      check: raises InputError where the model cannot learn from these data; None where it always can.
       tile_values: how many values to predict at once, on a CPU and on an accelerator. Smaller where the
         model holds many activations for each value.
     """
@@ -183,6 +187,8 @@ class Model(NamedTuple):
     num_members: Callable[[Params], int] = _one_member
     tile_values: tuple[int, int] = _LARGE_TILES
     refit: Callable[[Params, Compendium, Masks], Params] | None = None
+    train: Callable[[Compendium, Masks, Masks, int], Params] | None = None
+    check: Callable[[Compendium], None] | None = None
 
 
 def closed_form_of(model: Model) -> Callable[[Compendium, Masks], Params]:

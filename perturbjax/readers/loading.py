@@ -42,6 +42,8 @@ def load(data: Mapping[str, Any]) -> Compendium:
     sources = [resolve(each) for each in _each_source(settings)]
     screens = [(source, *screen) for source in sources for screen in source.read()]
     profiles = merge_across([each for _, each, _ in screens], [source.merge_alike for source, _, _ in screens])
+    if harmonised and any(each.kept is not None for each in profiles):
+        raise InputError('data.keep_cells: genes of cells cannot be renamed by data.harmonise; leave one of them out.')
     if harmonised:
         profiles = harmonise(profiles, [file for each in sources for file in each.gene_files], **harmonised)
     tell_across(profiles)

@@ -113,6 +113,7 @@ def file_source(
     response: str = 'response',
     log2: bool = False,
     control_value: float | None = None,
+    keep_cells: bool = False,
 ) -> Source:
     """A source of files; the rows of each file are averaged to the profiles of one screen.
 
@@ -129,6 +130,7 @@ def file_source(
       log2: the values are levels; log2 of them is taken before rows are averaged.
       control_value: the value of every readout of control, known by definition, for contexts where the
         file has no control: 1 where the values are viabilities relative to untreated cells.
+      keep_cells: keep the rows beside the profiles, in memory, for models that learn from cells (`gears`).
     """
     find_scale(scale)
     check_positive('data', target_sum=target_sum)
@@ -147,7 +149,7 @@ def file_source(
         rows = log2_of(rows, file, missing) if log2 else rows
         coded = () if log2 else missing
         rows = one_row_per_value(rows, readouts_are, response, fields, coded) if readouts_are else rows
-        found = average(rows, counts, target_sum, coded, duplicate_seed, scale)
+        found = average(rows, counts, target_sum, coded, duplicate_seed, scale, keep_cells)
         return found if control_value is None else with_control(found, control_value)
 
     def read() -> Screens:

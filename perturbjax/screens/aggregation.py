@@ -15,6 +15,7 @@ from absl import logging
 
 from perturbjax.errors import InputError
 from perturbjax.screens.blocks import ENTRIES, Block, Stored, blocks
+from perturbjax.screens.cells import Keeper
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.row_checks import watched
 from perturbjax.screens.shared_control import share_control
@@ -51,6 +52,7 @@ def average(
     missing_values: tuple[float, ...] = (),
     duplicate_seed: int = 0,
     scale: str = '',
+    keep_cells: bool = False,
 ) -> Measurements:
     """One profile per (context, perturbation): the mean over its rows, and its error.
 
@@ -61,6 +63,7 @@ def average(
       missing_values: values that stand for "not measured", such as a floor.
       duplicate_seed: of the random choice of the rows that make each half.
       scale: what the means are declared to be; rows that do not look like it are told in a warning.
+      keep_cells: whether the rows are kept too, for models that learn from them.
 
     Returns:
       Measurements with `cells`, and with `standard_error` and `halves` unless every profile has only
@@ -76,6 +79,8 @@ def average(
     entries = _entries(measurements, missing_values, '' if counts else scale)
     if counts:
         entries = _log_normalised(entries, measurements, target_sum)
+    keeper = Keeper() if keep_cells else None
+    entries = entries if keeper is None else keeper.passing(entries)
     sums = _sum(entries, profile, _second_half(profile, duplicate_seed), (len(cells), len(measurements.readout)))
     mean, error, halves = _means(sums)
     replicated = bool((cells > 1).any())
@@ -87,6 +92,7 @@ def average(
         cells=cells.astype(np.int32),
         standard_error=error if replicated else None,
         halves=halves if replicated else None,
+        kept=None if keeper is None else keeper.cells(profile, len(measurements.readout)),
     )
     return share_control(profiles)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from perturbjax.errors import InputError, listed
 from perturbjax.screens.blocks import Values
+from perturbjax.screens.cells import Cells
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Measurements:
       cells: how many rows were averaged into each profile, `[N]`.
       standard_error: of the mean over those rows, `[N, M]`; NaN where there is only one row.
       halves: the means of two random halves of those rows, `[2, N, M]`; NaN where there is only one row.
+      kept: those rows themselves, where they are kept.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Measurements:
     cells: np.ndarray | None = None
     standard_error: np.ndarray | None = None
     halves: np.ndarray | None = None
+    kept: Cells | None = None
 
     def __post_init__(self):
         rows, columns = self.values.shape

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, Real
 
 from perturbjax.errors import InputError, listed
+from perturbjax.screens.cells import Cells
 from perturbjax.screens.measurements import Measurements
 from perturbjax.screens.scales import find_scale, scales_of_zero
 from perturbjax.screens.vocabulary import CONTROL, CONTROL_ID, Vocabulary, parts
@@ -24,6 +25,7 @@ class Screen:
     """One dense block of N profiles by M readouts; ids are those of the compendium's vocabulary.
 
     A pytree: the arrays are its leaves (those of jax inside `jit`); name, scale and `present_contexts` are static.
+    Cells stay on the host: inside `jit` there are none.
 
     Attributes:
       values: on the declared scale, NaN = not measured.
@@ -35,6 +37,7 @@ class Screen:
       scale: a name in `scales.SCALES`.
       present_contexts: the ids of the contexts that the screen has, sorted.
       weight: how much each profile counts in fitting, see `weights.weighted`; None: all alike.
+      kept: the cells behind the profiles, where `data.keep_cells` asks for them.
     """
 
     values: Float[np.ndarray, 'N M']
@@ -48,6 +51,7 @@ class Screen:
     scale: str
     present_contexts: tuple[int, ...]
     weight: Float[np.ndarray, ' N'] | None = None
+    kept: Cells | None = None
 
     @property
     def is_control(self) -> Bool[np.ndarray, ' N']:
@@ -99,7 +103,7 @@ class Compendium:
         return pd.concat(frames, ignore_index=True)
 
 
-jax.tree_util.register_dataclass(Screen, (*ARRAYS, 'weight'), ('name', 'scale', 'present_contexts'))
+jax.tree_util.register_dataclass(Screen, (*ARRAYS, 'weight'), ('name', 'scale', 'present_contexts'), ('kept',))
 jax.tree_util.register_dataclass(Compendium, ('screens',), ('vocabulary',))
 
 
@@ -177,4 +181,5 @@ def _encode(measurements: Measurements, scale: str, vocabulary: Vocabulary, orde
         name=measurements.name,
         scale=scale,
         present_contexts=tuple(int(i) for i in np.unique(context)),
+        kept=measurements.kept,
     )

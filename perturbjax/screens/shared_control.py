@@ -48,4 +48,5 @@ def _chosen(profiles: Measurements, rows: np.ndarray, context: np.ndarray) -> Me
 
     names = ('values', 'perturbation', 'cells', 'standard_error', 'halves')
     arrays: dict[str, Any] = {name: chosen(getattr(profiles, name)) for name in names}
-    return dataclasses.replace(profiles, context=context, **arrays)
+    kept = None if profiles.kept is None else profiles.kept.regrouped(rows)
+    return dataclasses.replace(profiles, context=context, kept=kept, **arrays)

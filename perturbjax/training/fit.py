@@ -10,7 +10,7 @@ from perturbjax.errors import InputError
 from perturbjax.models.model import Fitted, Masks, Model, Params, closed_form_of
 from perturbjax.screens.outline import from_outline
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.splits import TRAIN, Split
+from perturbjax.screens.splits import TRAIN, VALIDATION, Split
 from perturbjax.training import checkpoints
 from perturbjax.training.checkpoints import in_structure_of
 from perturbjax.training.history import History
@@ -33,7 +33,7 @@ def fit(
 ) -> None:
     """Fits the model on the split's training profiles and saves its checkpoint; does nothing twice.
 
-    On several hosts all of them train a learned model, and the first fits a closed-form one. The training
+    On several hosts all of them train a learned model, and the first fits any other. The training
     curve goes to `metrics_path`; the other arguments are those of `train`.
     """
     if model.learner is not None:
@@ -45,7 +45,10 @@ def fit(
             writer = MetricWriter(metrics_path, about.label, split.seed, beside)
             train(model.learner, compendium, split, settings, seed, about, folder, writer)
     elif jax.process_index() == 0 and not checkpoints.is_saved(folder):
-        params = closed_form(model)(compendium, split.mask(TRAIN))
+        if model.train is not None:
+            params = model.train(compendium, split.mask(TRAIN), split.mask(VALIDATION), seed)
+        else:
+            params = closed_form(model)(compendium, split.mask(TRAIN))
         with checkpoints.open_folder(folder) as manager:
             checkpoints.save(manager, 0, params, about)
 
@@ -84,10 +87,12 @@ def read_params(model: Model, folder: epath.Path, compendium: Compendium | None 
         raise InputError(f'{folder}: {error}') from error
 
 
-def learned_params(model: Model, saved: checkpoints.Checkpoint) -> Fitted:
+def learned_params(model: Model, saved: checkpoints.Checkpoint) -> Params:
     """The params of a learned model, from the nested dicts that its checkpoint holds."""
+    if model.learner is None:
+        return saved.params
     fitted = Fitted(**saved.params)
-    if model.learner is None or model.learner.added is None:
+    if model.learner.added is None:
         return fitted
     compendium = from_outline(saved.about.vocabulary, saved.about.screens)
     added = in_structure_of(jax.eval_shape(model.learner.added, compendium), fitted.constants)

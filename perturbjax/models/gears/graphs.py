@@ -92,8 +92,8 @@ def ontology_of_edges(edges: pd.DataFrame, number: int = STRONGEST) -> tuple[lis
     """
     nodes = sorted({*edges['source'], *edges['target']})
     index = pd.Index(nodes)
-    ends = (index.get_indexer(edges[name]) for name in ('source', 'target'))
-    return nodes, strongest(Graph(*ends, edges['importance'].to_numpy(np.float64)), number)
+    source, target = (index.get_indexer(edges[name]) for name in ('source', 'target'))
+    return nodes, strongest(Graph(source, target, edges['importance'].to_numpy(np.float64)), number)
 
 
 def ontology_of_terms(

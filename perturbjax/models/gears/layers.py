@@ -1,6 +1,7 @@
 """The layers of GEARS: batch norm and linear layers that count and start as torch's do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -21,7 +22,7 @@ _KERNEL = initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 def linear(fan_in: int, width: int, name: str | None = None) -> nn.Dense:
     """A linear layer whose kernel and bias start at U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as torch's do."""
 
-    def bias(key: jax.Array, shape: tuple[int, ...], dtype: Callable = jnp.float32) -> jax.Array:
+    def bias(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -1 / fan_in**0.5, 1 / fan_in**0.5)
 
     return nn.Dense(width, kernel_init=_KERNEL, bias_init=bias, name=name)
@@ -51,7 +52,7 @@ class BatchNorm(nn.Module):
         scale, bias = self.param('scale', initializers.ones, width), self.param('bias', initializers.zeros, width)
         mean = self.variable('batch_stats', 'mean', jnp.zeros, width)
         variance = self.variable('batch_stats', 'variance', jnp.ones, width)
-        rows = x.reshape(-1, *width)
+        rows = jnp.asarray(x).reshape(-1, *width)
         if train:
             counts = jnp.ones(len(rows), x.dtype) if weight is None else weight.reshape(-1)
             now, spread, number = self._moments(rows, counts)
@@ -93,6 +94,7 @@ class Mlp(nn.Module):
         self, x: Float[Array, '*rows F'], weight: Float[Array, '*rows'] | None = None, train: bool = False
     ) -> Float[jax.Array, '*rows F2']:
         """The last layer; `weight` and `train` are those of `BatchNorm`."""
+        x = jnp.asarray(x)
         for layer, width in enumerate(self.widths[1:]):
             x = nn.relu(x) if layer else x
             x = linear(self.widths[layer], width, f'linear_{layer}')(x)

@@ -1,0 +1,199 @@
+"""GEARS as a model: what it needs of the data, how it is fitted, and its predictions as profiles."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jaxtyping import Float, Int
+
+from perturbjax.errors import InputError, check_positive, check_range, did_you_mean, listed
+from perturbjax.models.gears.cells import Chosen, PairedCells, SparseRows, choose_cells, dense, nodes_of, pair_cells
+from perturbjax.models.gears.fitting import Keys, Settings, fit_network, make_keys
+from perturbjax.models.gears.graphs import (
+    Graph,
+    coexpression,
+    coverage,
+    normalised,
+    ontology_of_edges,
+    ontology_of_terms,
+)
+from perturbjax.models.gears.network import GRAPH_ON, Graphs, Network, renormalised
+from perturbjax.models.model import Masks, Model, Query
+from perturbjax.readers.gene_graph import EDGES, read_gene_graph
+from perturbjax.screens.screen import Compendium, Screen
+from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary, target_gene
+
+# A prediction is the mean over so many control cells of its context, drawn with replacement.
+NUM_CONTROLS = 300
+
+# Control cells that are predicted from at once.
+_AT_ONCE = 50
+
+
+def gears(
+    graph: str,
+    width: int = 64,
+    graph_on: str = 'first',
+    epochs: int = 20,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    lr_decay: float = 0.5,
+    weight_decay: float = 5e-4,
+) -> Model:
+    """GEARS (Roohani et al. 2024) as released in cell-gears 0.1.2: a network from control cells to perturbed cells.
+
+    It learns from the cells of one screen (`data.keep_cells`) on a log scale, by a loop of its own on one device:
+    `config.training` does not reach it. It has no answer for a perturbation whose gene is not in the graph.
+
+    Args:
+      graph: a file of edges between genes, or of the terms that genes are annotated with; see
+        `readers.gene_graph.read_gene_graph`. Of terms, genes with a Jaccard index above 0.1 are joined. A gene keeps
+        its 21 strongest edges, that to itself among them.
+      width: of embeddings and layers.
+      graph_on: which cells of a batch see the graph of co-expression: the `first`, as released, or `all`, as meant.
+      epochs: over the training cells. With validation profiles the best one is kept.
+      batch_size: cells of a step.
+      learning_rate, lr_decay: of Adam, and what it is multiplied by after every epoch.
+      weight_decay: is added to the gradient, times the weight.
+
+    Raises:
+      InputError: a setting that is out of its range, or a file that cannot be read.
+
+    Example:
+      >>> config_data = {'source': 'h5ad', 'path': 'screen.h5ad', 'preset': 'gears', 'keep_cells': True}
+      >>> config_models = {'gears': {'graph': 'go_essential_all.csv'}}
+    """
+    if graph_on not in GRAPH_ON:
+        raise InputError(f'models.gears.graph_on: no such {graph_on!r}; {did_you_mean(graph_on, GRAPH_ON)}')
+    check_range('models.gears', 1, width=width, epochs=epochs, batch_size=batch_size)
+    check_positive('models.gears', learning_rate=learning_rate, lr_decay=lr_decay)
+    check_range('models.gears', 0, weight_decay=weight_decay)
+    table = read_gene_graph(graph)
+    nodes, edges = (ontology_of_edges if EDGES[0] in table else ontology_of_terms)(table)
+    ontology = normalised(edges, len(nodes))
+    settings = Settings(epochs, batch_size, learning_rate, lr_decay, weight_decay)
+
+    def sized(readouts: int) -> Network:
+        return Network(readouts, len(nodes), width, graph_on)
+
+    def check(compendium: Compendium) -> None:
+        _screen_of_cells(compendium)
+        _tell_coverage(compendium.vocabulary, nodes, graph)
+
+    def train(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Mapping[str, Any]:
+        at, screen = _screen_of_cells(compendium)
+        node, keys = coverage(nodes, _targets(compendium.vocabulary)), make_keys(seed)
+        parts = nodes_of(screen, node)
+        chosen = choose_cells(screen, parts, (training[at],), (validation[at],))
+        if len(chosen.training) < batch_size:
+            raise InputError(
+                f'models.gears.batch_size: {batch_size} is more than the {len(chosen.training)} training cells whose '
+                'perturbations are in the graph; lower it, or give a graph with more genes.'
+            )
+        cells, chosen = pair_cells(screen, parts, chosen, keys.pairs)
+        graphs = _graphs(screen, chosen, ontology)
+        state = fit_network(sized(len(screen.readout)), graphs, cells, chosen, settings, keys, 'gears')
+        fitted = {'weights': renormalised(state.weights), 'statistics': state.statistics}
+        return {**fitted, **_tables(compendium.vocabulary, screen, node, graphs, cells, chosen, keys)}
+
+    return Model(None, functools.partial(_predict, sized), tile_values=(1, 1), train=train, check=check)
+
+
+def _screen_of_cells(compendium: Compendium) -> tuple[int, Screen]:
+    """The one screen and its place; raises InputError where there are several, or no cells to learn from."""
+    if len(compendium.screens) > 1:
+        raise InputError(
+            f'models.gears: it learns from one screen of cells, and data has {len(compendium.screens)}; give one of '
+            'them, or leave the model out.'
+        )
+    (screen,) = compendium.screens
+    if screen.kept is None:
+        raise InputError(
+            'models.gears: it learns from cells; set data.keep_cells = True, with a source of files (prepared data '
+            'have profiles alone).'
+        )
+    if screen.kept.values is None:
+        raise InputError(f'models.gears: {screen.name}: cells have values that were not measured; leave them out.')
+    if screen.scale != 'log1p':
+        raise InputError(
+            f'models.gears: it learns from cells on the scale log1p, and {screen.name} is on {screen.scale}; for raw '
+            'counts set data.counts = True.'
+        )
+    return 0, screen
+
+
+def _targets(vocabulary: Vocabulary) -> list[str]:
+    return [target_gene(name) for name in vocabulary.perturbations]
+
+
+def _tell_coverage(vocabulary: Vocabulary, nodes: list[str], path: str) -> None:
+    """Says which perturbations the graph lacks; raises InputError where it lacks all of them."""
+    names = np.array(vocabulary.perturbations, object)[CONTROL_ID + 1 :]
+    lacks = coverage(nodes, _targets(vocabulary))[CONTROL_ID + 1 :] < 0
+    if lacks.all():
+        raise InputError(
+            f'{path}: none of the {len(names)} perturbations ({listed(names)}) is a gene of the graph, which has '
+            f'{listed(nodes)}; name genes in both alike.'
+        )
+    if lacks.any():
+        logging.warning(
+            '%s: the graph has %d of %d perturbations; models.gears neither learns from nor predicts the others: %s.',
+            *(path, (~lacks).sum(), len(names), listed(names[lacks])),
+        )
+
+
+def _graphs(screen: Screen, chosen: Chosen, ontology: Graph) -> Graphs:
+    assert screen.kept is not None
+    assert screen.kept.values is not None
+    expressed = coexpression(screen.kept.values[chosen.of_graph])
+    graphs = Graphs(normalised(expressed, len(screen.readout)), ontology)
+    return Graphs(*(graph._replace(weight=graph.weight.astype(np.float32)) for graph in graphs))
+
+
+def _tables(
+    vocabulary: Vocabulary, screen: Screen, node: Int[np.ndarray, ' P'], graphs: Graphs, cells: PairedCells,
+    chosen: Chosen, keys: Keys,
+) -> dict[str, Any]:  # fmt: skip
+    """What predictions need beside the weights; -1 and NaN where there is no node, readout or control."""
+    readouts, contexts = len(screen.readout), np.unique(screen.context)
+    controls = np.full((len(vocabulary.contexts), NUM_CONTROLS, readouts), np.nan, np.float32)
+    context_of = cells.context[cells.condition[chosen.control]]
+    for i, context in enumerate(contexts):
+        own = chosen.control[context_of == i]
+        if len(own):
+            key = jax.random.fold_in(keys.controls, int(context))
+            drawn = own[np.asarray(jax.random.randint(key, (NUM_CONTROLS,), 0, len(own)))]
+            controls[context] = dense(SparseRows(*(each[drawn] for each in cells.rows)), readouts)
+    column = np.full(len(vocabulary.readouts), -1, np.int32)
+    column[screen.readout] = np.arange(readouts)
+    known = {'node': node, 'column': column, 'controls': controls}
+    return known | {name: graph._asdict() for name, graph in graphs._asdict().items()}
+
+
+def _predict(sized: Any, params: Mapping[str, Any], query: Query) -> Float[jax.Array, 'Q M']:
+    """The mean over control cells of what the network makes of each; NaN where it cannot say."""
+    graphs = Graphs(*(Graph(**params[name]) for name in Graphs._fields))
+    variables = {'params': params['weights'], 'batch_stats': params['statistics']}
+    network = sized(params['controls'].shape[2])
+    perturbation = jnp.asarray(query.perturbation)
+    node = jnp.asarray(params['node'])[jnp.maximum(perturbation, 0)]
+    is_part = perturbation > CONTROL_ID
+    parts, known = jnp.where(is_part, node, -1), (~is_part | (node >= 0)).all(axis=1)
+    first = jnp.arange(NUM_CONTROLS).reshape(-1, _AT_ONCE) == 0
+
+    def of_profile(asked: tuple[Int[jax.Array, ''], Int[jax.Array, ' K']]) -> Float[jax.Array, ' G']:
+        controls = jnp.asarray(params['controls'])[asked[0]].reshape(-1, _AT_ONCE, network.num_genes)
+
+        def of_cells(some: tuple[Any, Any]) -> Float[jax.Array, ' G']:
+            each = jnp.broadcast_to(asked[1][None], (_AT_ONCE, len(asked[1])))
+            return network.apply(variables, some[0], each, some[1], graphs)[0].mean(axis=0)
+
+        return jax.lax.map(of_cells, (controls, first)).mean(axis=0)
+
+    answer = jax.lax.map(of_profile, (jnp.asarray(query.context), parts))
+    column = jnp.asarray(params['column'])[jnp.asarray(query.readout)]
+    return jnp.where(known[:, None] & (column >= 0)[None, :], answer[:, column], jnp.nan)
