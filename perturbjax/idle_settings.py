@@ -36,7 +36,7 @@ def idle_settings(
     Args:
       config: parsed.
       splits: what is held out.
-      models: by label; one with a `learner` is learned by the trainer.
+      models: by label; one without `fit` and `train` is learned by the trainer.
       panels: the number of readouts of each screen, by its name.
     """
     return [
@@ -50,7 +50,7 @@ def idle_settings(
 
 def _training(config: Config, splits: Sequence[Split], models: Mapping[str, Model]) -> Iterator[str]:
     given = config.plain['training']
-    if given and all(model.learner is None for model in models.values()):
+    if given and all(model.fit is not None or model.train is not None for model in models.values()):
         yield f'training: {listed(given)} do nothing, because none of the models is trained step by step.'
         return
     if all(any((roles == VALIDATION).any() for roles in split.roles) for split in splits):

@@ -10,6 +10,7 @@ from perturbjax.screens.splits import TEST, TRAIN, VALIDATION, Split
 
 CLOSED = no_change()
 LEARNED = Model(None, CLOSED.predict)
+OF_ITS_OWN = Model(None, CLOSED.predict, train=lambda compendium, training, validation, seed: {})
 ROLES = [TRAIN, TRAIN, TEST, VALIDATION]
 
 
@@ -42,6 +43,10 @@ def test_settings_that_act_are_not_told():
     ('given', 'sentence'),
     [
         ({'training': {'epochs': 3}, 'models': (CLOSED,)}, "training: 'epochs' do nothing, because none of the models"),
+        (
+            {'training': {'epochs': 3}, 'models': (OF_ITS_OWN,)},
+            "training: 'epochs' do nothing, because none of the models",
+        ),
         (
             {'training': {'patience': 3}, 'roles': ([TRAIN, TEST],)},
             'training.patience: it does nothing, because the split unseen_single holds out no profiles for validation',
