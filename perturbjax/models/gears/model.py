@@ -85,10 +85,10 @@ def gears(
         _tell_coverage(compendium.vocabulary, nodes, graph)
 
     def train(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Mapping[str, Any]:
-        at, screen = _screen_of_cells(compendium)
+        screen = _screen_of_cells(compendium)
         node, keys = coverage(nodes, _targets(compendium.vocabulary)), make_keys(seed)
         parts = nodes_of(screen, node)
-        chosen = choose_cells(screen, parts, (training[at],), (validation[at],))
+        chosen = choose_cells(screen, parts, training, validation)
         if len(chosen.training) < batch_size:
             raise InputError(
                 f'models.gears.batch_size: {batch_size} is more than the {len(chosen.training)} training cells whose '
@@ -103,8 +103,8 @@ def gears(
     return Model(None, functools.partial(_predict, sized), tile_values=(1, 1), train=train, check=check)
 
 
-def _screen_of_cells(compendium: Compendium) -> tuple[int, Screen]:
-    """The one screen and its place; raises InputError where there are several, or no cells to learn from."""
+def _screen_of_cells(compendium: Compendium) -> Screen:
+    """The one screen; raises InputError where there are several, or no cells to learn from."""
     if len(compendium.screens) > 1:
         raise InputError(
             f'models.gears: it learns from one screen of cells, and data has {len(compendium.screens)}; give one of '
@@ -123,7 +123,7 @@ def _screen_of_cells(compendium: Compendium) -> tuple[int, Screen]:
             f'models.gears: it learns from cells on the scale log1p, and {screen.name} is on {screen.scale}; for raw '
             'counts set data.counts = True.'
         )
-    return 0, screen
+    return screen
 
 
 def _targets(vocabulary: Vocabulary) -> list[str]:

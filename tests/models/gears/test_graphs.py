@@ -1,5 +1,6 @@
 """The graphs of GEARS: by hand, and against the golden edges of cell-gears 0.1.2."""
 
+import importlib
 import json
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_ontology_of_edges_equals_the_released_one(numbers):
 
 @pytest.mark.parametrize('form', [np.asarray, scipy.sparse.csr_matrix])
 def test_coexpression_equals_the_released_one(numbers, form, monkeypatch):
-    monkeypatch.setattr('perturbjax.models.gears.graphs._ROWS_AT_ONCE', 7)
+    monkeypatch.setattr(importlib.import_module('perturbjax.models.gears.graphs'), '_ROWS_AT_ONCE', 7)
     trained = [name for name in numbers['train_conditions'] if 'ctrl' in name]
     cells = np.array(numbers['cells'])[np.isin(numbers['cell_condition'], trained)]
     part = numbers['coexpression']

@@ -83,7 +83,7 @@ def test_unseen_perturbations_are_told_by_the_graph_and_training_is_repeatable(f
     perturbed = training[0] & (names != 'control')
     mean = compendium.screens[0].values[perturbed].mean(axis=0)
     error, of_mean = (np.linalg.norm(each - truth, axis=1).mean() for each in (found[:3], mean))
-    assert error < 0.6 * of_mean
+    assert error < 0.4 * of_mean  # it is 0.16 times
     assert np.isfinite(found[3]).all()
     assert np.isnan(found[4]).all()
     again = np.asarray(model.predict(model.train(compendium, training, validates, 3), asked))
@@ -171,3 +171,8 @@ def test_wrong_settings_are_refused(files):
     ):
         with pytest.raises(InputError, match=f'models.gears.{sentence}'):
             model_of(files, **settings)
+
+
+def test_cells_and_harmonised_names_are_refused(files):
+    with pytest.raises(InputError, match=r'data\.keep_cells: genes of cells cannot be renamed by data\.harmonise'):
+        load(data_of(files, keep_cells=True, harmonise={'genes': 'symbol'}))
