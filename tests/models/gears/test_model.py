@@ -1,6 +1,7 @@
 """GEARS end to end on simulated cells whose unseen perturbations the graph tells."""
 
 import dataclasses
+import json
 
 import anndata
 import ml_collections
@@ -176,3 +177,11 @@ def test_wrong_settings_are_refused(files):
 def test_cells_and_harmonised_names_are_refused(files):
     with pytest.raises(InputError, match=r'data\.keep_cells: genes of cells cannot be renamed by data\.harmonise'):
         load(data_of(files, keep_cells=True, harmonise={'genes': 'symbol'}))
+
+
+def test_strongest_readouts_are_those_of_scanpy(golden):
+    numbers = json.loads((golden / 'gears.json').read_text())
+    cells, condition = np.array(numbers['cells']), np.array(numbers['cell_condition'])
+    for name, theirs in numbers['de20'].items():
+        ours = strongest_readouts(cells[condition == name], cells[condition == 'ctrl'])
+        assert set(ours.tolist()) == set(theirs)
