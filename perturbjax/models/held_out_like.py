@@ -3,6 +3,9 @@
 A penalty, a weight or a residual that is chosen on other profiles than those that are asked about misleads. So
 this module looks at which profiles are held out, never at their values, and finds three things: the training
 profiles of the same contexts and the same order, which ones have to leave together, and K folds of them.
+
+Where whole contexts are held out, other whole contexts stand for them; and where perturbations are unseen besides, a
+fold leaves out contexts and perturbations, and predicts the profiles that have both.
 """
 
 from typing import NamedTuple
@@ -25,17 +28,23 @@ class HeldOutLike(NamedTuple):
 
     Attributes:
       is_like: training profiles of a context and an order that profiles are held out of.
-      leaves: training profiles of such a context; only they are ever left out.
+      leaves: training profiles of such a context; only they are ever left out. Where whole contexts are held out,
+        they and those above may be of any context.
       group: profiles with the same number leave together: those of one perturbation in all contexts that
-        profiles are held out of, or, where the split holds out single (context, perturbation) pairs, of one pair.
-      parts: the parts of each perturbation if a split that holds out a perturbation also holds out all
-        combinations with it, else all -1: then these combinations leave with it.
+        profiles are held out of; where the split holds out single (context, perturbation) pairs, of one pair; where
+        it holds out whole contexts, of one context.
+      parts: numbers of the parts of each perturbation if a split that holds out a perturbation also holds out all
+        combinations with it, else all -1: then these combinations leave with it. Where perturbations are unseen in
+        whole held-out contexts and combinations with them are not, the number of the perturbation in its first
+        column.
+      by_context: whether whole contexts are held out.
     """
 
     is_like: Bool[jax.Array, ' N']
     leaves: Bool[jax.Array, ' N']
     group: Int[jax.Array, ' N']
     parts: Int[jax.Array, 'N K']
+    by_context: Bool[jax.Array, '']
 
 
 class Folds(NamedTuple):
@@ -90,21 +99,58 @@ def random_order(size: int) -> UInt[jax.Array, ' {size}']:
 def held_out_like(compendium: Compendium, training: Masks) -> HeldOutLike:
     """Finds what stands for the profiles that do not train."""
     context, perturbation, _ = all_profiles(compendium)
-    order = (perturbation > CONTROL_ID).sum(axis=1)
+    order, name = (perturbation > CONTROL_ID).sum(axis=1), equal_rows(perturbation)
     is_training = flat_mask(training) & (order > 0)
     is_held_out = (order > 0) & ~is_training
-    tested_context = jnp.zeros(len(compendium.vocabulary.contexts), bool).at[context].max(is_held_out)
-    is_combined = (order > 1).astype(int)
-    of_tested_order = jnp.zeros(2, bool).at[is_combined].max(is_held_out)[is_combined]
-    leaves = is_training & tested_context[context]
-    name = equal_rows(perturbation)
-    trains_here = jnp.zeros(len(name), bool).at[name].max(leaves)[name]
-    by_pair = (is_held_out & trains_here).any()
-    group = jnp.where(by_pair, equal_rows(jnp.column_stack([context, perturbation])), name)
+    is_new = _in_whole_contexts(context, name, is_training, is_held_out)
+    by_context = is_new.any()
+    is_tested = by_context | _marked(context, is_held_out)
+    of_tested_order = _marked((order > 1).astype(int), is_held_out)
+    leaves = is_training & is_tested
+    by_pair = ~by_context & (is_held_out & _marked(name, leaves)).any()
+    group = jnp.where(
+        by_context | by_pair, equal_rows(jnp.column_stack([context, jnp.where(by_context, -1, perturbation)])), name
+    )
+    # In contexts that are not held out as a whole it is perturbations that are, or pairs.
+    elsewhere = is_held_out & ~is_new
     part_trains = _has_part(perturbation, leaves, len(compendium.vocabulary.perturbations))
-    single = is_held_out & (order == 1)
+    single = elsewhere & (order == 1)
     parts_leave = single.any() & ~(single & part_trains[perturbation[:, 0]]).any() & ~by_pair
-    return HeldOutLike(leaves & of_tested_order, leaves, group, jnp.where(parts_leave, perturbation, -1))
+    whole = jnp.where(by_context & elsewhere.any(), jnp.full_like(perturbation, -1).at[:, 0].set(name), -1)
+    parts = jnp.where(parts_leave, _part_numbers(perturbation, len(part_trains)), whole)
+    return HeldOutLike(leaves & of_tested_order, leaves, group, parts, by_context)
+
+
+def _in_whole_contexts(
+    context: Int[Array, ' N'], name: Int[jax.Array, ' N'], is_training: Bool[jax.Array, ' N'],
+    is_held_out: Bool[jax.Array, ' N'],
+) -> Bool[jax.Array, ' N']:  # fmt: skip
+    """Which profiles are of contexts that are held out as a whole, if that is what the split is about.
+
+    It is where two other contexts train to learn from, and no perturbation that trains is held out anywhere else. A
+    context that only has perturbations which train nowhere lost its profiles by another rule.
+    """
+    is_new = is_held_out & ~_marked(context, is_training)
+    elsewhere, trains = is_held_out & ~is_new, _marked(name, is_training)
+    is_meant = ~(elsewhere & trains).any() & ((is_new & trains).any() | ~elsewhere.any())
+    first, last = (jnp.where(is_training, context, other) for other in (np.iinfo(np.int32).max, -1))
+    return is_new & is_meant & (first.min() < last.max())
+
+
+def _marked(number: Int[Array, ' N'], chosen: Bool[jax.Array, ' N']) -> Bool[jax.Array, ' N']:
+    """Whether a chosen profile has the same number."""
+    size = len(number) + 2
+    return jnp.zeros(size, bool).at[number].max(chosen)[number]
+
+
+def _part_numbers(perturbation: Int[Array, 'N K'], num_perturbations: int) -> Int[jax.Array, 'N K']:
+    """Numbers below N of the parts; -1 is none. They are their ids, unless the vocabulary has more than N names."""
+    is_part, number = perturbation > CONTROL_ID, jnp.arange(len(perturbation))
+    if num_perturbations > len(perturbation):
+        ids = jnp.where(is_part, perturbation, num_perturbations)
+        first = jnp.zeros(num_perturbations, int).at[ids].max(number[:, None], mode='drop')
+        return jnp.where(is_part, first[perturbation], -1)
+    return jnp.where(is_part, perturbation, -1)
 
 
 def _has_part(
@@ -121,16 +167,18 @@ def make_folds(like: HeldOutLike, num_folds: int) -> Folds:
 
     Every profile of a group that may leave does so with it. Fewer than K groups make empty folds.
     """
-    by_parts = (like.parts >= 0).any()
-    size = len(like.group)
+    size, folds = len(like.group), jnp.arange(num_folds)[:, None]
     of_group = _dealt(jnp.zeros(size, bool).at[like.group].max(like.is_like), num_folds)
-    part = jnp.where(like.parts > CONTROL_ID, like.parts, size)
+    part = jnp.where(like.parts >= 0, like.parts, size)
     is_like = jnp.broadcast_to(like.is_like[:, None], part.shape)
     of_part = _dealt(jnp.zeros(size, bool).at[part].max(is_like, mode='drop'), num_folds)
     parts_fold = of_part.at[part].get(mode='fill', fill_value=-1)
-    fold = jnp.where(by_parts, parts_fold, of_group[like.group][:, None])
-    leaves = (fold[None] == jnp.arange(num_folds)[:, None, None]).any(axis=2) & like.leaves[None]
-    number = jnp.where(like.is_like & leaves.any(axis=0), leaves.argmax(axis=0), -1)
+    with_group = of_group[like.group][None] == folds
+    with_parts = (parts_fold[None] == folds[:, :, None]).any(axis=2)
+    by_parts = (like.parts >= 0).any()
+    leaves = jnp.where(by_parts, with_parts | (with_group & like.by_context), with_group) & like.leaves[None]
+    predicts = jnp.where(by_parts & like.by_context, with_group & with_parts, leaves) & like.is_like[None]
+    number = jnp.where(predicts.any(axis=0), predicts.argmax(axis=0), -1)
     return Folds(number.astype(jnp.int32), leaves)
 
 

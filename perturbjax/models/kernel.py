@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.errors import InputError
-from perturbjax.models.baselines import in_context, perturbed_sums
+from perturbjax.models.baselines import in_context
+from perturbjax.models.centre import Centre, centre, fit_centre
 from perturbjax.models.embedding import embedding as read
 from perturbjax.models.factorization import distinct_rows, find_rows, most_combinations
 from perturbjax.models.held_out_like import by_screen, held_out_like
@@ -54,12 +55,12 @@ class Params(NamedTuple):
     """What the rule predicts from.
 
     Attributes:
-      perturbed: sums of the training perturbations by context, one entry per screen.
+      centre: of contexts.
       table: the embedding of each perturbation, 0 for control; NaN where there is none.
       screens: one entry per screen.
     """
 
-    perturbed: tuple[Sums, ...]
+    centre: Centre
     table: Float[jax.Array, 'P D']
     screens: tuple[OfScreen, ...]
 
@@ -83,7 +84,8 @@ class Rows(NamedTuple):
 def kernel(embedding: str) -> Model:
     """The kernel rule over one or more screens.
 
-    It has no answer for a perturbation without an embedding, and none in a context without training perturbations.
+    It has no answer for a perturbation without an embedding. In a context of which only control is known it starts
+    from the mean change of the others, see `centre`.
     Where several screens have a readout, what they say is averaged. A readout that a training perturbation was not
     measured in counts as the mean of the context there.
 
@@ -102,17 +104,17 @@ def kernel(embedding: str) -> Model:
     lookup = read(embedding)
 
     def fit(compendium: Compendium, training: Masks) -> Params:
-        names, perturbed = compendium.vocabulary, perturbed_sums(compendium, training)
-        vectors = lookup(names.perturbations, _RANDOM_WIDTH, perturbed[0].total.dtype)
+        names, fitted = compendium.vocabulary, fit_centre(compendium, training)
+        vectors = lookup(names.perturbations, _RANDOM_WIDTH, fitted.perturbed[0].total.dtype)
         assert vectors is not None  # only `training` has none
         table = vectors.at[CONTROL_ID].set(0)
         like = by_screen(compendium, held_out_like(compendium, training).is_like)
         rows = [
-            rows_of(screen, jnp.asarray(mask), jnp.asarray(is_like), perturbed, table)
+            rows_of(screen, jnp.asarray(mask), jnp.asarray(is_like), fitted.perturbed, table)
             for screen, mask, is_like in zip(compendium.screens, training, like, strict=True)
         ]
         readouts = [jnp.asarray(screen.readout) for screen in compendium.screens]
-        return Params(perturbed, table, tuple(map(_fit, rows, readouts)))
+        return Params(fitted, table, tuple(map(_fit, rows, readouts)))
 
     return Model(fit, _predict)
 
@@ -213,4 +215,4 @@ def _predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
         number = number + there
     is_control = (perturbation[:, 0] == CONTROL_ID)[:, None]
     change = jnp.where(is_control, 0, total / jnp.maximum(number, 1))
-    return in_context(params.perturbed, query) + change
+    return centre(params.centre, query) + change

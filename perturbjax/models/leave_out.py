@@ -7,10 +7,13 @@ With M, L and the effects b of `ridge`, let P = M - M X (X'MX + L)^-1 X'M. Leavi
 of y, so nothing is fitted again; without weights and wholes P is I less the hat matrix, and P y the residuals. The
 rows that are left out in turn are training profiles like the held-out ones, each together with its repeats in the
 contexts where profiles are held out. The error counts rows alike, for it stands for that of the held-out ones.
+
+Where whole contexts are held out, too much would leave with a row; there the regression is fitted again without each
+of some folds.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +21,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.elimination import solve_each
-from perturbjax.models.held_out_like import HeldOutLike, random_order
+from perturbjax.models.held_out_like import Folds, HeldOutLike, random_order
 from perturbjax.models.ridge import (
     Normal,
     Regression,
     Wholes,
     by_block,
     is_fitted,
+    solve,
     times,
     wholes_of,
     with_wholes,
@@ -141,24 +145,52 @@ def _inverse(gram: Float[jax.Array, 'F F']) -> Float[jax.Array, 'F F']:
     return jax.scipy.linalg.solve(gram, eye, assume_a='pos')
 
 
+def fold_error(regression: Regression, folds: Folds, penalty: Float[jax.Array, ' A']) -> Float[jax.Array, '']:
+    """The mean L2 error over the rows of all folds, by the regression without each fold; NaN where there is none."""
+    is_asked = (folds.number >= 0) & regression.is_training
+
+    def of_fold(fold: tuple[jax.Array, jax.Array]) -> Float[jax.Array, '']:
+        number, leaves = fold
+        effects = solve(regression._replace(is_training=regression.is_training & ~leaves), penalty)
+        left = regression.change - times(regression.features, effects)
+        l2 = jnp.sqrt(jnp.where(jnp.isnan(left), 0, left**2).sum(axis=1))
+        return jnp.where(is_asked & (folds.number == number), l2, 0).sum()
+
+    return jax.lax.map(of_fold, (jnp.arange(len(folds.leaves)), folds.leaves)).sum() / is_asked.sum()
+
+
 def choose_penalties(
     regression: Regression, left_out: LeftOut, group: Int[np.ndarray, ' A'], start: Sequence[float]
 ) -> Float[jax.Array, ' groups']:
-    """The penalty of each group of features with the lowest leave-out error, by coordinate descent from a start.
+    """The penalty of each group of features with the lowest leave-out error, see `_descend`."""
+
+    def descend(normal: Normal) -> Float[jax.Array, ' groups']:
+        return _descend(lambda each: _error(regression, left_out, normal, each[group]), start, normal.change.dtype)
+
+    return by_block(regression, descend)
+
+
+def choose_by_folds(
+    regression: Regression, folds: Folds, group: Int[np.ndarray, ' A'], start: Sequence[float]
+) -> Float[jax.Array, ' groups']:
+    """The penalty of each group of features with the lowest error over folds, see `_descend`."""
+    return _descend(lambda each: fold_error(regression, folds, each[group]), start, regression.change.dtype)
+
+
+def _descend(
+    error: Callable[[Float[jax.Array, ' groups']], Float[jax.Array, '']], start: Sequence[float], dtype: Any
+) -> Float[jax.Array, ' groups']:
+    """The penalties with the lowest error, by coordinate descent from a start.
 
     A penalty is kept where none is better, an infinite one among them: so a group may stay without effects.
     """
-    grid = jnp.asarray(_GRID, regression.change.dtype)
-    first = jnp.asarray(start, grid.dtype)
+    grid = jnp.asarray(_GRID, dtype)
 
-    def descend(normal: Normal) -> Float[jax.Array, ' groups']:
-        def better(penalties: jax.Array, coordinate: jax.Array) -> tuple[jax.Array, None]:
-            values = jnp.append(penalties[coordinate], grid)
-            tried = jnp.where((jnp.arange(len(start)) == coordinate)[None, :], values[:, None], penalties[None, :])
-            errors = jax.lax.map(lambda each: _error(regression, left_out, normal, each[group]), tried)
-            return tried[jnp.where(jnp.isfinite(errors), errors, jnp.inf).argmin()], None
+    def better(penalties: jax.Array, coordinate: jax.Array) -> tuple[jax.Array, None]:
+        values = jnp.append(penalties[coordinate], grid)
+        tried = jnp.where((jnp.arange(len(start)) == coordinate)[None, :], values[:, None], penalties[None, :])
+        errors = jax.lax.map(error, tried)
+        return tried[jnp.where(jnp.isfinite(errors), errors, jnp.inf).argmin()], None
 
-        coordinates = jnp.tile(jnp.arange(len(start)), _SWEEPS)
-        return jax.lax.scan(better, first, coordinates)[0]
-
-    return by_block(regression, descend)
+    coordinates = jnp.tile(jnp.arange(len(start)), _SWEEPS)
+    return jax.lax.scan(better, jnp.asarray(start, dtype), coordinates)[0]

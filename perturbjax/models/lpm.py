@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from perturbjax.errors import InputError, check_range, did_you_mean
 from perturbjax.models.baselines import mean
+from perturbjax.models.centre import centre_rule
 from perturbjax.models.features import feature_reader
 from perturbjax.models.flax_model import Sizes, flax_model
 from perturbjax.models.lpm_network import AGGREGATIONS, HEADS, LPM, PRECISIONS
@@ -61,7 +62,8 @@ def lpm(
       aggregation: how the embedding of a combination follows from those of its parts: mean, sum or max.
       matmul_precision: of the factors of matrix products: float32, tensorfloat32 or bfloat16.
       base: the rule whose residuals are learnt: one of `stack.RULES`, `auto` for the stack of the strongest
-        ones, or `none` for the values themselves.
+        ones, or `none` for the values themselves. `context_mean` is here `centre`, which also answers in a context of
+        which only control is known.
       standardise: residuals are divided by the root mean square of all readouts of a screen (`together`), or of each
         readout (`each`), or not at all (`none`).
       folds: each seed is trained once for every fold; 0 for once on everything.
@@ -142,7 +144,7 @@ def _base(base: str, has_parts: bool) -> Model | None:
     if base != 'none':
         if base not in RULES:
             raise InputError(f'models.lpm.base: no such {base!r}; {did_you_mean(base, ["auto", "none", *RULES])}')
-        return RULES[base]()
+        return centre_rule() if base == 'context_mean' else RULES[base]()
     return mean() if has_parts else None
 
 

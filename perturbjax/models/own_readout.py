@@ -1,7 +1,7 @@
 """The rule for perturbations whose target gene is itself a readout: a knock-down lowers its own gene.
 
-Every perturbation gets the mean of its context, and at the readout of its own target the deviation that training
-perturbations have at theirs:
+Every perturbation gets the mean of its context (see `centre`), and at the readout of its own target the deviation
+that training perturbations have at theirs:
 
     d_i = value of profile i at its own target - mean of the training perturbations of its context at that readout,
     deviation = mean(d) * max(0, 1 - se^2 / mean(d)^2),    se = standard deviation of d / sqrt(number of d).
@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from perturbjax.models.baselines import in_context, perturbed_sums
+from perturbjax.models.baselines import in_context
+from perturbjax.models.centre import Centre, centre, fit_centre
 from perturbjax.models.held_out_like import all_profiles, by_screen, flat_mask, flat_weight
 from perturbjax.models.model import Masks, Model, Query
-from perturbjax.models.sums import Sums, columns
+from perturbjax.models.sums import columns
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID
@@ -28,12 +29,12 @@ class Params(NamedTuple):
     """What the rule predicts from.
 
     Attributes:
-      perturbed: sums of the training perturbations by context, one entry per screen.
+      centre: of contexts.
       deviation: the same for all perturbations; 0 without two training profiles to find it from.
       target: the readout that each perturbation aims at; -1 is none.
     """
 
-    perturbed: tuple[Sums, ...]
+    centre: Centre
     deviation: Float[jax.Array, '']
     target: Int[jax.Array, ' P']
 
@@ -50,16 +51,17 @@ def own_readout() -> Model:
 
 
 def _fit(compendium: Compendium, training: Masks) -> Params:
-    perturbed = perturbed_sums(compendium, training)
+    fitted = fit_centre(compendium, training)
     target = jnp.asarray(compendium.vocabulary.target_readouts())
     context, perturbation, readout = all_profiles(compendium)
     own = target[perturbation[:, 0]]
     contexts = jnp.arange(len(compendium.vocabulary.contexts))
-    mean = in_context(perturbed, Query(contexts, jnp.zeros((len(contexts), 1), jnp.int32), readout))[context, own]
+    everywhere = Query(contexts, jnp.zeros((len(contexts), 1), jnp.int32), readout)
+    mean = in_context(fitted.perturbed, everywhere)[context, own]
     value = jnp.concatenate(list(map(_values_at, compendium.screens, by_screen(compendium, own))))
     is_single = (perturbation > CONTROL_ID).sum(axis=1) == 1
     deviation = shrunken_mean(value - mean, is_single & flat_mask(training), flat_weight(compendium))
-    return Params(perturbed, deviation, target)
+    return Params(fitted, deviation, target)
 
 
 def _values_at(screen: Screen, readout: Int[Array, ' N']) -> Float[jax.Array, ' N']:
@@ -96,4 +98,4 @@ def _predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
     perturbation = jnp.asarray(query.perturbation)
     own = jnp.where(perturbation > CONTROL_ID, params.target[perturbation], -1)
     is_own = (own[:, :, None] == jnp.asarray(query.readout)[None, None, :]).any(axis=1)
-    return in_context(params.perturbed, query) + jnp.where(is_own, params.deviation, 0)
+    return centre(params.centre, query) + jnp.where(is_own, params.deviation, 0)

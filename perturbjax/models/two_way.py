@@ -7,14 +7,15 @@ of it. With one penalty for each of these groups of features,
     W_m = (X' D_m X + L)^-1 X' D_m d_m        for each readout m,
 
 where D_m leaves out what is not measured, or holds the weights of profiles, and L is diagonal. `leave_out` chooses the
-penalties; that of whole combinations may be infinite, which is no effect of them.
+penalties; that of whole combinations may be infinite, which is no effect of them. A context in which no perturbation
+trains has no effect of its own.
 
 With combinations there is a second form, of what the additive model leaves over, fitted on combinations
 alone. The form with the lower leave-out error predicts; where a part was not measured alone, the first one does.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -26,8 +27,14 @@ from perturbjax.errors import InputError, check_positive, check_range
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import Deltas, fit_deltas, in_context
 from perturbjax.models.factorization import distinct_rows, find_rows, most_combinations
-from perturbjax.models.held_out_like import all_profiles, flat_values, flat_weight, held_out_like
-from perturbjax.models.leave_out import choose_penalties, leave_out_error, left_out_in_turn
+from perturbjax.models.held_out_like import all_profiles, flat_values, flat_weight, held_out_like, make_folds
+from perturbjax.models.leave_out import (
+    choose_by_folds,
+    choose_penalties,
+    fold_error,
+    leave_out_error,
+    left_out_in_turn,
+)
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.ridge import Regression, solve, times
 from perturbjax.screens.arrays import Array
@@ -36,6 +43,7 @@ from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 
 GROUPS = ('perturbed', 'context', 'combination', 'part', 'whole')
 _START = (1.0, 1.0, 1.0, 1.0, np.inf)
+_NUM_FOLDS = 5
 
 
 class Form(NamedTuple):
@@ -92,19 +100,32 @@ def two_way(penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Model
 
 def fit(compendium: Compendium, training: Masks, penalties: Sequence[float] = (), tuning_readouts: int = 32) -> Params:
     """The rule with the penalties that have the lowest leave-out error, or with those given; see `two_way`."""
-    left_out = left_out_in_turn(held_out_like(compendium, training), _num_slots(compendium))
+    like = held_out_like(compendium, training)
+    left_out, folds = left_out_in_turn(like, _num_slots(compendium)), make_folds(like, _NUM_FOLDS)
     deltas, known, whole, left_over = _regressions(compendium, training)
     group = groups_of(compendium.vocabulary, known)
     num_groups = group[-1] + 1
+
+    def either(by_folds: Callable[[], jax.Array], in_turn: Callable[[], jax.Array]) -> jax.Array:
+        # Fewer than three contexts cannot hold out one and leave two to learn from.
+        return (
+            in_turn() if len(compendium.vocabulary.contexts) < 3 else jax.lax.cond(like.by_context, by_folds, in_turn)
+        )
 
     def form(regression: Regression) -> Form:
         if penalties:
             chosen = jnp.asarray([*penalties, np.inf][:num_groups], regression.change.dtype)
         else:
             readouts = spread_out(regression.change.shape[1], tuning_readouts)
-            tuned = regression._replace(change=regression.change[:, readouts])
-            chosen = choose_penalties(tuned, left_out, group, _START[:num_groups])
-        error = leave_out_error(regression, left_out, chosen[group])
+            tuned, start = regression._replace(change=regression.change[:, readouts]), _START[:num_groups]
+            chosen = either(
+                lambda: choose_by_folds(tuned, folds, group, start),
+                lambda: choose_penalties(tuned, left_out, group, start),
+            )
+        error = either(
+            lambda: fold_error(regression, folds, chosen[group]),
+            lambda: leave_out_error(regression, left_out, chosen[group]),
+        )
         return Form(solve(regression, chosen[group]), error, chosen)
 
     return Params(deltas, form(whole), None if left_over is None else form(left_over), known)

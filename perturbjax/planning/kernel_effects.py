@@ -47,7 +47,7 @@ def kernel_effects(
     own, wanted = jnp.split(number, [len(is_measured)])
     like = by_screen(compendium, held_out_like(compendium, training).is_like)
     rows = [
-        rows_of(screen, jnp.asarray(mask), jnp.asarray(each), params.perturbed, params.table)
+        rows_of(screen, jnp.asarray(mask), jnp.asarray(each), params.centre.perturbed, params.table)
         for screen, mask, each in zip(compendium.screens, training, like, strict=True)
     ]
     there = by_screen(compendium, jnp.asarray(is_measured)), by_screen(compendium, own)

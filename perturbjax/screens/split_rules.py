@@ -14,7 +14,7 @@ from perturbjax.screens.entry_split import hold_out_pairs
 from perturbjax.screens.fold_split import k_fold
 from perturbjax.screens.gears_split import gears_simulation
 from perturbjax.screens.listed_split import custom, folds
-from perturbjax.screens.roles import TEST, TRAIN, VALIDATION, in_context, with_combinations
+from perturbjax.screens.roles import TEST, TRAIN, UNUSED, VALIDATION, in_context, with_combinations
 from perturbjax.screens.vocabulary import parts
 
 
@@ -58,6 +58,22 @@ def unseen_context(
     return _hold_out(table, here, seed, 1 - seen - validation, validation, 'perturbations')
 
 
+def unseen_both(
+    table: pd.DataFrame, seed: int, context: str | Sequence[str], test: float = 0.2, validation: float = 0.0
+) -> np.ndarray:
+    """A share of a context's single perturbations is tested there; no context trains on them, nor that one on any.
+
+    Both the perturbation and the context are unseen. What has one of the two in common with the tested profiles is
+    unused, and so is each combination with an unseen perturbation. `context` is a name, a pattern, or several of them.
+    """
+    here = in_context(table, context)
+    singles = _hold_out(table, here & (table['order'] == 1), seed, test, validation, 'single perturbations')
+    role_of = {name: role for name, role in zip(table['perturbation'], singles) if role != TRAIN}
+    unseen = with_combinations(table, table['perturbation'].map(role_of).fillna(TRAIN).to_numpy(int))
+    unused = (unseen != TRAIN) | (here & (table['order'] > 0))
+    return np.where(here & (table['order'] == 1) & (unseen != TRAIN), unseen, np.where(unused, UNUSED, TRAIN))
+
+
 def unseen_pairs(table: pd.DataFrame, seed: int, test: float = 0.15, validation: float = 0.0) -> np.ndarray:
     """Shares of all (context, perturbation) pairs, at random; each perturbation and each context keeps one to train.
 
@@ -90,6 +106,7 @@ SPLITS: dict[str, Callable[..., np.ndarray]] = {
     'unseen_single': unseen_single,
     'unseen_in_context': unseen_in_context,
     'unseen_context': unseen_context,
+    'unseen_both': unseen_both,
     'unseen_pairs': unseen_pairs,
     'k_fold': k_fold,
     'gears_simulation': gears_simulation,

@@ -133,3 +133,78 @@ def test_values_and_rows_by_screen(compendium):
     cut = module.by_screen(compendium, np.arange(2 * sum(sizes)).reshape(2, -1))
     assert [each.shape for each in cut] == [(2, size) for size in sizes]
     assert cut[1][1, 0] == sum(sizes) + sizes[0]
+
+
+@pytest.fixture(scope='module')
+def lines():
+    """Seven contexts, one of them with two perturbations of its own."""
+    pairs = list(itertools.product('abcdef', ['control', *NAMES]))
+    pairs += [('z', name) for name in ('control', 'Y', 'Z')]
+    return assemble([measurements([(*pair, [0.0]) for pair in pairs], ['x'])], ['log1p'])
+
+
+def stand_ins(compendium, name, **settings):
+    """The table of profiles with who trains, what stands for the held-out ones, and the folds."""
+    split = make_split(compendium, name, 1, **settings)
+    like = held_out_like(compendium, split.mask(TRAIN))
+    table = compendium.table().assign(trains=np.concatenate(split.mask(TRAIN)))
+    return table[table['order'] > 0], like, make_folds(like, NUM_FOLDS)
+
+
+def test_whole_contexts_stand_for_a_whole_context(lines):
+    table, like, folds = stand_ins(lines, 'unseen_context', context='b')
+    number, leaves = np.asarray(folds.number)[table.index], np.asarray(folds.leaves)[:, table.index]
+    assert like.by_context
+    np.testing.assert_array_equal(number >= 0, table['trains'])
+    np.testing.assert_array_equal(leaves, number[None] == np.arange(NUM_FOLDS)[:, None])
+    dealt = [set(table[out]['context']) for out in leaves]
+    assert [len(each) for each in dealt] == [2, 2, 2]
+
+
+@pytest.mark.parametrize('of', ['singles', 'pairs of genes'])
+def test_unseen_names_in_a_new_context_have_neither_in_their_fold(lines, of):
+    """A fold leaves out contexts and perturbations, those in combinations too, and predicts what has both."""
+    if of == 'singles':
+        table, like, folds = stand_ins(lines, 'unseen_both', context='b', test=0.3)
+    else:
+        held_out = ['A+B', 'E+F', ['b', '*']]
+        table, like, folds = stand_ins(lines, 'custom', lists={'train': ['*'], 'test': held_out})
+    assert like.by_context
+    number, leaves = np.asarray(folds.number)[table.index], np.asarray(folds.leaves)[:, table.index]
+    assert set(number) == {-1, 0, 1, 2}
+    for fold in range(NUM_FOLDS):
+        predicted, trains = table[number == fold], table[table['trains'] & ~leaves[fold]]
+        assert not set(predicted['context']) & set(trains['context'])
+        if of == 'singles':
+            unseen = {name for name in predicted['perturbation'] if name in 'ABCDEF'}
+            assert unseen
+            assert not unseen & {part for name in trains['perturbation'] for part in parts(name)}
+        else:
+            assert not set(predicted['perturbation']) & set(trains['perturbation'])
+        assert len(trains) >= 8
+    assert not leaves[:, ~table['trains']].any()
+
+
+def test_a_context_that_lost_its_profiles_by_chance_is_no_whole_one(lines):
+    """All perturbations of z are unseen, and train nowhere: what the split holds out are perturbations."""
+    _, like, _ = stand_ins(lines, 'custom', lists={'train': ['*'], 'test': ['Y', 'Z', 'A']})
+    assert not like.by_context
+    _, like, _ = stand_ins(lines, 'unseen_pairs', test=0.2)
+    assert not like.by_context
+
+
+def test_one_context_to_learn_from_stands_for_none():
+    pairs = itertools.product('ab', ['control', *NAMES])
+    two = assemble([measurements([(*pair, [0.0]) for pair in pairs], ['x'])], ['log1p'])
+    _, like, folds = stand_ins(two, 'unseen_context', context='b')
+    assert not like.by_context
+    assert (folds.number == -1).all()
+
+
+def test_parts_have_numbers_of_profiles_where_the_vocabulary_is_larger():
+    """Names that nobody measured must not push those of training profiles out of the folds."""
+    rows = measurements([('a', name, [0.0]) for name in ['control', *'UVWXYZ']], ['x'])
+    few = assemble([rows], ['log1p'], [f'A{i}' for i in range(50)])
+    table, like, folds = stand_ins(few, 'unseen_single', test=0.2)
+    np.testing.assert_array_equal(np.asarray(folds.number)[table.index] >= 0, table['trains'])
+    assert (np.asarray(like.parts) < 7).all()

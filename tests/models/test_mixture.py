@@ -11,6 +11,7 @@ from screens_for_tests import measurements, query_of
 
 from perturbjax.analysis.completion import read_model
 from perturbjax.models import context_mean, flax_model, two_way
+from perturbjax.models.centre import centre_rule
 from perturbjax.models.held_out_like import flat_values
 from perturbjax.models.lpm import lpm
 from perturbjax.models.mixture import mixed
@@ -78,7 +79,7 @@ def test_the_weights_are_the_best_ones_out_of_fold(compendium, split, whole):
         candidates.append(
             np.asarray(jax.jit(functools.partial(out_of_fold, rule))(params, compendium, training, folds))
         )
-    rules_mean = context_mean().predict(fitted.constants['base'], query)
+    rules_mean = centre_rule().predict(fitted.constants['base'], query)
     base, learnt = candidates[1], np.full_like(candidates[1], np.nan)
     for fold in range(3):
         own = {name: each[2 * fold : 2 * fold + 2] for name, each in fitted.weights.items()}
@@ -131,7 +132,7 @@ def test_an_unseen_perturbation_gets_the_rules_alone(compendium, tmp_path):
     fitted, (tested,) = trained(compendium, split, tmp_path, epochs=1, epoch_steps=5), split.mask(TEST)
     query, mixture = query_of(compendium.screens[0]), fitted.constants['mixture']
     rules = [rule.predict(params, query) for rule, params in zip((two_way(), context_mean()), mixture.rules)]
-    parts = [*rules, context_mean().predict(fitted.constants['base'], query)]
+    parts = [*rules, centre_rule().predict(fitted.constants['base'], query)]
     expected = np.asarray(sum(w * each for w, each in zip(mixture.weight, parts)))
     np.testing.assert_allclose(np.asarray(MODEL.predict(fitted, query))[tested], expected[tested], rtol=1e-5)
 

@@ -75,6 +75,21 @@ def test_unseen_single_holds_out_its_combinations_too(compendium):
         assert not unseen & set(name.split('+'))
 
 
+def test_unseen_both_trains_on_neither_the_perturbation_nor_the_context(compendium):
+    split = make_split(compendium, 'unseen_both', 1, context='b', test=0.2, validation=0.1)
+    tested, validated, trained = (names(compendium, split, role) for role in (TEST, VALIDATION, TRAIN))
+    assert set(tested['context']) | set(validated['context']) == {'b'}
+    assert len(tested) == 4
+    assert len(validated) == 2
+    held_out = {*tested['perturbation'], *validated['perturbation']}
+    assert set(trained[trained['context'] == 'b']['perturbation']) == {'control'}
+    for name in set(trained['perturbation']):
+        assert not held_out & set(name.split('+'))
+    unused = names(compendium, split, UNUSED)
+    assert set(unused[unused['context'] != 'b']['perturbation']) >= held_out
+    assert len(tested) + len(validated) + len(trained) + len(unused) == 3 * 40
+
+
 GENES = 'abcdefgh'
 
 
