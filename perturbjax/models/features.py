@@ -107,7 +107,7 @@ def _source(axis: str, name: str) -> Source:
     if name in OF_NAMES:
         of_names = OF_NAMES[name]
     else:
-        lookup = from_file(name)
+        lookup = from_file(name, axis)
 
         def of_names(names: Sequence[str]) -> Float[np.ndarray, 'n F']:
             return np.array(lookup(tuple(names), _MOST_AXES, jnp.dtype(jnp.float32)), float)

@@ -101,7 +101,7 @@ def linear(
 
 def embedding_sources(readouts: str, perturbations: str, seed: int) -> tuple[Embedding, Embedding]:
     """Where G and P come from."""
-    return embedding(readouts, seed), embedding(perturbations, seed + 1)
+    return embedding(readouts, seed, 'readout'), embedding(perturbations, seed + 1)
 
 
 def embedding_tables(compendium: Compendium, sources: tuple[Embedding, Embedding], width: int) -> Tables:

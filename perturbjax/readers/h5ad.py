@@ -77,9 +77,20 @@ def read_obsm(path: str, key: str, fields: Fields) -> tuple[Values, np.ndarray]:
 
 def read_var(path: str) -> pd.DataFrame:
     """The table of an h5ad file's readouts; raises InputError where it has none."""
+    return _read_alone('var', path)
+
+
+def read_obs(path: str) -> pd.DataFrame:
+    """The table of an h5ad file's rows; raises InputError where it has none."""
+    return _read_alone('obs', path)
+
+
+def _read_alone(key: str, path: str) -> pd.DataFrame:
     with open_store(path, 'h5ad') as file, warnings.catch_warnings():
         warnings.simplefilter('ignore', anndata.OldFormatWarning)
-        return _read_table(file, 'var', path)
+        if key not in file:
+            raise InputError(f'{path}: this is not an h5ad file; it has no {key}, but {listed(file)}.')
+        return _read_table(file, key, path)
 
 
 def _modality(file: Group, modality: str, path: str) -> Group:
