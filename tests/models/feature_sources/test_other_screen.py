@@ -121,7 +121,7 @@ def test_every_model_that_takes_an_embedding_takes_a_screen(file, responses):
     """Effects are linear in the other screen's profiles, so that its axes carry over to the drug left out."""
     compendium = run_of(filled(responses) @ np.random.default_rng(2).normal(size=(6, 4)))
     training = tuple(mask.at[-1].set(False) for mask in everything(compendium))
-    asked = query(compendium, [('x', compendium.vocabulary.perturbations[-1])], ['p', 'q', 'r', 's'])
+    asked = query(compendium, [('x', f'Compound_{DRUGS[-1].upper()}')], ['p', 'q', 'r', 's'])
     source = f'screen:{file}'
     models = make_models(
         {
