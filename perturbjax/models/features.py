@@ -2,10 +2,11 @@
 
 A network that has features of a perturbation predicts it though nobody measured it. A source is
 
-- a file with a vector for each name (`readers.embedding_file`);
+- a file with a vector for each name, or one that these follow from (`feature_sources.vectors`);
 - `numbers`, the doses and times in the names, or `rests`, the names without them, see `name_features`;
 - for perturbations `readouts`: one whose target is itself a readout has that readout's loadings on the main axes of
-  the training profiles other than its own, much as in P of Ahlmann-Eltze et al. 2025.
+  the training profiles other than its own, much as in P of Ahlmann-Eltze et al. 2025;
+- for contexts `control`, the main axes of their control profiles (`feature_sources.control`).
 """
 
 import functools
@@ -20,6 +21,7 @@ from scipy.sparse.linalg import svds
 
 from perturbjax.errors import InputError, did_you_mean, listed
 from perturbjax.models.embedding import from_file
+from perturbjax.models.feature_sources.control import control_places
 from perturbjax.models.model import Constants, Masks
 from perturbjax.models.name_features import OF_NAMES
 from perturbjax.models.training_counts import AXES, training_counts
@@ -102,8 +104,8 @@ def _listed_sources(axis: str, given: Any) -> list[str]:
 
 
 def _source(axis: str, name: str) -> Source:
-    if (axis, name) == ('perturbation', 'readouts'):
-        return _loadings_of_targets
+    if (axis, name) in _OF_TRAINING:
+        return _OF_TRAINING[axis, name]
     if name in OF_NAMES:
         of_names = OF_NAMES[name]
     else:
@@ -172,6 +174,13 @@ def _about_their_means(values: Float[np.ndarray, 'N M'], context: np.ndarray) ->
         measured = ~np.isnan(left[rows])
         left[rows] -= np.where(measured, left[rows], 0).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)
     return np.nan_to_num(left)
+
+
+# What the run's own training profiles say.
+_OF_TRAINING: dict[tuple[str, str], Source] = {
+    ('perturbation', 'readouts'): _loadings_of_targets,
+    ('context', 'control'): control_places,
+}
 
 
 def _places(rows: Float[np.ndarray, 'N U']) -> Float[np.ndarray, 'N R']:
