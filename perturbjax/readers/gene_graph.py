@@ -45,7 +45,7 @@ def read_gene_graph(path: str) -> pd.DataFrame:
         raise InputError(f'{path}: line {2 + int(np.argmax(empty))} has no name in {listed(names)}; fill or remove it.')
     if columns == _TERMS:
         return found.rename(columns={'term': 'set'}).drop_duplicates(ignore_index=True)
-    found['importance'] = _weights(table['importance'], path)
+    found['importance'] = weights_in(table['importance'], path)
     twice = found[found.duplicated(['source', 'target'])]
     if len(twice):
         edge = ' to '.join(twice.iloc[0][['source', 'target']])
@@ -53,13 +53,14 @@ def read_gene_graph(path: str) -> pd.DataFrame:
     return found
 
 
-def _weights(column: pd.Series, path: str) -> np.ndarray:
+def weights_in(column: pd.Series, path: str) -> np.ndarray:
+    """The weights `[N]` of pairs; raises InputError where one is no finite number above 0."""
     weights = pd.to_numeric(column, errors='coerce').to_numpy(np.float64)
     wrong = ~(np.isfinite(weights) & (weights > 0))
     if wrong.any():
         line = int(np.argmax(wrong))
+        there = str(column.iloc[line])
         raise InputError(
-            f'{path}: line {2 + line}: the importance {column.iloc[line]!r} is no number above 0; correct it or remove '
-            'the line.'
+            f'{path}: line {2 + line}: the {column.name} {there!r} is no number above 0; correct it or remove the line.'
         )
     return weights

@@ -7,10 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from perturbjax.errors import InputError, listed
+from perturbjax.models.feature_sources.fingerprints import check_rdkit, structure_vectors
 from perturbjax.models.feature_sources.matching import matched_rows
 from perturbjax.models.feature_sources.other_screen import screen_names, screen_vectors
+from perturbjax.models.feature_sources.pairs import pair_vectors
 from perturbjax.readers.embedding_file import read_embedding
+from perturbjax.readers.gene_pairs import read_gene_pairs
 from perturbjax.readers.screen_file import read_screens
+from perturbjax.readers.structures import read_structures
 from perturbjax.screens.vocabulary import target_gene
 
 
@@ -34,11 +38,12 @@ def read_vectors(source: str, axis: str = 'perturbation') -> Vectors:
 
     Args:
       source: a file in a form of `readers.embedding_file`; or `screen:` and another screen, see
-        `readers.screen_file`.
+        `readers.screen_file`; `smiles:` and a table of structures, see `readers.structures`; or `pairs:` and a table
+        of pairs of genes, see `readers.gene_pairs`.
       axis: perturbation, context or readout.
 
     Raises:
-      InputError: the file cannot be read.
+      InputError: the file cannot be read, or needs a package that is not installed.
     """
     word, _, path = source.partition(':')
     if word in _READERS and path:
@@ -76,11 +81,33 @@ def _of_screen(path: str, axis: str) -> Vectors:
     names = screen_names(screens, axis)
     if not names:
         raise InputError(f'{path}: the screen has no {axis}s to take features of; those of combinations do not count.')
-    return Vectors(
-        names,
-        lambda rows: screen_vectors(screens, axis, [names[i] for i in rows]),
-        lambda asked: matched_rows(asked, names),
-    )
+    return _looked_up(names, lambda rows: screen_vectors(screens, axis, [names[i] for i in rows]))
 
 
-_READERS: dict[str, Callable[[str, str], Vectors]] = {'screen': _of_screen}
+def _of_structures(path: str, axis: str) -> Vectors:
+    """Of the compounds that a screen has alone, which few axes tell apart better."""
+    check_rdkit(path)
+    smiles = read_structures(path)
+    names = list(smiles)
+
+    def of(rows: np.ndarray) -> Float[np.ndarray, 'n D']:
+        asked = [names[i] for i in rows]
+        return structure_vectors(asked, [smiles[name] for name in asked], path)
+
+    return _looked_up(names, of)
+
+
+def _of_pairs(path: str, axis: str) -> Vectors:
+    names, vectors = pair_vectors(read_gene_pairs(path))
+    return _looked_up(names, lambda rows: vectors[rows])
+
+
+def _looked_up(names: list[str], of: Callable[[np.ndarray], Float[np.ndarray, 'n D']]) -> Vectors:
+    return Vectors(names, of, lambda asked: matched_rows(asked, names))
+
+
+_READERS: dict[str, Callable[[str, str], Vectors]] = {
+    'screen': _of_screen,
+    'smiles': _of_structures,
+    'pairs': _of_pairs,
+}
