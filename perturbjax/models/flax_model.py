@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, Key
 
 from perturbjax.models.dropout import Noise
 from perturbjax.models.model import Batch, Constants, Fitted, Learner, Masks, Model, Query, Statistics, Weights
-from perturbjax.models.training_counts import AXES, is_trained, training_counts
+from perturbjax.models.training_counts import AXES, by_features, is_trained, training_counts
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 
@@ -87,7 +87,8 @@ def flax_model(
         return {**training_counts(compendium, training), **known}
 
     learner = Learner(prepare, network.init, network.loss, network.error, dropout=dropout, row_tables=row_tables)
-    return Model(None, predict, learner, spread, operator.attrgetter('num_members'), tile_values)
+    model = Model(None, predict, learner, spread, operator.attrgetter('num_members'), tile_values)
+    return model if features is None else model._replace(by_features=lambda fitted: by_features(fitted.constants))
 
 
 class _Network(NamedTuple):

@@ -176,6 +176,8 @@ class Model(NamedTuple):
         model's own, on the host, for one that learns from cells. The masks are numpy's; params are nested dicts of
         arrays.
       check: raises InputError where the model cannot learn from these data; None where it always can.
+      by_features: `params -> {axis: [names]}`: which contexts, perturbations and readouts it knows by features alone,
+        because no training profile had them. None for a model that marks none.
       tile_values: how many values to predict at once, on a CPU and on an accelerator. Smaller where the
         model holds many activations for each value.
     """
@@ -189,6 +191,7 @@ class Model(NamedTuple):
     refit: Callable[[Params, Compendium, Masks], Params] | None = None
     train: Callable[[Compendium, Masks, Masks, int], Params] | None = None
     check: Callable[[Compendium], None] | None = None
+    by_features: Callable[[Params], Mapping[str, Bool[np.ndarray, ' _names']]] | None = None
 
 
 def closed_form_of(model: Model) -> Callable[[Compendium, Masks], Params]:

@@ -34,6 +34,13 @@ def training_counts(compendium: Compendium, training: Masks) -> dict[str, Int[np
     return {'context_counts': contexts, 'perturbation_counts': perturbations, 'readout_counts': readouts}
 
 
+def by_features(constants: Constants) -> dict[str, Bool[np.ndarray, ' _names']]:
+    """Which names a learned model knows by their features alone, of each axis: no training profile had them."""
+    known = constants.get('has_features', {})
+    none = {axis: np.zeros(len(constants[f'{axis}_counts']), bool) for axis in AXES}
+    return none | {axis: np.asarray(known[axis]) & (np.asarray(constants[f'{axis}_counts']) == 0) for axis in known}
+
+
 def measured_counts(screen: Screen, mask: Bool[Array, ' N']) -> Int[np.ndarray, ' M']:
     """How many of the profiles that the mask chooses have a value of each readout."""
     rows = np.flatnonzero(mask)

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from perturbjax.errors import InputError, did_you_mean, listed
 from perturbjax.models.model import Query
-from perturbjax.prediction.layers import X_LAYER, Layer, choose_x
+from perturbjax.prediction.layers import BY_FEATURES, X_LAYER, Layer, choose_x
 from perturbjax.prediction.stream import predict_profiles
 from perturbjax.readers.asked import Forms, KnownNames
 from perturbjax.readers.naming.columns import texts
@@ -134,13 +134,21 @@ def _empty(rows: pd.DataFrame, readouts: Sequence[str]) -> anndata.AnnData:
 
 
 def add_layer(blocks: Iterable[Block], layer: Layer) -> None:
-    """Adds a layer of predictions to every block; NaN for a profile with a name outside the vocabulary."""
+    """Adds a layer of predictions to every block; NaN for a profile with a name outside the vocabulary.
+
+    Where the model has features, the column `LABEL_by_features` of obs says which predictions rest on them alone.
+    """
     predictor = layer.predictor()
     for block in blocks:
         values = np.full(block.data.shape, np.nan, np.float32)
         if block.is_known.any():
             values[block.is_known] = predict_profiles(predictor, block.query, layer.label)
         block.data.layers[layer.label] = values
+        marks = layer.marks(block.query)
+        if marks is not None:
+            column = np.zeros(len(values), bool)
+            column[block.is_known] = marks
+            block.data.obs[f'{layer.label}{BY_FEATURES}'] = column
 
 
 def stack(blocks: Sequence[Block], models: Sequence[str], scales: Mapping[str, str]) -> anndata.AnnData:

@@ -14,10 +14,10 @@ from etils import epath
 from jaxtyping import Int
 
 from perturbjax.errors import InputError
-from perturbjax.models.model import Model, Params
+from perturbjax.models.model import Model, Params, Query
 from perturbjax.prediction.file import file_metadata
-from perturbjax.prediction.layers import X_LAYER, Layer, choose_x, layers_of
-from perturbjax.prediction.stream import stream
+from perturbjax.prediction.layers import BY_FEATURES, X_LAYER, Layer, choose_x, layers_of
+from perturbjax.prediction.stream import Rows, stream
 from perturbjax.progress import bar
 from perturbjax.screens.vocabulary import Vocabulary, combine, parts
 from perturbjax.workdir import replacing, replacing_from_local
@@ -58,8 +58,9 @@ def write_grid(
 
     Neither all values nor all rows are ever in memory. The file is an h5ad with a layer
     per model, float32, and `LABEL_spread` for an ensemble; NaN where a model has no answer; obs
-    `context` and `perturbation`; `uns` as that of predictions. X is the layer that `layers.choose_x` chooses and
-    `uns['X_layer']` names; it takes no room, because it is a link.
+    `context`, `perturbation` and, of a model with features, `LABEL_by_features` (see `file.add_layer`); `uns` as that
+    of predictions. X is the layer that `layers.choose_x` chooses and `uns['X_layer']` names; it takes no room, because
+    it is a link.
 
     Args:
       path: of the h5ad, local or in a bucket.
@@ -77,9 +78,12 @@ def write_grid(
     path.parent.mkdir(parents=True, exist_ok=True)
     with _replacing(path) as local:
         _check_room(path, os.path.dirname(local), grid, len(layers))
-        _write_names(local, grid, file_metadata(models, scales))
+        marking = [layer for layer in layers if layer.by_features is not None]
+        _write_names(local, grid, file_metadata(models, scales), [layer.label for layer in marking])
         with h5py.File(local, 'r+') as file:
             _write_rows(file['obs'], grid)
+            for layer in marking:
+                _write_marks(file['obs'], layer, grid, vocabulary)
             gaps = {layer.label: _write_layer(file['layers'], layer, grid, vocabulary) for layer in layers}
             label = choose_x({label: gaps[label] for label in models})
             file['X'] = file['layers'][label]
@@ -130,12 +134,13 @@ def _check_room(path: epath.Path, folder: str, grid: Grid, layers: int) -> None:
         )
 
 
-def _write_names(path: os.PathLike, grid: Grid, uns: dict[str, Any]) -> None:
+def _write_names(path: os.PathLike, grid: Grid, uns: dict[str, Any], marking: Sequence[str]) -> None:
     """The file without a row yet: all that anndata is to write, as its version writes it."""
     obs = pd.DataFrame(
         {
             'context': pd.Categorical([], categories=_names(grid.contexts)),
             'perturbation': pd.Categorical([], categories=_names(grid.perturbations)),
+            **{f'{label}{BY_FEATURES}': np.zeros(0, bool) for label in marking},
         },
         index=_names([]),
     )
@@ -162,6 +167,14 @@ def _write_rows(obs: h5py.Group, grid: Grid) -> None:
             progress.update(len(rows))
 
 
+def _write_marks(obs: h5py.Group, layer: Layer, grid: Grid, vocabulary: Vocabulary) -> None:
+    """Which rows a model knows by features alone."""
+    column, ids = _lengthened(obs, f'{layer.label}{BY_FEATURES}', grid.rows), _row_ids(vocabulary, grid)
+    for first in range(0, grid.rows, _ROWS):
+        rows = np.arange(first, min(first + _ROWS, grid.rows))
+        column[rows[0] : rows[-1] + 1] = layer.marks(Query(*ids(rows), np.zeros(0, np.int32)))
+
+
 def _lengthened(group: h5py.Group, name: str, rows: int) -> h5py.Dataset:
     """The empty column of that name, made anew with room for so many rows, of the same type and encoding."""
     dtype, encoding = group[name].dtype, dict(group[name].attrs)
@@ -171,19 +184,21 @@ def _lengthened(group: h5py.Group, name: str, rows: int) -> h5py.Dataset:
     return column
 
 
+def _row_ids(vocabulary: Vocabulary, grid: Grid) -> Rows:
+    """The ids of rows by their numbers."""
+    context, perturbation, _ = _ids(vocabulary, grid)
+    return lambda rows: (context[rows // len(perturbation)], perturbation[rows % len(perturbation)])
+
+
 def _write_layer(layers: h5py.Group, layer: Layer, grid: Grid, vocabulary: Vocabulary) -> bool:
     """Writes a layer; returns whether any value is missing."""
-    context, perturbation, readout = _ids(vocabulary, grid)
+    readout = vocabulary.readout_ids(grid.readouts)
     shape = grid.rows, len(readout)
     values = layers.create_dataset(layer.label, shape, np.float32, chunks=tuple(map(min, _CHUNK, shape)))
     values.attrs.update({'encoding-type': 'array', 'encoding-version': '0.2.0'})
-
-    def ids(rows: Int[np.ndarray, ' n']) -> tuple[Int[np.ndarray, ' n'], Int[np.ndarray, 'n K']]:
-        return context[rows // len(perturbation)], perturbation[rows % len(perturbation)]
-
     has_gaps = False
     with bar(layer.label, grid.rows, unit=' profiles', delay=_BAR_AFTER) as progress:
-        for where, part in stream(layer.predictor(), ids, grid.rows, readout):
+        for where, part in stream(layer.predictor(), _row_ids(vocabulary, grid), grid.rows, readout):
             values[where] = part
             has_gaps = has_gaps or bool(np.isnan(part).any())
             progress.update(len(part))

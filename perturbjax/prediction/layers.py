@@ -4,13 +4,19 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from perturbjax.models.model import Model, Params
+import numpy as np
+from jaxtyping import Bool
+
+from perturbjax.models.model import Model, Params, Query
 from perturbjax.prediction.stream import Predictor
+from perturbjax.screens.vocabulary import PADDING
 
 # The ending of the layer with the standard deviation of the prediction of the layer of that name without it.
 SPREAD = '_spread'
 # What `uns` calls the name of the layer that X is.
 X_LAYER = 'X_layer'
+# The ending of the column of obs that says which predictions of the layer without it rest on features alone.
+BY_FEATURES = '_by_features'
 
 
 class Layer(NamedTuple):
@@ -19,10 +25,21 @@ class Layer(NamedTuple):
     Attributes:
       label: its name there.
       predictor: gives what to predict with; reads the params when it is called.
+      by_features: gives which names the model knows by features alone; see `Model`. None: it marks none.
     """
 
     label: str
     predictor: Callable[[], Predictor]
+    by_features: Callable[[], Mapping[str, Bool[np.ndarray, ' _names']]] | None = None
+
+    def marks(self, query: Query) -> Bool[np.ndarray, ' Q'] | None:
+        """Which profiles are of a context, or a part, that the model knows by features alone; None: it marks none."""
+        if self.by_features is None:
+            return None
+        names = self.by_features()
+        parts = np.asarray(query.perturbation)
+        is_part = names['perturbation'][np.maximum(parts, 0)] & (parts != PADDING)
+        return names['context'][np.asarray(query.context)] | is_part.any(axis=1)
 
 
 def layers_of(label: str, model: Model, read: Callable[[], Params]) -> Iterator[Layer]:
@@ -30,8 +47,9 @@ def layers_of(label: str, model: Model, read: Callable[[], Params]) -> Iterator[
     if model.spread is None:
         yield Layer(label, lambda: Predictor(model.predict, read(), model.tile_values))
         return
-    read, spread = functools.cache(read), model.spread
-    yield Layer(label, lambda: Predictor(model.predict, read(), model.tile_values))
+    read, spread, marks = functools.cache(read), model.spread, model.by_features
+    names = None if marks is None else (lambda: marks(read()))
+    yield Layer(label, lambda: Predictor(model.predict, read(), model.tile_values), names)
     if model.num_members(read()) > 1:
         yield Layer(f'{label}{SPREAD}', lambda: Predictor(spread, read(), model.tile_values))
 

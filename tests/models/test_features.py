@@ -2,10 +2,12 @@
 
 import pathlib
 
+import anndata
 import jax
 import numpy as np
 import pandas as pd
 import pytest
+from etils import epath
 from models_for_tests import train_lpm
 from screens_for_tests import measurements, query_of
 
@@ -15,6 +17,9 @@ from perturbjax.errors import InputError
 from perturbjax.models import context_mean, make_models
 from perturbjax.models.features import _warn_once, feature_reader, joined
 from perturbjax.models.lpm import lpm
+from perturbjax.prediction.file import add_layer, held_out
+from perturbjax.prediction.full_grid import write_grid
+from perturbjax.prediction.layers import layers_of
 from perturbjax.screens.screen import assemble
 from perturbjax.screens.splits import TEST, TRAIN, make_split
 
@@ -108,6 +113,20 @@ def test_a_checkpoint_alone_predicts_and_its_embeddings_hold_the_projection(comp
     name = compendium.vocabulary.perturbations[one]
     np.testing.assert_allclose(first[first.obs['name'] == name].X[0], expected, rtol=1e-5)
     assert np.abs(expected).max() > 0
+
+
+def test_files_say_which_predictions_rest_on_features_alone(compendium, split, whole, tmp_path):
+    model, params, _ = whole
+    blocks = held_out(compendium, split)
+    for layer in layers_of('lpm', model, lambda: params):
+        add_layer(blocks, layer)
+    write_grid(epath.Path(tmp_path / 'grid.h5ad'), compendium.vocabulary, {'lpm': (model, lambda: params)}, {})
+    names = {compendium.vocabulary.perturbations[i] for i in unseen(compendium, split)}
+    for data in (blocks[0].data, anndata.read_h5ad(tmp_path / 'grid.h5ad')):
+        assert list(data.obs.columns).count('lpm_by_features') == 1
+        marked = data.obs['perturbation'][data.obs['lpm_by_features'].to_numpy()]
+        assert set(marked) == names - {'g39'}
+        assert len(marked) == 2 * len(names - {'g39'})
 
 
 def test_stopped_and_resumed_is_bit_for_bit_the_same(compendium, split, whole, file, tmp_path):
