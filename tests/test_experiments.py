@@ -53,6 +53,7 @@ def test_every_docstring_says_how_to_run_it_and_what_to_expect(name):
         ('benchmark_fly_mapk', ['log2_cell_number', 'nuclear_area'], 'area'),
         ('drug_response', ['gdsc1', 'nci60', 'almanac'], 'gdsc'),
         ('norman_expression', ['subset', 'geometry'], 'gears'),
+        ('unseen_names', ['hpn_times', 'p100_contexts', 'p100_drugs', 'gdsc2_lines', 'papalexi'], 'drugs'),
     ],
 )
 def test_configs_of_an_argument(name, arguments, wrong):
@@ -153,6 +154,14 @@ def split_of(name, argument, path):
     rule, (seed, *_) = settings.pop('name'), settings.pop('seeds')
     compendium = load(config.data)
     return compendium, make_split(compendium, rule, seed, **settings)
+
+
+def test_unseen_times_are_held_out_in_every_line(shared):
+    compendium, split = split_of('unseen_names', ['hpn_times'], shared / 'hpn_dream_2013_4lines.h5ad')
+    tested = compendium.table()[np.concatenate(split.roles) == TEST]
+    assert set(tested['context']) == {f'{line}_5min' for line in ('BT20', 'BT549', 'MCF7', 'UACC812')}
+    lists = config_of('unseen_names', 'hpn_times').split.lists
+    assert {context for fold in lists.values() for context, _ in fold} == set(compendium.vocabulary.contexts)
 
 
 @pytest.mark.parametrize(
