@@ -19,6 +19,7 @@ from perturbjax.quality.inspection import inspect
 from perturbjax.quality.warnings import urgent
 from perturbjax.readers import split_file
 from perturbjax.readers.loading import load
+from perturbjax.readers.own_files import refuse_own_screens
 from perturbjax.readers.told import heard, read_prepared
 from perturbjax.screens import store
 from perturbjax.screens.screen import Compendium
@@ -74,6 +75,7 @@ def make_setup(
     refuse_other_config(parsed, folder, trains)
     for label in models:
         check_label(label)
+    refuse_own_screens(parsed.models, parsed.data)
     all_models = make_models(parsed.models) | dict(models)
     compendium = _compendium(parsed.data, folder)
     for sentence in urgent(compendium):
