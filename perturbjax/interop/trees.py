@@ -24,7 +24,7 @@ from perturbjax.models.sums import Sums
 from perturbjax.prediction.file import Block, held_out
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.splits import TRAIN, Split
-from perturbjax.screens.vocabulary import CONTROL_ID
+from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary
 
 _AT_ONCE = 2**18  # observations that are predicted at once, for bounded memory
 _MOST_CATEGORIES = 255  # of one feature, in scikit-learn
@@ -72,7 +72,7 @@ def boosted_trees(
     check_range('boosted_trees', 1, width=width, observations=observations)
     names = compendium.vocabulary
     tables = Tables(
-        _table(perturbations, names.perturbations, width, seed), _table(readouts, names.readouts, width, seed + 1)
+        _table(perturbations, 'perturbation', names, width, seed), _table(readouts, 'readout', names, width, seed + 1)
     )
     tables.perturbations[CONTROL_ID] = 0
     regressor = regressor or _usual(seed, len(names.contexts))
@@ -94,9 +94,10 @@ def _usual(seed: int, contexts: int) -> Any:
     return ensemble.HistGradientBoostingRegressor(categorical_features=categorical, random_state=seed)
 
 
-def _table(source: str, names: tuple[str, ...], width: int, seed: int) -> Float[np.ndarray, 'n D']:
+def _table(source: str, axis: str, vocabulary: Vocabulary, width: int, seed: int) -> Float[np.ndarray, 'n D']:
     """The vectors of the names, or their principal components."""
-    found = embedding(source, seed)(names, width, jnp.dtype(jnp.float32))
+    names = getattr(vocabulary, f'{axis}s')
+    found = embedding(source, seed, axis)(names, width, jnp.dtype(jnp.float32))
     if found is None:
         raise InputError("boosted_trees: there is no embedding from training; name a file, 'identity' or 'random'.")
     table = np.array(found)

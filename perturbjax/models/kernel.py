@@ -90,8 +90,9 @@ def kernel(embedding: str) -> Model:
     measured in counts as the mean of the context there.
 
     Args:
-      embedding: a file with a column per perturbation, with or without its type; or `identity` or `random`, to
-        compare with. A combination's embedding is the sum of its parts'.
+      embedding: a file with a column per perturbation, with or without its type, or another source of
+        `feature_sources.vectors`; or `identity` or `random`, to compare with. A combination's embedding is the
+        sum of its parts'.
 
     Raises:
       InputError: an embedding file that cannot be read or that names no perturbation of the screen.

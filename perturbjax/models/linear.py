@@ -79,8 +79,8 @@ def linear(
     Args:
       rank: components of the PCA, and columns of a random or zero embedding.
       ridge: l above, positive.
-      readout_embedding: G: `training`, `identity`, `zero`, `random`, or a file with a vector per readout, in a form
-        of `readers.embedding_file`.
+      readout_embedding: G: `training`, `identity`, `zero`, `random`, or a file with a vector per readout, or another
+        source of `feature_sources.vectors`.
       perturbation_embedding: P: the same, from a file with a vector per perturbation (with or
         without its type). A combination's row is the sum of its parts'.
       seed: of the random embeddings.

@@ -51,8 +51,8 @@ def nearest(embedding: str, neighbours: int = 5) -> Model:
     does not count for that readout. Of neighbours at the same angle those that come first in the vocabulary count.
 
     Args:
-      embedding: a file with a vector per perturbation, with or without its type, in a form of
-        `readers.embedding_file`; or `identity` or `random`, to compare with. A combination's embedding is the sum
+      embedding: a file with a vector per perturbation, with or without its type, or another source of
+        `feature_sources.vectors`; or `identity` or `random`, to compare with. A combination's embedding is the sum
         of its parts'.
       neighbours: how many training perturbations count, combinations among them.
 
