@@ -22,6 +22,7 @@ from scipy.sparse.linalg import svds
 from perturbjax.errors import InputError, did_you_mean, listed
 from perturbjax.models.embedding import from_file
 from perturbjax.models.feature_sources.control import control_places
+from perturbjax.models.feature_sources.vectors import has_main_axes
 from perturbjax.models.model import Constants, Masks
 from perturbjax.models.name_features import OF_NAMES
 from perturbjax.models.training_counts import AXES, training_counts
@@ -58,13 +59,15 @@ def feature_reader(sources: Mapping[str, Any]) -> Callable[[Compendium, Masks], 
     Raises:
       InputError: no such axis, or a file that cannot be read.
     """
-    readers = {axis: [_source(axis, name) for name in _listed_sources(axis, sources[axis])] for axis in sources}
+    names = {axis: _listed_sources(axis, sources[axis]) for axis in sources}
+    readers = {axis: [_source(axis, name) for name in names[axis]] for axis in sources}
 
     def read(compendium: Compendium, training: Masks) -> Constants:
         counts = training_counts(compendium, training)
         found = dict[str, Features]()
         for axis, each in readers.items():
-            found[axis] = joined([source(compendium, training) for source in each], counts[f'{axis}_counts'] > 0)
+            tables = [source(compendium, training) for source in each]
+            found[axis] = joined(tables, counts[f'{axis}_counts'] > 0, [has_main_axes(name) for name in names[axis]])
             _tell(axis, _names(compendium, axis), found[axis].known)
         return {
             'features': {axis: each.values for axis, each in found.items()},
@@ -74,19 +77,28 @@ def feature_reader(sources: Mapping[str, Any]) -> Callable[[Compendium, Masks], 
     return read
 
 
-def joined(tables: Sequence[Float[np.ndarray, 'n _F']], is_trained: Bool[np.ndarray, ' n']) -> Features:
+def joined(
+    tables: Sequence[Float[np.ndarray, 'n _F']], is_trained: Bool[np.ndarray, ' n'], in_one_unit: Sequence[bool] = ()
+) -> Features:
     """Tables side by side, each standardised on the trained names that it has; NaN rows are names without.
 
     Each table has the same share of a row's squares. A column that does not vary over trained names is 0.
+
+    Args:
+      tables: a row for each name.
+      is_trained: which names have training profiles.
+      in_one_unit: of each table, whether its columns keep their sizes beside each other, as main axes do, of which the
+        short ones are mostly noise; without it each column has its own unit.
     """
     parts = list[np.ndarray]()
     known = np.zeros(len(is_trained), bool)
-    for table in tables:
+    for table, together in zip(tables, in_one_unit or [False] * len(tables), strict=True):
         has = ~np.isnan(table).any(axis=1)
         chosen = table[has & is_trained] if (has & is_trained).any() else np.zeros((1, table.shape[1]))
         spread = chosen.std(axis=0)
         varies = spread > 1e-6 * np.abs(chosen).max(axis=0)
-        unit = np.where(varies, spread, 1) * np.sqrt(max(varies.sum(), 1) * len(tables))
+        size = np.sqrt((spread[varies] ** 2).mean()) if together and varies.any() else np.where(varies, spread, 1)
+        unit = size * np.sqrt(max(varies.sum(), 1) * len(tables))
         scaled = np.where(varies, (table - chosen.mean(axis=0)) / unit, 0)
         parts.append(np.where(has[:, None], scaled, 0))
         known |= has

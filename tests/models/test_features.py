@@ -146,6 +146,13 @@ def test_tables_are_standardised_on_trained_names_and_share_the_squares():
     np.testing.assert_array_equal(found.known, [True, True, True, False])
 
 
+def test_main_axes_keep_their_sizes_beside_each_other():
+    """Names 0 and 1 train: spreads of 1, 2 and 0, so the unit of the columns that vary is the root of 1 + 4."""
+    table = np.array([[1.0, -2.0, 5.0], [3.0, 2.0, 5.0], [2.0, 1.0, 7.0]])
+    found = joined([table], np.array([True, True, False]), [True])
+    np.testing.assert_allclose(found.values * np.sqrt(5), [[-1, -2, 0], [1, 2, 0], [0, 1, 0]], rtol=1e-6, atol=1e-7)
+
+
 def test_the_loadings_of_a_readout_are_those_of_a_pca_without_its_own_profiles(compendium):
     (screen,) = compendium.screens
     constants = feature_reader({'perturbation': 'readouts'})(compendium, (np.ones(len(screen.context), bool),))

@@ -52,6 +52,11 @@ def read_vectors(source: str, axis: str = 'perturbation') -> Vectors:
     return Vectors(names, lambda rows: vectors[rows], lambda asked: _exact_rows(asked, names))
 
 
+def has_main_axes(source: str) -> bool:
+    """Whether the vectors of that source are places on main axes, whose sizes say which of them matter."""
+    return source == 'control' or source.partition(':')[0] in ('screen', 'smiles')
+
+
 def vectors_of(vectors: Vectors, names: Sequence[str], source: str) -> Float[np.ndarray, 'n D']:
     """A vector for each name, NaN for one without; raises InputError where no name has one.
 
