@@ -25,7 +25,8 @@ def read_screens(path: str) -> list[Measurements]:
       path: a folder that `--mode=prepare` wrote, of any screen; or an h5ad or zarr file, or a table. In these the
         column `perturbation` of the rows names them, and `context`, or `cell_line`, `cell_type` or `celltype`, their
         contexts, if there is one. Rows without such a column are perturbations by their index (in a table, its
-        first column), and the columns are contexts, as in a table of responses.
+        first column), and the columns are contexts, as in a table of responses. Rows of one perturbation and context
+        are averaged as they are; counts of cells need `--mode=prepare`.
 
     Raises:
       InputError: it cannot be read as any of these.

@@ -2,9 +2,11 @@
 
 import os
 
+import ml_collections
 import pytest
 from screens_for_tests import two_contexts
 
+import perturbjax
 from perturbjax.errors import InputError
 from perturbjax.readers.own_files import refuse_own_screens
 from perturbjax.screens import store
@@ -38,6 +40,15 @@ def test_the_own_file_is_refused_in_every_form(files, kind, name):
 def test_another_file_is_not(files, kind):
     source = f'screen:{files / "other.h5ad"}'
     refuse_own_screens({'a': {'embedding': source}, 'b': {}, 'c': {'rank': 3}}, data_of(files, kind))
+
+
+def test_a_run_refuses_it_before_anything_is_read_or_written(files):
+    config = ml_collections.ConfigDict({'seed': 0, 'split': {'name': 'unseen_single', 'seeds': (0,)}})
+    config.data = {**data_of(files, 'file'), 'scale': 'log1p', 'fields': {'context_name': 'x'}}
+    config.models = {'kernel': {'embedding': f'screen:{files / "own.h5ad"}'}}
+    with pytest.raises(InputError, match='models.kernel: .* is read by data too'):
+        perturbjax.run(config, str(files / 'workdir'))
+    assert not (files / 'workdir').exists()
 
 
 def test_without_another_screen_data_are_not_looked_at():

@@ -164,6 +164,16 @@ def test_a_screen_that_says_nothing_is_told(tmp_path, names, table, told):
         vectors_of(read_vectors(source), DRUGS, source)
 
 
+def test_drugs_that_are_alike_in_one_release_of_gdsc_are_alike_in_the_other(shared):
+    files = [f'screen:{shared / "drug_response" / name}_auc.h5ad' for name in ('gdsc1', 'gdsc2')]
+    first, second = (read_vectors(file) for file in files)
+    found = [vectors_of(first, second.names, files[0]), vectors_of(second, second.names, files[1])]
+    both = ~np.isnan(found[0]).any(axis=1)
+    assert both.sum() == 123
+    apart = [distances(each[both])[np.triu_indices(123, 1)] for each in found]
+    assert np.corrcoef(apart)[0, 1] > 0.5
+
+
 @pytest.mark.parametrize('source', ['screen:no_such.h5ad', 'screen:no_such', 'screen:no_such.csv', 'screen:'])
 def test_a_screen_that_is_not_there_is_told(source):
     with pytest.raises(InputError, match='no_such|screen:'):
