@@ -1,5 +1,6 @@
 """Vectors of compounds from their structures: the main axes of Morgan fingerprints (Rogers and Hahn 2010)."""
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -24,9 +25,9 @@ def structure_vectors(names: Sequence[str], smiles: Sequence[str], path: str) ->
     bits = [_fingerprint(each) for each in smiles]
     unreadable = [name for name, found in zip(names, bits, strict=True) if found is None]
     if unreadable:
-        logging.warning(
-            '%s: the structures of %d compounds cannot be read, so they have no features: %s; correct their SMILES.',
-            *(path, len(unreadable), listed(unreadable)),
+        _warn_once(
+            f'{path}: the structures of {len(unreadable)} compounds cannot be read, so they have no features: '
+            f'{listed(unreadable)}; correct their SMILES.'
         )
     is_read = np.array([each is not None for each in bits], bool)
     table = np.array([each for each in bits if each is not None], float).reshape(-1, _BITS)
@@ -35,6 +36,12 @@ def structure_vectors(names: Sequence[str], smiles: Sequence[str], path: str) ->
     vectors = np.full((len(names), found.shape[1]), np.nan)
     vectors[is_read] = found
     return vectors
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """All splits of a run have the same compounds."""
+    logging.warning('%s', text)
 
 
 def check_rdkit(path: str) -> None:
