@@ -34,6 +34,8 @@ class Evaluation(NamedTuple):
       predictions: other tools' predictions, by label; see `interop.predictions.add_configured`.
       linear_sweep: `ranks` and `ridges` of the linear model whose error is shown; see `evaluation.linear_sweep`.
       published: the data set whose published scores stand beside the run's; see `datasets.published.SCORES`.
+      lacks: models that a reader will look for and the run does not have, by label, each with the reason in a sentence;
+        the report tells them, but for those that `predictions` has.
     """
 
     bootstrap_samples: int = 2000
@@ -41,6 +43,7 @@ class Evaluation(NamedTuple):
     predictions: Mapping[str, Any] = {}
     linear_sweep: Mapping[str, Any] = {}
     published: str = ''
+    lacks: Mapping[str, str] = {}
 
 
 class Weights(NamedTuple):
@@ -178,6 +181,9 @@ def _evaluation(settings: Mapping[str, Any]) -> Evaluation:
         check_sweep(**evaluation.linear_sweep)
     if evaluation.published:
         check_scored(evaluation.published, 'evaluation.published')
+    lacks = evaluation.lacks
+    if not isinstance(lacks, Mapping) or not all(isinstance(each, str) for each in lacks.values()):
+        raise InputError(f'evaluation.lacks: {lacks!r} must give for each model a reason, a text.')
     check_metrics(evaluation.metrics)
     check_range('evaluation', 1, bootstrap_samples=evaluation.bootstrap_samples)
     return evaluation

@@ -266,7 +266,11 @@ def evaluate(config: Config, folder: epath.Path) -> 'Results':
     if evaluation.published:
         beside = beside_published(predicted, evaluation.published, config.seed, evaluation.bootstrap_samples)
         results = results._replace(published=beside)
+    lacking = [
+        f'This run lacks {name}: {why}' for name, why in evaluation.lacks.items() if name not in predicted.layers
+    ]
     results = results._replace(
+        notes=[*lacking, *results.notes],
         training=read_curves(folder / 'metrics.jsonl'),
         linear_sweep=workdir.read_table(folder / 'linear_sweep.csv') if evaluation.linear_sweep else None,
         run_facts={**results.run_facts, **_times(folder)},
