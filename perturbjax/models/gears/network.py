@@ -21,7 +21,8 @@ from jax.nn import initializers
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.models.gears.graphs import Graph
-from perturbjax.models.gears.layers import BatchNorm, Mlp, linear
+from perturbjax.models.gears.layers import Mlp
+from perturbjax.models.torch_layers import BatchNorm, linear
 from perturbjax.screens.arrays import Array
 
 GRAPH_ON = ('first', 'all')
