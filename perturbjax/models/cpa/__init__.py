@@ -1,4 +1,4 @@
-"""CPA: an autoencoder of cells whose latent states are shifted by perturbations, and an adversary that keeps them apart.
+"""CPA: an autoencoder of cells whose latent states perturbations shift, and an adversary that keeps them apart.
 
 Reading order: network.py, learning.py (losses, optimizers and steps), schedule.py (which step when), cells.py (counts,
 and what is learnt from), judging.py (how good an epoch is), fitting.py (epochs), model.py (settings and predictions).

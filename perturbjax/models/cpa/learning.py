@@ -85,9 +85,7 @@ def _log_negative_binomial(
 ) -> Float[jax.Array, 'B G']:
     log_both = jnp.log(theta + mean + _EPSILON)
     failures = theta * (jnp.log(theta + _EPSILON) - log_both)
-    return (
-        failures + x * (jnp.log(mean + _EPSILON) - log_both) + gammaln(x + theta) - gammaln(theta) - gammaln(x + 1)
-    )
+    return failures + x * (jnp.log(mean + _EPSILON) - log_both) + gammaln(x + theta) - gammaln(theta) - gammaln(x + 1)
 
 
 def guess_loss(
