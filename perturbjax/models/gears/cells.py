@@ -1,4 +1,4 @@
-"""What GEARS learns from: each cell beside the control cell that it is paired with, on the device as sparse rows."""
+"""What GEARS learns from: each cell beside the control cell that it is paired with."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int, Key
 
+from perturbjax.models.cells import SparseRows, dense, sparse_rows
 from perturbjax.models.gears.learning import CellBatch
 from perturbjax.models.model import Masks
 from perturbjax.screens.arrays import Array
@@ -16,13 +17,6 @@ from perturbjax.screens.vocabulary import CONTROL_ID
 
 # The readouts by which an epoch is chosen: those that change most in a condition.
 NUM_STRONGEST = 20
-
-
-class SparseRows(NamedTuple):
-    """n rows of which each has at most W values that are not 0, at these columns; a column past the last is padding."""
-
-    column: Int[Array, 'n W']
-    value: Float[Array, 'n W']
 
 
 class PairedCells(NamedTuple):
@@ -120,7 +114,7 @@ def pair_cells(
     for row in np.unique(profile[~screen.is_control[profile]]):
         genes[row] = _mean(values[profile == row]) != 0
     paired = PairedCells(
-        _sparse_rows(values), partner, profile, np.maximum(parts, -1), genes, context, control.astype(np.float32)
+        sparse_rows(values), partner, profile, np.maximum(parts, -1), genes, context, control.astype(np.float32)
     )
     places = {name: np.searchsorted(numbers, getattr(chosen, name)) for name in ('training', 'validation', 'control')}
     return paired, chosen._replace(**places)
@@ -131,28 +125,10 @@ def _mean(values: scipy.sparse.csr_matrix) -> Float[np.ndarray, ' G']:
     return np.asarray(values.sum(axis=0, dtype=np.float64)).ravel() / max(values.shape[0], 1)
 
 
-def _sparse_rows(values: scipy.sparse.csr_matrix) -> SparseRows:
-    sizes = np.diff(values.indptr)
-    width, rows = max(int(sizes.max(initial=0)), 1), np.repeat(np.arange(len(sizes)), sizes)
-    place = np.arange(len(rows)) - np.repeat(values.indptr[:-1], sizes)
-    column = np.full((len(sizes), width), values.shape[1], np.int32)
-    value = np.zeros((len(sizes), width), np.float32)
-    column[rows, place], value[rows, place] = values.indices, values.data
-    return SparseRows(column, value)
-
-
-def dense(rows: SparseRows, readouts: int) -> Float[jax.Array, 'B G']:
-    """The rows with their zeros."""
-    empty = jnp.zeros((len(rows.value), readouts), rows.value.dtype)
-    return empty.at[jnp.arange(len(empty))[:, None], rows.column].add(rows.value, mode='drop')
-
-
 def batch_of(cells: PairedCells, numbers: Int[Array, ' B']) -> CellBatch:
     """The batch of the cells with these numbers."""
     readouts, condition = cells.genes.shape[1], cells.condition[numbers]
-    own, partner = (
-        dense(SparseRows(*(each[some] for each in cells.rows)), readouts) for some in (numbers, cells.partner[numbers])
-    )
+    own, partner = (dense(cells.rows, some, readouts) for some in (numbers, cells.partner[numbers]))
     is_first = jnp.arange(len(numbers)) == 0
     control = cells.control[cells.context[condition]]
     return CellBatch(partner, own, cells.parts[condition], condition, cells.genes[condition], control, is_first)

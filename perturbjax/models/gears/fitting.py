@@ -12,8 +12,8 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Int, Key
 
-from perturbjax.errors import InputError
-from perturbjax.models.gears.cells import Chosen, PairedCells, SparseRows, batch_of, dense, strongest_readouts
+from perturbjax.models.cells import Keys, check_finite, dense
+from perturbjax.models.gears.cells import Chosen, PairedCells, batch_of, strongest_readouts
 from perturbjax.models.gears.learning import Optimizer, loss
 from perturbjax.models.gears.network import Graphs, Network, renormalised
 from perturbjax.progress import bar
@@ -47,15 +47,6 @@ class State(NamedTuple):
     moments: Any
 
 
-class Keys(NamedTuple):
-    """The keys of a seed: of the first weights, the pairs, the order of cells, and the controls to predict from."""
-
-    weights: Key[jax.Array, '']
-    pairs: Key[jax.Array, '']
-    order: Key[jax.Array, '']
-    controls: Key[jax.Array, '']
-
-
 class Judged(NamedTuple):
     """What judges an epoch, of S validation conditions.
 
@@ -70,12 +61,6 @@ class Judged(NamedTuple):
     condition: Int[Array, 'n B']
     truth: Float[Array, 'S G']
     strongest: Int[Array, 'S T']
-
-
-def make_keys(seed: int) -> Keys:
-    """Four keys that do not depend on each other."""
-    key = jax.random.key(np.uint32(seed))
-    return Keys(*(jax.random.fold_in(key, use) for use in range(4)))
 
 
 def fit_network(
@@ -99,7 +84,7 @@ def fit_network(
             batches = order[: steps * settings.batch_size].reshape(steps, -1)
             rate = jnp.float32(settings.learning_rate * settings.lr_decay**epoch)
             state, mean = _train_epoch(network, settings, state, graphs, cells, batches, rate)
-            _check_finite(float(mean), epoch + 1)
+            check_finite(float(mean), epoch + 1, 'gears')
             error = np.nan if judged is None else float(_validation_error(network, state, graphs, cells, judged))
             logging.info('%s: epoch %d: training loss %.5g, validation error %.5g', title, epoch + 1, mean, error)
             if judged is None or error < lowest:
@@ -115,7 +100,7 @@ def judge_by(cells: PairedCells, chosen: Chosen, batch_size: int) -> Judged | No
         return None
 
     def values(some: Int[np.ndarray, ' n']) -> Float[np.ndarray, 'n G']:
-        return np.asarray(dense(SparseRows(*(each[some] for each in cells.rows)), readouts))
+        return np.asarray(dense(cells.rows, some, readouts))
 
     conditions, condition = np.unique(cells.condition[numbers], return_inverse=True)
     truth, strongest, context = [], [], cells.context[cells.condition[chosen.control]]
@@ -179,10 +164,3 @@ def _validation_error(
     sizes = jnp.zeros(len(truth)).at[judged.condition.ravel()].add(1, mode='drop')
     squares = (total / sizes[:, None] - truth) ** 2
     return jnp.take_along_axis(squares, judged.strongest, axis=1).mean()
-
-
-def _check_finite(mean: float, epoch: int) -> None:
-    if not np.isfinite(mean):
-        raise InputError(
-            f'models.gears: the loss was no longer finite in epoch {epoch}; lower models.gears.learning_rate.'
-        )

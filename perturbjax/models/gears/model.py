@@ -11,8 +11,17 @@ from absl import logging
 from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_positive, check_range, did_you_mean, listed
-from perturbjax.models.gears.cells import Chosen, PairedCells, SparseRows, choose_cells, dense, nodes_of, pair_cells
-from perturbjax.models.gears.fitting import Keys, Settings, fit_network, make_keys
+from perturbjax.models.cells import (
+    NUM_CONTROLS,
+    Keys,
+    column_of,
+    dense,
+    drawn_controls,
+    make_keys,
+    screen_of_cells,
+)
+from perturbjax.models.gears.cells import Chosen, PairedCells, choose_cells, nodes_of, pair_cells
+from perturbjax.models.gears.fitting import Settings, fit_network
 from perturbjax.models.gears.graphs import (
     Graph,
     coexpression,
@@ -26,9 +35,6 @@ from perturbjax.models.model import Masks, Model, Query
 from perturbjax.readers.gene_graph import EDGES, read_gene_graph
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary, target_gene
-
-# A prediction is the mean over so many control cells of its context, drawn with replacement.
-NUM_CONTROLS = 300
 
 # Control cells that are predicted from at once.
 _AT_ONCE = 50
@@ -81,11 +87,11 @@ def gears(
         return Network(readouts, len(nodes), width, graph_on)
 
     def check(compendium: Compendium) -> None:
-        _screen_of_cells(compendium)
+        screen_of_cells(compendium, 'gears')
         _tell_coverage(compendium.vocabulary, nodes, graph)
 
     def train(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Mapping[str, Any]:
-        screen = _screen_of_cells(compendium)
+        screen = screen_of_cells(compendium, 'gears')
         node, keys = coverage(nodes, _targets(compendium.vocabulary)), make_keys(seed)
         parts = nodes_of(screen, node)
         chosen = choose_cells(screen, parts, training, validation)
@@ -101,29 +107,6 @@ def gears(
         return {**fitted, **_tables(compendium.vocabulary, screen, node, graphs, cells, chosen, keys)}
 
     return Model(None, functools.partial(_predict, sized), tile_values=(1, 1), train=train, check=check)
-
-
-def _screen_of_cells(compendium: Compendium) -> Screen:
-    """The one screen; raises InputError where there are several, or no cells to learn from."""
-    if len(compendium.screens) > 1:
-        raise InputError(
-            f'models.gears: it learns from one screen of cells, and data has {len(compendium.screens)}; give one of '
-            'them, or leave the model out.'
-        )
-    (screen,) = compendium.screens
-    if screen.kept is None:
-        raise InputError(
-            'models.gears: it learns from cells; set data.keep_cells = True, with a source of files (prepared data '
-            'have profiles alone).'
-        )
-    if screen.kept.values is None:
-        raise InputError(f'models.gears: {screen.name}: cells have values that were not measured; leave them out.')
-    if screen.scale != 'log1p':
-        raise InputError(
-            f'models.gears: it learns from cells on the scale log1p, and {screen.name} is on {screen.scale}; for raw '
-            'counts set data.counts = True.'
-        )
-    return screen
 
 
 def _targets(vocabulary: Vocabulary) -> list[str]:
@@ -159,18 +142,11 @@ def _tables(
     chosen: Chosen, keys: Keys,
 ) -> dict[str, Any]:  # fmt: skip
     """What predictions need beside the weights; -1 and NaN where there is no node, readout or control."""
-    readouts, contexts = len(screen.readout), np.unique(screen.context)
+    readouts, context = len(screen.readout), screen.context[cells.condition[chosen.control]]
     controls = np.full((len(vocabulary.contexts), NUM_CONTROLS, readouts), np.nan, np.float32)
-    context_of = cells.context[cells.condition[chosen.control]]
-    for i, context in enumerate(contexts):
-        own = chosen.control[context_of == i]
-        if len(own):
-            key = jax.random.fold_in(keys.controls, int(context))
-            drawn = own[np.asarray(jax.random.randint(key, (NUM_CONTROLS,), 0, len(own)))]
-            controls[context] = dense(SparseRows(*(each[drawn] for each in cells.rows)), readouts)
-    column = np.full(len(vocabulary.readouts), -1, np.int32)
-    column[screen.readout] = np.arange(readouts)
-    known = {'node': node, 'column': column, 'controls': controls}
+    for each, drawn in drawn_controls(chosen.control, context, keys.controls).items():
+        controls[each] = dense(cells.rows, drawn, readouts)
+    known = {'node': node, 'column': column_of(vocabulary, screen), 'controls': controls}
     return known | {name: graph._asdict() for name, graph in graphs._asdict().items()}
 
 

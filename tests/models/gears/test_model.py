@@ -14,8 +14,8 @@ from screens_for_tests import query
 import perturbjax
 from perturbjax.errors import InputError
 from perturbjax.models import make_models
+from perturbjax.models.cells import make_keys
 from perturbjax.models.gears.cells import choose_cells, nodes_of, pair_cells, strongest_readouts
-from perturbjax.models.gears.fitting import make_keys
 from perturbjax.readers.loading import load
 from perturbjax.screens.screen import Compendium
 
