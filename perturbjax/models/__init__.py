@@ -2,7 +2,7 @@
 
 Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py,
 transfer.py and decoded.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and mixture.py (what `lpm`
-adds), gears/ (from cells).
+adds), cells.py, gears/ and cpa/ (from cells).
 """
 
 import glob
@@ -12,6 +12,7 @@ from typing import Any
 from perturbjax.errors import InputError, check_settings, did_you_mean
 from perturbjax.models.additive import additive
 from perturbjax.models.baselines import context_mean, mean, no_change, perturbation_mean
+from perturbjax.models.cpa.model import cpa
 from perturbjax.models.decoded import decoded
 from perturbjax.models.flax_model import flax_model
 from perturbjax.models.gears.model import gears
@@ -35,6 +36,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     'kernel': kernel,
     'decoded': decoded,
     'gears': gears,
+    'cpa': cpa,
     'stack': stack,
     'lpm': lpm,
     'lpm_released': lpm_released,
@@ -115,6 +117,7 @@ __all__ = [
     'additive',
     'check_label',
     'context_mean',
+    'cpa',
     'decoded',
     'flax_model',
     'gears',

@@ -103,7 +103,8 @@ def guess_loss(
         loss = entropy(own, classes, of_class)
         if mixing is not None:
             other = entropy(own, jnp.asarray(classes)[mixing.order], of_class)
-            loss = mixing.share.astype(loss.dtype) * loss + (1 - mixing.share.astype(loss.dtype)) * other
+            share = jnp.asarray(mixing.share, loss.dtype)
+            loss = share * loss + (1 - share) * other
         total += loss
     return total
 

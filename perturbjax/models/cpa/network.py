@@ -61,7 +61,8 @@ class Mixing(NamedTuple):
 
     def of(self, x: Float[Array, 'B F']) -> Float[jax.Array, 'B F']:
         """The rows, mixed."""
-        return self.share.astype(x.dtype) * x + (1 - self.share.astype(x.dtype)) * jnp.asarray(x)[self.order]
+        x, share = jnp.asarray(x), jnp.asarray(self.share, x.dtype)
+        return share * x + (1 - share) * x[self.order]
 
 
 class Output(NamedTuple):
@@ -95,13 +96,13 @@ class Blocks(nn.Module):
         self, x: Float[Array, 'B F'], weight: Float[Array, ' B'] | None = None, train: bool = False
     ) -> Float[jax.Array, 'B F2']:
         """The last block; rows of `weight` 0 do not count in the batch norms."""
-        x = jnp.asarray(x)
+        hidden = jnp.asarray(x)
         for layer, width in enumerate(self.widths[1:]):
-            x = linear(self.widths[layer], width, f'linear_{layer}')(x)
+            hidden = linear(self.widths[layer], width, f'linear_{layer}')(hidden)
             if self.normed:
-                x = BatchNorm(None, _EPSILON, _MOMENTUM, name=f'norm_{layer}')(x, weight, train)
-            x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
-        return x
+                hidden = BatchNorm(None, _EPSILON, _MOMENTUM, name=f'norm_{layer}')(hidden, weight, train)
+            hidden = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(hidden))
+        return hidden
 
 
 class Autoencoder(nn.Module):

@@ -1,0 +1,187 @@
+"""CPA as a model: what it needs of the data, how it is fitted, and its predictions as profiles."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging
+from jaxtyping import Bool
+
+from perturbjax.errors import InputError, check_positive, check_range, did_you_mean, listed
+from perturbjax.models.cells import make_keys, screen_of_cells
+from perturbjax.models.cpa.cells import Chosen, LabelledCells, check_counts, label_cells
+from perturbjax.models.cpa.fitting import fit_networks
+from perturbjax.models.cpa.learning import Players, Rates
+from perturbjax.models.cpa.network import DOSERS, LIKELIHOODS, Adversary, Autoencoder
+from perturbjax.models.cpa.predicting import predict, tables
+from perturbjax.models.cpa.schedule import SCHEDULES, Settings
+from perturbjax.models.model import Masks, Model
+from perturbjax.screens.screen import Compendium, Screen
+from perturbjax.screens.vocabulary import Vocabulary
+
+# What a prediction of counts is scaled to; what becomes of perturbations that nothing was learnt of.
+TOTALS, UNTRAINED = ('released', 'control'), ('released', 'none')
+
+# The size of mixup that was meant.
+_MEANT_MIXUP = 0.1
+
+_ENCODER, _DECODER, _ADVERSARY = 4, 2, 2
+
+
+def cpa(
+    likelihood: str = 'nb',
+    latent: int = 32,
+    width: int = 256,
+    adversary_width: int = 128,
+    dropout: float = 0.2,
+    adversary_dropout: float = 0.3,
+    doser: str = 'linear',
+    contexts: bool = False,
+    mixup: str | float = 'released',
+    schedule: str = 'released',
+    total: str = 'released',
+    untrained: str = 'released',
+    epochs: int = 2000,
+    batch_size: int = 2048,
+    patience: int = 5,
+    pretraining: int = 10,
+    warmup: int = 50,
+    adversary: float = 10.0,
+    penalty: float = 20.0,
+    learning_rate: float = 1e-4,
+    adversary_rate: float = 1e-4,
+    weight_decay: float = Rates().autoencoder_decay,
+    adversary_decay: float = Rates().adversary_decay,
+) -> Model:
+    """CPA (Lotfollahi et al. 2023) as cpa-tools 0.8.8 with the settings of Ahlmann-Eltze et al. 2025.
+
+    It learns from the cells of one screen (`data.keep_cells`), by a loop of its own on one device: `config.training`
+    does not reach it. A perturbation shifts the latent state of a cell, and parts of a combination add up.
+
+    Args:
+      likelihood: `nb`, of counts, which are recovered from ln(1 + scaled counts); or `gauss`, of the values as they
+        are.
+      latent: the width of the latent states.
+      width, adversary_width: of the layers, of which the encoder has 4, the decoder 2 and the adversary 2.
+      dropout, adversary_dropout: of encoder and adversary.
+      doser: what a dose does; all doses are 1, so that `sigm` and `logsigm` give a perturbation a size that is learnt.
+      contexts: whether contexts have embeddings, which the adversary guesses too.
+      mixup: `released`, which is never; `meant`, cells in pairs by shares of Beta(0.1, 0.1); or another number.
+      schedule: the rates fall by a tenth after epoch 626 and every 625, as `released`, or every 25, as `meant`.
+      total: a predicted cell of counts is scaled to a sum of 10,000 over the panel, as `released`; or to the sum of
+        the `control` cell that it is made from, which is right where the panel is a part of the genes.
+      untrained: a perturbation with a part that no training profile has is predicted from the embedding that it
+        started with, as `released`; or it has no answer, with `none`.
+      epochs: over the training cells, at most. With validation profiles, every fifth one is judged by them, and the
+        best is kept.
+      batch_size: cells of a step.
+      patience: training stops after so many such looks without a better one.
+      pretraining, warmup: epochs before the adversary counts, and until it counts in full.
+      adversary, penalty: how much it then counts, and how much its slopes count in its own loss.
+      learning_rate, adversary_rate: of Adam.
+      weight_decay, adversary_decay: are added to the gradients, times the weights.
+
+    Raises:
+      InputError: a setting that is out of its range.
+
+    Example:
+      >>> config_data = {'source': 'h5ad', 'path': 'screen.h5ad', 'preset': 'gears', 'keep_cells': True}
+      >>> config_models = {'cpa': {'total': 'control'}}
+    """
+    _check_names(likelihood=likelihood, doser=doser, schedule=schedule, total=total, untrained=untrained)
+    least = {'latent': latent, 'width': width, 'adversary_width': adversary_width, 'epochs': epochs}
+    check_range('models.cpa', 1, **least, patience=patience)
+    check_range('models.cpa', 3, batch_size=batch_size)
+    check_range('models.cpa', 0, pretraining=pretraining, warmup=warmup, adversary=adversary, penalty=penalty)
+    check_range('models.cpa', 0, weight_decay=weight_decay, adversary_decay=adversary_decay)
+    check_positive('models.cpa', learning_rate=learning_rate, adversary_rate=adversary_rate)
+    _check_dropout(dropout=dropout, adversary_dropout=adversary_dropout)
+    rates = Rates(
+        learning_rate, adversary_rate, autoencoder_decay=weight_decay, adversary_decay=adversary_decay, penalty=penalty
+    )
+    settings = Settings(
+        rates, epochs, batch_size, pretraining, warmup, adversary, mixup=_mixup(mixup), schedule=schedule,
+        patience=patience,
+    )  # fmt: skip
+
+    def autoencoder(readouts: int, perturbations: int, embedded: int) -> Autoencoder:
+        widths = (width,) * _ENCODER, (width,) * _DECODER
+        return Autoencoder(readouts, perturbations, embedded, latent, *widths, dropout, likelihood, doser)
+
+    def screen_of(compendium: Compendium) -> Screen:
+        return screen_of_cells(compendium, 'cpa', 'log1p' if likelihood == 'nb' else None)
+
+    def check(compendium: Compendium) -> None:
+        screen = screen_of(compendium)
+        if likelihood == 'nb':
+            check_counts(screen)
+
+    def train(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Mapping[str, Any]:
+        screen, keys = screen_of(compendium), make_keys(seed)
+        cells, chosen = label_cells(screen, training, validation, likelihood)
+        classes = tuple(len(each) for each in cells.weights)
+        _check_training(cells, chosen, screen)
+        embedded = classes[1] if contexts and classes[1] > 1 else 0
+        network = autoencoder(len(screen.readout), len(compendium.vocabulary.perturbations), embedded)
+        guesses = Adversary(
+            classes[: 2 if embedded else 1], latent, (adversary_width,) * _ADVERSARY, adversary_dropout
+        )  # fmt: skip
+        state = fit_networks(Players(network, guesses, rates), cells, chosen, settings, keys, 'cpa')
+        found = tables(compendium.vocabulary, screen, network, state, cells, chosen, keys)
+        trained = _trained(compendium.vocabulary, screen, training)
+        if untrained == 'released':
+            _tell_untrained(compendium.vocabulary, trained)
+        return found | {'is_known': trained | (untrained == 'released')}
+
+    return Model(None, functools.partial(predict, autoencoder, total), train=train, check=check)
+
+
+def _check_names(**given: str) -> None:
+    known = {'likelihood': LIKELIHOODS, 'doser': DOSERS, 'schedule': SCHEDULES, 'total': TOTALS}
+    for name, value in given.items():
+        choices = known.get(name, UNTRAINED)
+        if value not in choices:
+            raise InputError(f'models.cpa.{name}: no such {value!r}; {did_you_mean(value, choices)}')
+
+
+def _check_dropout(**rates: float) -> None:
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise InputError(f'models.cpa.{name}: {rate} must be at least 0 and below 1.')
+
+
+def _mixup(given: str | float) -> float:
+    named = {'released': 0.0, 'meant': _MEANT_MIXUP}
+    if isinstance(given, str):
+        if given not in named:
+            raise InputError(f'models.cpa.mixup: no such {given!r}; {did_you_mean(given, named)}')
+        return named[given]
+    check_range('models.cpa', 0, mixup=given)
+    return float(given)
+
+
+def _check_training(cells: LabelledCells, chosen: Chosen, screen: Screen) -> None:
+    conditions = np.unique(cells.condition[cells.profile[chosen.training]])
+    if len(conditions) < 2:
+        raise InputError(
+            f'models.cpa: {screen.name}: the training profiles are of {len(conditions)} perturbation, control counted, '
+            'and the adversary needs two to tell apart; hold out less.'
+        )
+
+
+def _trained(vocabulary: Vocabulary, screen: Screen, training: Masks) -> Bool[np.ndarray, ' P']:
+    """Which single perturbations are a part of any training profile."""
+    parts = screen.perturbation[np.asarray(training[0])]
+    return np.isin(np.arange(len(vocabulary.perturbations)), parts)
+
+
+def _tell_untrained(vocabulary: Vocabulary, trained: Bool[np.ndarray, ' P']) -> None:
+    names = np.array(vocabulary.perturbations, object)[~trained]
+    if not len(names):
+        return
+    logging.warning(
+        'models.cpa: no training profile has %d of %d perturbations; they are predicted from random embeddings, as '
+        "released (models.cpa.untrained = 'none' leaves them out): %s.",
+        *(len(names), len(trained) - 1, listed(names)),
+    )
