@@ -31,7 +31,6 @@ class LabelledCells(NamedTuple):
       profile: of each cell, a row of the tables below.
       parts: the ids of the parts of each profile's perturbation, padded with -1.
       condition, context: the classes of each profile.
-      total: the sum of each cell's scaled counts over the panel; 1 with `gauss`.
       weights: how much the adversary counts a cell of each condition, and of each context.
     """
 
@@ -40,7 +39,6 @@ class LabelledCells(NamedTuple):
     parts: Int[Array, 'N K']
     condition: Int[Array, ' N']
     context: Int[Array, ' N']
-    total: Float[Array, ' n']
     weights: tuple[Float[Array, ' C'], Float[Array, ' X']]
 
 
@@ -97,12 +95,9 @@ def label_cells(
     chosen = Chosen(*(_where(mask, profile) for mask in (trains, validates, trains & screen.is_control)))
     trained = profile[chosen.training]
     weights = (_class_weights(condition, trained), np.ones(context.max() + 1, np.float32))
-    counts, total = values, np.ones(len(numbers), np.float32)
-    if likelihood == 'nb':
-        counts, total = recovered_counts(values), np.asarray(values.expm1().sum(axis=1, dtype=np.float32)).ravel()
+    rows = sparse_rows(recovered_counts(values) if likelihood == 'nb' else values)
     parts, of_condition, of_context = (np.asarray(each, np.int32) for each in (screen.perturbation, condition, context))
-    labels = (profile, parts, of_condition.ravel(), of_context)
-    return LabelledCells(sparse_rows(counts), *labels, total, weights), chosen
+    return LabelledCells(rows, profile, parts, of_condition.ravel(), of_context, weights), chosen
 
 
 def _where(mask: Bool[np.ndarray, ' N'], profile: Int[np.ndarray, ' n']) -> Int[np.ndarray, ' c']:

@@ -20,8 +20,8 @@ from perturbjax.models.model import Masks, Model
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import Vocabulary
 
-# What a prediction of counts is scaled to; what becomes of perturbations that nothing was learnt of.
-TOTALS, UNTRAINED = ('released', 'control'), ('released', 'none')
+# What a prediction is; what becomes of perturbations that nothing was learnt of.
+PROFILES, UNTRAINED = ('released', 'change'), ('released', 'none')
 
 # The size of mixup that was meant.
 _MEANT_MIXUP = 0.1
@@ -40,7 +40,7 @@ def cpa(
     contexts: bool = False,
     mixup: str | float = 'released',
     schedule: str = 'released',
-    total: str = 'released',
+    profile: str = 'released',
     untrained: str = 'released',
     epochs: int = 2000,
     batch_size: int = 2048,
@@ -68,9 +68,10 @@ def cpa(
       doser: what a dose does; all doses are 1, so that `sigm` and `logsigm` give a perturbation a size that is learnt.
       contexts: whether contexts have embeddings, which the adversary guesses too.
       mixup: `released`, which is never; `meant`, cells in pairs by shares of Beta(0.1, 0.1); or another number.
-      schedule: the rates fall by a tenth after epoch 626 and every 625, as `released`, or every 25, as `meant`.
-      total: a predicted cell of counts is scaled to a sum of 10,000 over the panel, as `released`; or to the sum of
-        the `control` cell that it is made from, which is right where the panel is a part of the genes.
+      schedule: the rates fall by a tenth after 626 epochs and every 625 more, as `released`; or every 25, as `meant`.
+      profile: what is predicted. As `released`, the mean over control cells of ln(1 + the expected counts, scaled to
+        10,000 over the panel), which lies above a mean of logarithms, the more so the sparser the counts. With
+        `change`, control's profile plus the difference of that from what the network makes of control.
       untrained: a perturbation with a part that no training profile has is predicted from the embedding that it
         started with, as `released`; or it has no answer, with `none`.
       epochs: over the training cells, at most. With validation profiles, every fifth one is judged by them, and the
@@ -87,9 +88,9 @@ def cpa(
 
     Example:
       >>> config_data = {'source': 'h5ad', 'path': 'screen.h5ad', 'preset': 'gears', 'keep_cells': True}
-      >>> config_models = {'cpa': {'total': 'control'}}
+      >>> config_models = {'cpa': {'profile': 'change'}}
     """
-    _check_names(likelihood=likelihood, doser=doser, schedule=schedule, total=total, untrained=untrained)
+    _check_names(likelihood=likelihood, doser=doser, schedule=schedule, profile=profile, untrained=untrained)
     least = {'latent': latent, 'width': width, 'adversary_width': adversary_width, 'epochs': epochs}
     check_range('models.cpa', 1, **least, patience=patience)
     check_range('models.cpa', 3, batch_size=batch_size)
@@ -134,11 +135,11 @@ def cpa(
             _tell_untrained(compendium.vocabulary, trained)
         return found | {'is_known': trained | (untrained == 'released')}
 
-    return Model(None, functools.partial(predict, autoencoder, total), train=train, check=check)
+    return Model(None, functools.partial(predict, autoencoder, profile), train=train, check=check)
 
 
 def _check_names(**given: str) -> None:
-    known = {'likelihood': LIKELIHOODS, 'doser': DOSERS, 'schedule': SCHEDULES, 'total': TOTALS}
+    known = {'likelihood': LIKELIHOODS, 'doser': DOSERS, 'schedule': SCHEDULES, 'profile': PROFILES}
     for name, value in given.items():
         choices = known.get(name, UNTRAINED)
         if value not in choices:
@@ -162,6 +163,11 @@ def _mixup(given: str | float) -> float:
 
 
 def _check_training(cells: LabelledCells, chosen: Chosen, screen: Screen) -> None:
+    if not len(chosen.control):
+        raise InputError(
+            f'models.cpa: {screen.name}: no control cells are among the training profiles, and predictions are made of '
+            'them; name control in data.fields.control.'
+        )
     conditions = np.unique(cells.condition[cells.profile[chosen.training]])
     if len(conditions) < 2:
         raise InputError(

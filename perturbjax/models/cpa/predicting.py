@@ -15,9 +15,9 @@ from perturbjax.models.cpa.learning import State
 from perturbjax.models.cpa.network import Autoencoder, CellBatch
 from perturbjax.models.model import Query
 from perturbjax.screens.screen import Screen
-from perturbjax.screens.vocabulary import PADDING, Vocabulary
+from perturbjax.screens.vocabulary import CONTROL_ID, PADDING, Vocabulary
 
-# The sum of a predicted cell, as released.
+# What a predicted cell of counts is scaled to.
 _TOTAL = 1e4
 
 
@@ -25,48 +25,56 @@ def tables(
     vocabulary: Vocabulary, screen: Screen, network: Autoencoder, state: State, cells: LabelledCells, chosen: Chosen,
     keys: Keys,
 ) -> dict[str, Any]:  # fmt: skip
-    """What predictions need: weights, and the basal states and totals of control cells; NaN where there are none."""
+    """What predictions need: weights, the basal states of control cells, control's profile; NaN where there is none."""
     own, contexts = state.autoencoder, len(vocabulary.contexts)
     basal = np.full((contexts, NUM_CONTROLS, network.latent), np.nan, np.float32)
-    totals, embedded = np.full((contexts, NUM_CONTROLS), np.nan, np.float32), np.zeros(contexts, np.int32)
+    control, embedded = np.full((contexts, network.num_genes), np.nan, np.float32), np.zeros(contexts, np.int32)
     embedded[screen.context] = cells.context
     encode = jax.jit(functools.partial(network.apply, method='encode'))
-    context = screen.context[cells.profile[chosen.control]]
-    for each, drawn in drawn_controls(chosen.control, context, keys.controls).items():
+    profile = np.asarray(cells.profile)[chosen.control]
+    for each, drawn in drawn_controls(chosen.control, screen.context[profile], keys.controls).items():
         x = dense(cells.rows, drawn, network.num_genes)
         basal[each] = encode({'params': own.weights, 'batch_stats': own.statistics}, x)
-        totals[each] = cells.total[drawn]
-    known = {'basal': basal, 'totals': totals, 'embedded': embedded, 'column': column_of(vocabulary, screen)}
+    control[screen.context[profile]] = screen.values[profile]
+    known = {'basal': basal, 'control': control, 'embedded': embedded, 'column': column_of(vocabulary, screen)}
     return {'weights': own.weights, 'statistics': own.statistics, **known}
 
 
 def predict(
-    sized: Callable[[int, int, int], Autoencoder], total: str, params: Mapping[str, Any], query: Query
+    sized: Callable[[int, int, int], Autoencoder], profile: str, params: Mapping[str, Any], query: Query
 ) -> Float[jax.Array, 'Q M']:
     """The mean over control cells of what the network makes of each, on a log scale; NaN where it cannot say.
 
     Args:
       sized: the network for so many readouts, perturbations and embedded contexts.
-      total: what a cell of counts is scaled to: 10,000 (`released`), or what its `control` cell had on the panel.
+      profile: `released`, or control's profile plus the `change` from what the network makes of control.
       params, query: see `Model`.
     """
     weights = params['weights']
     contexts = len(weights['context']) if 'context' in weights else 0
     network = sized(len(weights['to_mean']['bias']), len(weights['perturbation']), contexts)
-    variables = {'params': weights, 'batch_stats': params['statistics']}
     context, parts = jnp.asarray(query.context), jnp.asarray(query.perturbation)
-    totals = jnp.asarray(params['totals'])
-    totals = totals if total == 'control' else jnp.full_like(totals, _TOTAL)
-
-    def of_profile(asked: tuple[Int[jax.Array, ''], Float[jax.Array, ' D']]) -> Float[jax.Array, ' G']:
-        latent = jnp.asarray(params['basal'])[asked[0]] + asked[1][None]
-        mean, _ = network.apply(variables, latent, totals[asked[0]], method='decode')
-        return (jnp.log1p(mean) if network.likelihood == 'nb' else mean).mean(axis=0)
-
-    none = jnp.zeros((len(parts), 1))
-    places = jnp.asarray(params['embedded'])[context]
-    batch = CellBatch(none, parts, jnp.ones(parts.shape), context, places, none[:, 0])
-    answer = jax.lax.map(of_profile, (context, network.apply(variables, batch, method='added')))
+    answer = _of_controls(network, params, context, parts)
+    if profile == 'change':
+        unchanged = jnp.full_like(parts, PADDING).at[:, 0].set(CONTROL_ID)
+        answer = jnp.asarray(params['control'])[context] + answer - _of_controls(network, params, context, unchanged)
     known = (jnp.asarray(params['is_known'])[jnp.maximum(parts, 0)] | (parts == PADDING)).all(axis=1)
     column = jnp.asarray(params['column'])[jnp.asarray(query.readout)]
     return jnp.where(known[:, None] & (column >= 0)[None, :], answer[:, column], jnp.nan)
+
+
+def _of_controls(
+    network: Autoencoder, params: Mapping[str, Any], context: Int[jax.Array, ' Q'], parts: Int[jax.Array, 'Q K']
+) -> Float[jax.Array, 'Q G']:
+    """The mean over the control cells of each context of what the network makes of them."""
+    variables = {'params': params['weights'], 'batch_stats': params['statistics']}
+    totals = jnp.full(NUM_CONTROLS, _TOTAL)
+
+    def of_profile(asked: tuple[Int[jax.Array, ''], Float[jax.Array, ' D']]) -> Float[jax.Array, ' G']:
+        latent = jnp.asarray(params['basal'])[asked[0]] + asked[1][None]
+        mean, _ = network.apply(variables, latent, totals, method='decode')
+        return (jnp.log1p(mean) if network.likelihood == 'nb' else mean).mean(axis=0)
+
+    none, places = jnp.zeros((len(parts), 1)), jnp.asarray(params['embedded'])[context]
+    batch = CellBatch(none, parts, jnp.ones(parts.shape), context, places, none[:, 0])
+    return jax.lax.map(of_profile, (context, network.apply(variables, batch, method='added')))
