@@ -1,6 +1,7 @@
 """CPA end to end on simulated counts, whose unseen combinations its embeddings add up."""
 
 import dataclasses
+import importlib
 
 import anndata
 import jax
@@ -25,17 +26,19 @@ DOUBLES = [f'{one}+{two}' for i, one in enumerate(NAMES) for two in NAMES[i + 1 
 HELD_OUT = ['p0+p1', 'p2+p3', 'p4+p5']
 TRAINED = [name for name in DOUBLES if name not in HELD_OUT]
 FIELDS = {'context_name': 'k562', 'perturbation': 'condition', 'control': ('ctrl',)}
-SMALL = {'latent': 8, 'width': 24, 'adversary_width': 12, 'batch_size': 128}
-
-# Rates and a penalty at which few cells are enough.
-LEARNING = {
-    'epochs': 100,
+# Sizes, rates and a penalty at which few cells and epochs are enough.
+SMALL = {
+    'latent': 8,
+    'width': 24,
+    'adversary_width': 12,
+    'adversary_dropout': 0.0,
+    'batch_size': 128,
     'learning_rate': 0.003,
     'adversary_rate': 0.01,
     'penalty': 1.0,
-    'adversary_dropout': 0.0,
     'pretraining': 2,
     'warmup': 10,
+    'epochs': 100,
 }
 
 
@@ -81,7 +84,7 @@ def predicted(compendium, model, params, names):
 
 def test_unseen_combinations_are_told_and_training_is_repeatable(compendium):
     """The pairs that are held out are nearer than control, and than the mean of all perturbations."""
-    model, changes = (model_of(**LEARNING, profile=profile) for profile in ('released', 'change'))
+    model, changes = (model_of(profile=profile) for profile in ('released', 'change'))
     training, validates, names = masks_of(compendium)
     params = model.train(compendium, training, validates, 0)
     values = dict(zip(names, compendium.screens[0].values, strict=True))
@@ -125,20 +128,27 @@ def test_held_out_cells_are_never_looked_at(compendium):
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), one, two))
 
 
-def test_the_best_epoch_is_kept_and_training_stops(compendium):
-    """A rate at which it only gets worse: what is kept is the first epoch that was looked at."""
-    training, validates, _ = masks_of(compendium, validation=['p1+p2', 'p3+p4'])
-    harmful = {'learning_rate': 0.3, 'adversary_rate': 1e-4}
-    short, long = (
-        model_of(**harmful, epochs=epochs, patience=1).train(compendium, training, validates, 0) for epochs in (5, 40)
-    )
+def test_the_best_epoch_is_kept_and_training_stops(compendium, monkeypatch):
+    """Looks after epochs 5, 10, 15 and 20: that after 10 is the best, and two worse ones are enough."""
+    training, validates, _ = masks_of(compendium, validation=['p1+p2'])
+    looks = []
+
+    def metric(*_):
+        looks.append([1.0, 3.0, 2.0, 3.0][len(looks)])
+        return looks[-1]
+
+    monkeypatch.setattr(importlib.import_module('perturbjax.models.cpa.fitting'), '_validation_metric', metric)
+    long = model_of(epochs=40, patience=2).train(compendium, training, validates, 0)
+    assert len(looks) == 4
+    looks.clear()
+    short = model_of(epochs=10).train(compendium, training, validates, 0)
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), short, long))
 
 
 @pytest.mark.parametrize('settings', [{'mixup': 0.3, 'contexts': True}, {'likelihood': 'gauss', 'doser': 'logsigm'}])
 def test_other_settings_learn(compendium, settings):
     training, validates, names = masks_of(compendium)
-    model = model_of(epochs=25, learning_rate=0.01, pretraining=2, warmup=5, **settings)
+    model = model_of(**settings)
     params = model.train(compendium, training, validates, 0)
     found = predicted(compendium, model, params, names)
     assert np.isfinite(found).all()
