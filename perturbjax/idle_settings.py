@@ -22,6 +22,7 @@ _NEEDS = {
 # Models that have no use for weights of profiles, and why.
 _UNWEIGHTED = {
     'gears': 'cells count alike',
+    'cpa': 'cells count alike',
     'decoded': 'its ridge regression counts profiles alike',
     'linear_transfer': 'its axes and coefficients count profiles alike',
     'nearest': 'neighbours count by their angles alone',

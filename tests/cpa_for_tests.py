@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from perturbjax.models.cpa.learning import Guessed
+from perturbjax.models.cpa.losses import Guessed
 from perturbjax.models.cpa.network import CellBatch
 
 _LEAVES = {'running_mean': 'mean', 'running_var': 'variance'}

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from perturbjax.errors import InputError
 from perturbjax.models.cells import SparseRows, dense, sparse_rows
-from perturbjax.models.cpa.learning import Guessed
+from perturbjax.models.cpa.losses import Guessed
 from perturbjax.models.cpa.network import CellBatch
 from perturbjax.models.model import Masks
 from perturbjax.screens.arrays import Array

@@ -1,21 +1,16 @@
-"""How CPA learns: the losses of the autoencoder and of the adversary, and the steps that each of them takes."""
+"""How CPA learns: the steps that the autoencoder and the adversary take, and their optimizers."""
 
 import functools
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.scipy.special import gammaln
-from jaxtyping import Float, Int, Key
+from jaxtyping import Float, Key
 
-from perturbjax.models.cpa.network import Adversary, Autoencoder, CellBatch, Mixing, Output
+from perturbjax.models.cpa.losses import Guessed, Variables, guess, guess_and_slopes, guess_loss, reconstruction
+from perturbjax.models.cpa.network import Adversary, Autoencoder, CellBatch, Mixing
 from perturbjax.screens.arrays import Array
-
-Variables = Mapping[str, Any]
-
-_EPSILON = 1e-8
 
 
 class Rates(NamedTuple):
@@ -59,83 +54,6 @@ class State(NamedTuple):
     adversary: Side
 
 
-class Guessed(NamedTuple):
-    """What the adversary is asked for: the class of each cell (of conditions, of contexts), and weights of classes.
-
-    Attributes:
-      classes: one array for each thing that is guessed.
-      weights: how much a cell of each class counts.
-    """
-
-    classes: tuple[Int[Array, ' B'], ...]
-    weights: tuple[Float[Array, ' _C'], ...]
-
-
-def reconstruction(likelihood: str, output: Output, x: Float[Array, 'B G'], weight: Float[Array, ' B']) -> jax.Array:
-    """Minus the log likelihood of the cells, summed over readouts; the mean over cells."""
-    if likelihood == 'gauss':
-        each = 0.5 * (jnp.log(2 * jnp.pi * output.spread) + (x - output.mean) ** 2 / output.spread)
-    else:
-        each = -_log_negative_binomial(jnp.asarray(x), output.mean, output.spread)
-    return (each.sum(axis=1) * weight).sum() / weight.sum()
-
-
-def _log_negative_binomial(
-    x: Float[jax.Array, 'B G'], mean: Float[jax.Array, 'B G'], theta: Float[jax.Array, '#B G']
-) -> Float[jax.Array, 'B G']:
-    log_both = jnp.log(theta + mean + _EPSILON)
-    failures = theta * (jnp.log(theta + _EPSILON) - log_both)
-    return failures + x * (jnp.log(mean + _EPSILON) - log_both) + gammaln(x + theta) - gammaln(theta) - gammaln(x + 1)
-
-
-def guess_loss(
-    logits: tuple[Float[jax.Array, 'B _C'], ...], guessed: Guessed, weight: Float[Array, ' B'], mixing: Mixing | None
-) -> Float[jax.Array, '']:
-    """The cross entropy of what is guessed, weighted by class; the sum over the things that are guessed."""
-
-    def entropy(own: jax.Array, classes: Array, of_class: Array) -> jax.Array:
-        each = -jnp.take_along_axis(jax.nn.log_softmax(own), jnp.asarray(classes)[:, None], axis=1)[:, 0]
-        counts = jnp.asarray(of_class, own.dtype)[classes] * weight
-        return (counts * each).sum() / counts.sum()
-
-    total = jnp.zeros((), logits[0].dtype)
-    for own, classes, of_class in zip(logits, *guessed, strict=True):
-        loss = entropy(own, classes, of_class)
-        if mixing is not None:
-            other = entropy(own, jnp.asarray(classes)[mixing.order], of_class)
-            share = jnp.asarray(mixing.share, loss.dtype)
-            loss = share * loss + (1 - share) * other
-        total += loss
-    return total
-
-
-def guess_and_slopes(
-    adversary: Adversary, weights: Variables, statistics: Variables, basal: Float[Array, 'B D'],
-    weight: Float[Array, ' B'], key: Key[jax.Array, ''],
-) -> tuple[tuple[jax.Array, ...], Float[jax.Array, ''], Variables]:  # fmt: skip
-    """The logits in training; the penalty, which is the mean square of d (sum of logits) / d basal; the statistics."""
-
-    def logits(basal: jax.Array) -> tuple[tuple[jax.Array, ...], Variables]:
-        return _guess(adversary, weights, statistics, basal, weight, key)
-
-    found, pull, after = jax.vjp(logits, jnp.asarray(basal), has_aux=True)
-    penalty = jnp.zeros((), basal.dtype)
-    for i in range(len(found)):
-        ones = tuple(jnp.broadcast_to((weight * (i == j))[:, None], own.shape) for j, own in enumerate(found))
-        (slopes,) = pull(ones)
-        penalty += (slopes**2).sum() / (weight.sum() * basal.shape[1])
-    return found, penalty, after
-
-
-def _guess(
-    adversary: Adversary, weights: Variables, statistics: Variables, basal: Float[Array, 'B D'],
-    weight: Float[Array, ' B'], key: Key[jax.Array, ''],
-) -> tuple[tuple[jax.Array, ...], Variables]:  # fmt: skip
-    variables = {'params': weights, 'batch_stats': statistics}
-    found, after = adversary.apply(variables, basal, weight, True, mutable=['batch_stats'], rngs={'dropout': key})
-    return found, after['batch_stats']
-
-
 def autoencoder_step(
     players: Players, state: State, batch: CellBatch, guessed: Guessed, mixing: Mixing | None,
     share: Float[Array, ''] | None, factor: Float[Array, ''], key: Key[jax.Array, ''],
@@ -154,12 +72,12 @@ def autoencoder_step(
         loss = reconstruction(players.autoencoder.likelihood, output, batch.x, batch.weight)
         if share is None:
             return loss, (output.basal, after['batch_stats'], other.statistics, {'reconstruction': loss})
-        logits, moved = _guess(
+        logits, moved = guess(
             players.adversary, other.weights, other.statistics, output.basal, batch.weight, jax.random.fold_in(key, 1)
         )
-        guess = guess_loss(logits, guessed, batch.weight, mixing)
-        aux = (output.basal, after['batch_stats'], moved, {'reconstruction': loss, 'guess': guess})
-        return loss - jnp.asarray(share, loss.dtype) * guess, aux
+        of_guess = guess_loss(logits, guessed, batch.weight, mixing)
+        aux = (output.basal, after['batch_stats'], moved, {'reconstruction': loss, 'guess': of_guess})
+        return loss - jnp.asarray(share, loss.dtype) * of_guess, aux
 
     gradient, (basal, statistics, moved, losses) = jax.grad(total, has_aux=True)(own.weights)
     own = _moved(autoencoder_rule(players.rates), own._replace(statistics=statistics), gradient, factor)
@@ -177,8 +95,8 @@ def adversary_step(
         logits, penalty, after = guess_and_slopes(
             players.adversary, weights, own.statistics, basal, batch.weight, jax.random.fold_in(key, 2)
         )
-        guess = guess_loss(logits, guessed, batch.weight, mixing)
-        return guess + players.rates.penalty * penalty, (after, {'guess': guess, 'penalty': penalty})
+        of_guess = guess_loss(logits, guessed, batch.weight, mixing)
+        return of_guess + players.rates.penalty * penalty, (after, {'guess': of_guess, 'penalty': penalty})
 
     gradient, (statistics, losses) = jax.grad(total, has_aux=True)(own.weights)
     own = _moved(adversary_rule(players.rates), own._replace(statistics=statistics), gradient, factor)

@@ -9,7 +9,6 @@ import pytest
 from cpa_for_tests import batch_of, from_torch, guessed_of
 
 from perturbjax.models.cpa.learning import (
-    Guessed,
     Players,
     Rates,
     Side,
@@ -19,10 +18,8 @@ from perturbjax.models.cpa.learning import (
     autoencoder_rule,
     autoencoder_step,
     encoded,
-    guess_and_slopes,
-    guess_loss,
-    reconstruction,
 )
+from perturbjax.models.cpa.losses import Guessed, guess_and_slopes, guess_loss, reconstruction
 from perturbjax.models.cpa.network import Adversary, Autoencoder, Mixing
 
 TOLERANCE = {np.float64: 1e-7, np.float32: 1e-5}
