@@ -31,6 +31,7 @@ class LabelledCells(NamedTuple):
       profile: of each cell, a row of the tables below.
       parts: the ids of the parts of each profile's perturbation, padded with -1.
       condition, context: the classes of each profile.
+      total: the sum of each cell's scaled counts over the panel; 1 with `gauss`.
       weights: how much the adversary counts a cell of each condition, and of each context.
     """
 
@@ -39,6 +40,7 @@ class LabelledCells(NamedTuple):
     parts: Int[Array, 'N K']
     condition: Int[Array, ' N']
     context: Int[Array, ' N']
+    total: Float[Array, ' n']
     weights: tuple[Float[Array, ' C'], Float[Array, ' X']]
 
 
@@ -95,9 +97,13 @@ def label_cells(
     chosen = Chosen(*(_where(mask, profile) for mask in (trains, validates, trains & screen.is_control)))
     trained = profile[chosen.training]
     weights = (_class_weights(condition, trained), np.ones(context.max() + 1, np.float32))
-    rows = sparse_rows(recovered_counts(values) if likelihood == 'nb' else values)
+    counts, total = values, np.ones(len(numbers), np.float32)
+    if likelihood == 'nb':
+        scaled = values.astype(np.float64).expm1()
+        counts, total = recovered_counts(values), np.asarray(scaled.sum(axis=1), np.float32).ravel()
     parts, of_condition, of_context = (np.asarray(each, np.int32) for each in (screen.perturbation, condition, context))
-    return LabelledCells(rows, profile, parts, of_condition.ravel(), of_context, weights), chosen
+    labels = (profile, parts, of_condition.ravel(), of_context)
+    return LabelledCells(sparse_rows(counts), *labels, total, weights), chosen
 
 
 def _where(mask: Bool[np.ndarray, ' N'], profile: Int[np.ndarray, ' n']) -> Int[np.ndarray, ' c']:

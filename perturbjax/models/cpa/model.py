@@ -70,8 +70,9 @@ def cpa(
       mixup: `released`, which is never; `meant`, cells in pairs by shares of Beta(0.1, 0.1); or another number.
       schedule: the rates fall by a tenth after 626 epochs and every 625 more, as `released`; or every 25, as `meant`.
       profile: what is predicted. As `released`, the mean over control cells of ln(1 + the expected counts, scaled to
-        10,000 over the panel), which lies above a mean of logarithms, the more so the sparser the counts. With
-        `change`, control's profile plus the difference of that from what the network makes of control.
+        10,000 over the panel): it lies above a mean of logarithms, and much above where the panel is a part of the
+        genes. With `change`, control's profile plus the difference of that from what the network makes of control,
+        in cells that are scaled to the sum of their control cell.
       untrained: a perturbation with a part that no training profile has is predicted from the embedding that it
         started with, as `released`; or it has no answer, with `none`.
       epochs: over the training cells, at most. With validation profiles, every fifth one is judged by them, and the

@@ -31,12 +31,15 @@ def tables(
     control, embedded = np.full((contexts, network.num_genes), np.nan, np.float32), np.zeros(contexts, np.int32)
     embedded[screen.context] = cells.context
     encode = jax.jit(functools.partial(network.apply, method='encode'))
+    totals = np.full((contexts, NUM_CONTROLS), np.nan, np.float32)
     profile = np.asarray(cells.profile)[chosen.control]
     for each, drawn in drawn_controls(chosen.control, screen.context[profile], keys.controls).items():
         x = dense(cells.rows, drawn, network.num_genes)
         basal[each] = encode({'params': own.weights, 'batch_stats': own.statistics}, x)
+        totals[each] = np.asarray(cells.total)[drawn]
     control[screen.context[profile]] = screen.values[profile]
-    known = {'basal': basal, 'control': control, 'embedded': embedded, 'column': column_of(vocabulary, screen)}
+    known = {'basal': basal, 'totals': totals, 'control': control, 'embedded': embedded}
+    known['column'] = column_of(vocabulary, screen)
     return {'weights': own.weights, 'statistics': own.statistics, **known}
 
 
@@ -47,32 +50,36 @@ def predict(
 
     Args:
       sized: the network for so many readouts, perturbations and embedded contexts.
-      profile: `released`, or control's profile plus the `change` from what the network makes of control.
+      profile: `released`: cells are scaled to 10,000. `change`: control's profile, plus the change from what the
+        network makes of control, in cells that are scaled to the sum of the control cell that each is made from.
       params, query: see `Model`.
     """
     weights = params['weights']
     contexts = len(weights['context']) if 'context' in weights else 0
     network = sized(len(weights['to_mean']['bias']), len(weights['perturbation']), contexts)
     context, parts = jnp.asarray(query.context), jnp.asarray(query.perturbation)
-    answer = _of_controls(network, params, context, parts)
+    totals = jnp.asarray(params['totals'])
+    totals = totals if profile == 'change' else jnp.full_like(totals, _TOTAL)
+    answer = _of_controls(network, params, totals, context, parts)
     if profile == 'change':
         unchanged = jnp.full_like(parts, PADDING).at[:, 0].set(CONTROL_ID)
-        answer = jnp.asarray(params['control'])[context] + answer - _of_controls(network, params, context, unchanged)
+        answer -= _of_controls(network, params, totals, context, unchanged)
+        answer += jnp.asarray(params['control'])[context]
     known = (jnp.asarray(params['is_known'])[jnp.maximum(parts, 0)] | (parts == PADDING)).all(axis=1)
     column = jnp.asarray(params['column'])[jnp.asarray(query.readout)]
     return jnp.where(known[:, None] & (column >= 0)[None, :], answer[:, column], jnp.nan)
 
 
 def _of_controls(
-    network: Autoencoder, params: Mapping[str, Any], context: Int[jax.Array, ' Q'], parts: Int[jax.Array, 'Q K']
-) -> Float[jax.Array, 'Q G']:
+    network: Autoencoder, params: Mapping[str, Any], totals: Float[jax.Array, 'C d'], context: Int[jax.Array, ' Q'],
+    parts: Int[jax.Array, 'Q K'],
+) -> Float[jax.Array, 'Q G']:  # fmt: skip
     """The mean over the control cells of each context of what the network makes of them."""
     variables = {'params': params['weights'], 'batch_stats': params['statistics']}
-    totals = jnp.full(NUM_CONTROLS, _TOTAL)
 
     def of_profile(asked: tuple[Int[jax.Array, ''], Float[jax.Array, ' D']]) -> Float[jax.Array, ' G']:
         latent = jnp.asarray(params['basal'])[asked[0]] + asked[1][None]
-        mean, _ = network.apply(variables, latent, totals, method='decode')
+        mean, _ = network.apply(variables, latent, totals[asked[0]], method='decode')
         return (jnp.log1p(mean) if network.likelihood == 'nb' else mean).mean(axis=0)
 
     none, places = jnp.zeros((len(parts), 1)), jnp.asarray(params['embedded'])[context]
