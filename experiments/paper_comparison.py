@@ -2,7 +2,7 @@
 
     perturbjax --config=paper_comparison:norman:go_essential_all.csv --workdir=/tmp/norman \
         --config.data.path=norman/perturb_processed.h5ad
-    perturbjax --config=paper_comparison:own:reactome_pairs.csv --workdir=/tmp/own \
+    perturbjax --config=paper_comparison:own --workdir=/tmp/own \
         --config.data.path=../shared/data/papalexi_2021.h5ad --config.data.fields.context=cell_line \
         --config.data.fields.control=non-targeting --config.data.counts=true
 
@@ -54,13 +54,13 @@ def get_config(asked: str = 'norman') -> ml_collections.ConfigDict:
         config.data.fields.update({'context': '', 'perturbation': 'perturbation', 'control': 'control'})
     else:
         config.data.preset = 'gears'
-        config.evaluation = {'published': screen}
     config.split = split
     config.models = {name: {} for name in (*rules, 'own_readout', 'two_way', 'low_rank', 'lpm')}
     config.models.linear = {'rank': 10, 'ridge': 0.1}
-    config.models.cpa = {}
+    config.models.cpa = {'epochs': 2000, 'batch_size': 2048}
     if graph:
-        config.models.gears = {'graph': graph}
-    config.setdefault('evaluation', ml_collections.ConfigDict())
-    config.evaluation.lacks = LACKS if graph else {'gears': _NO_GRAPH, **LACKS}
+        config.models.gears = {'graph': graph, 'epochs': 20}
+    config.evaluation = {'lacks': LACKS if graph else {'gears': _NO_GRAPH, **LACKS}}
+    if screen != 'own':
+        config.evaluation.published = screen
     return config

@@ -120,9 +120,12 @@ def test_predictions_of_another_tool_take_part(workdir, tmp_path):
         ],
     }
     shutil.copy(workdir / 'predictions.h5ad', tmp_path)
-    summary = experiment.run(config, str(tmp_path), 'evaluate').summary
+    config.evaluation.lacks = {'json': 'it is there after all.', 'scgpt': 'it has no weights.'}
+    results = experiment.run(config, str(tmp_path), 'evaluate')
+    assert [note for note in results.notes if 'lacks' in note] == ['This run lacks scgpt: it has no weights.']
+    assert 'This run lacks scgpt' in (tmp_path / 'report.html').read_text()
     shutil.rmtree(workdir / 'exported')
-    table = summary.set_index(['model', 'metric'])['value'].unstack()
+    table = results.summary.set_index(['model', 'metric'])['value'].unstack()
     for label in ('json', 'cell_eval'):
         np.testing.assert_allclose(table.loc[label], table.loc['lpm'], rtol=1e-5)
 

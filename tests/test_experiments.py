@@ -53,6 +53,7 @@ def test_every_docstring_says_how_to_run_it_and_what_to_expect(name):
         ('benchmark_fly_mapk', ['log2_cell_number', 'nuclear_area'], 'area'),
         ('drug_response', ['gdsc1', 'nci60', 'almanac'], 'gdsc'),
         ('norman_expression', ['subset', 'geometry'], 'gears'),
+        ('paper_comparison', ['norman', 'adamson', 'replogle_k562', 'replogle_rpe1', 'own'], 'k562'),
         ('unseen_names', ['hpn_times', 'p100_contexts', 'p100_drugs', 'gdsc2_lines', 'papalexi'], 'drugs'),
     ],
 )
@@ -154,6 +155,14 @@ def split_of(name, argument, path):
     rule, (seed, *_) = settings.pop('name'), settings.pop('seeds')
     compendium = load(config.data)
     return compendium, make_split(compendium, rule, seed, **settings)
+
+
+def test_the_papers_comparison_has_gears_where_there_is_a_graph():
+    without, graph = config_of('paper_comparison', 'own'), config_of('paper_comparison', 'own:edges.csv')
+    assert 'gears' not in without.models
+    assert 'gears' in without.evaluation.lacks
+    assert graph.models.gears.graph == 'edges.csv'
+    assert set(graph.evaluation.lacks) == set(without.evaluation.lacks) - {'gears'}
 
 
 def test_unseen_times_are_held_out_in_every_line(shared):
