@@ -66,6 +66,8 @@ def predict(
         answer -= _of_controls(network, params, totals, context, unchanged)
         answer += jnp.asarray(params['control'])[context]
     known = (jnp.asarray(params['is_known'])[jnp.maximum(parts, 0)] | (parts == PADDING)).all(axis=1)
+    # On a CPU the ReLU of NaN may be 0.
+    known &= ~jnp.isnan(jnp.asarray(params['totals'])[context]).any(axis=1)
     column = jnp.asarray(params['column'])[jnp.asarray(query.readout)]
     return jnp.where(known[:, None] & (column >= 0)[None, :], answer[:, column], jnp.nan)
 
