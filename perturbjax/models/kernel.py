@@ -215,5 +215,7 @@ def _predict(params: Params, query: Query) -> Float[jax.Array, 'Q M']:
         total = total + jnp.where(there, exact_matmul(near, each.weights[:, column]), 0)
         number = number + there
     is_control = (perturbation[:, 0] == CONTROL_ID)[:, None]
-    change = jnp.where(is_control, 0, total / jnp.maximum(number, 1))
+    # Said here once more: compiled for many queries, the maximum in `squared_distances` makes 0 of NaN on a CPU.
+    is_unknown = jnp.isnan(vectors).any(axis=1)[:, None]
+    change = jnp.where(is_control, 0, jnp.where(is_unknown, jnp.nan, total / jnp.maximum(number, 1)))
     return centre(params.centre, query) + change

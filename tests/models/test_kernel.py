@@ -144,6 +144,18 @@ def test_without_an_embedding_there_is_no_answer(compendium, split, path):
     np.testing.assert_allclose(found[3], mean[0], rtol=1e-5)
 
 
+def test_nor_is_there_in_a_program_for_many_queries(tmp_path):
+    """In which XLA takes the maximum of NaN and 0 for 0, so that such a perturbation would be near to all others."""
+    names, rng = [f'g{i}' for i in range(300)], np.random.default_rng(0)
+    pd.DataFrame(rng.normal(size=(32, 299)), columns=names[1:]).to_csv(tmp_path / 'v.tsv', sep='\t', index=False)
+    rows = [('a', 'control', [0.0]), *(('a', name, rng.normal(size=1)) for name in names)]
+    compendium = assemble([measurements(rows, ['v'])], ['log1p'])
+    rule = kernel(str(tmp_path / 'v.tsv'))
+    params = rule.fit(compendium, (np.ones(301, bool),))
+    found = np.asarray(jax.jit(rule.predict)(params, query(compendium, [('a', name) for name in names], ['v'])))
+    assert np.flatnonzero(np.isnan(found[:, 0])).tolist() == [0]
+
+
 def test_two_masks_in_one_vmap_are_two_fits(compendium, path):
     rule = kernel(path)
     masks = [make_split(compendium, 'unseen_single', seed, test=0.25).mask(TRAIN) for seed in (1, 2)]
