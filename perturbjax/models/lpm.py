@@ -76,9 +76,10 @@ def lpm(
       interaction: whether the products of all pairs of parts join a combination's embedding.
       table_decay: how many times the weight decay applies to the embeddings.
       embedding_scale: standard deviation of the embeddings at the start.
-      features: of an axis, such as `{'perturbation': ['genes.tsv', 'readouts'], 'context': 'control'}`: files or
-        other sources of `models.features`. A name with features is predicted though no training profile had it; files
-        of predictions say where (`LABEL_by_features`).
+      features: of an axis, such as `{'perturbation': ['genes.tsv', 'readouts'], 'context': 'control'}`: files of
+        vectors, or of what these follow from (`screen:FILE`, `smiles:FILE`, `pairs:FILE`, see
+        `models.feature_sources.vectors`), or other sources of `models.features`. A name with features is predicted
+        though no training profile had it; files of predictions say where (`LABEL_by_features`).
 
     Raises:
       InputError: a setting that is out of its range, or a file of features that cannot be read.

@@ -18,6 +18,7 @@ from perturbjax.models.held_out_like import all_profiles
 from perturbjax.models.model import Fitted, Learner, Masks, Model, Query, Target, closed_form_of, spread_of
 from perturbjax.models.residual import own_scale
 from perturbjax.models.stack import Candidates, candidates, choose_weights, filled, weighted_sum
+from perturbjax.models.training_counts import is_trained
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
 
@@ -99,7 +100,11 @@ class _Mixed(NamedTuple):
     def predict(self, fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         mixture = fitted.constants['mixture']
         answers = [rule.predict(params, query) for rule, params in zip(self.rules, mixture.rules, strict=True)]
-        return weighted_sum(mixture.weight, filled([*answers, self.model.predict(fitted, query)]))
+        learnt = self.model.predict(fitted, query)
+        if 'has_features' in fitted.constants:
+            # The weights tell how good it is where it has features; without, it would say no more than its base.
+            learnt = jnp.where(is_trained(fitted.constants, query), learnt, jnp.nan)
+        return weighted_sum(mixture.weight, filled([*answers, learnt]))
 
     def spread(self, fitted: Fitted, query: Query) -> Float[jax.Array, 'Q M']:
         mixture, scale = fitted.constants['mixture'], own_scale(fitted.constants)[query.readout][None, :]

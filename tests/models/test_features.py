@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from etils import epath
 from models_for_tests import train_lpm
-from screens_for_tests import measurements, query_of
+from screens_for_tests import measurements, query, query_of
 
 from perturbjax.analysis.completion import read_model
 from perturbjax.analysis.embeddings import axis_table, read_embeddings
 from perturbjax.errors import InputError
-from perturbjax.models import context_mean, make_models
+from perturbjax.models import context_mean, make_models, two_way
 from perturbjax.models.features import _warn_once, feature_reader, joined
 from perturbjax.models.lpm import lpm
 from perturbjax.prediction.file import add_layer, held_out
@@ -113,6 +113,24 @@ def test_a_checkpoint_alone_predicts_and_its_embeddings_hold_the_projection(comp
     name = compendium.vocabulary.perturbations[one]
     np.testing.assert_allclose(first[first.obs['name'] == name].X[0], expected, rtol=1e-5)
     assert np.abs(expected).max() > 0
+
+
+def test_without_features_the_first_rule_has_the_share_of_the_networks(compendium, split, vectors, tmp_path):
+    one = compendium.vocabulary.perturbations[unseen(compendium, split)[0]]
+    path = tmp_path / 'all_but_one.tsv'
+    columns = [name for name in NAMES if name != one]
+    pd.DataFrame(vectors[[NAMES.index(name) for name in columns]].T, columns=columns).to_csv(
+        path, sep='\t', index=False
+    )
+    settings = {**SMALL, 'mix': ('two_way', 'context_mean'), 'features': {'perturbation': str(path)}}
+    params = train_lpm(settings, SHORT, compendium, split, tmp_path)
+    mixture, asked = params.constants['mixture'], query(compendium, [('a', one)], ['r0', 'r1'])
+    assert mixture.weight[-1] > 0.5
+    first, second = (
+        rule.predict(each, asked) for rule, each in zip((two_way(), context_mean()), mixture.rules, strict=True)
+    )
+    expected = (1 - mixture.weight[1]) * first + mixture.weight[1] * second
+    np.testing.assert_allclose(lpm(**settings).predict(params, asked), expected, rtol=1e-5)
 
 
 def test_files_say_which_predictions_rest_on_features_alone(compendium, split, whole, tmp_path):
