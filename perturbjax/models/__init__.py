@@ -1,8 +1,8 @@
 """The models by the names that configs and tables use.
 
 Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py,
-transfer.py and decoded.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and mixture.py (what `lpm`
-adds), cells.py, gears/ and cpa/ (from cells).
+linear_contexts.py, transfer.py and decoded.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and
+mixture.py (what `lpm` adds), cells.py, gears/ and cpa/ (from cells).
 """
 
 import glob
@@ -18,6 +18,7 @@ from perturbjax.models.flax_model import flax_model
 from perturbjax.models.gears.model import gears
 from perturbjax.models.kernel import kernel
 from perturbjax.models.linear import linear
+from perturbjax.models.linear_contexts import linear_contexts
 from perturbjax.models.low_rank import low_rank
 from perturbjax.models.lpm import lpm, lpm_released
 from perturbjax.models.model import Learner, Model, Query
@@ -32,6 +33,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     **RULES,
     'linear': linear,
     'linear_transfer': linear_transfer,
+    'linear_contexts': linear_contexts,
     'nearest': nearest,
     'kernel': kernel,
     'decoded': decoded,
@@ -123,6 +125,7 @@ __all__ = [
     'gears',
     'kernel',
     'linear',
+    'linear_contexts',
     'linear_transfer',
     'low_rank',
     'lpm',

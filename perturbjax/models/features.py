@@ -30,6 +30,8 @@ from perturbjax.screens.screen import Compendium
 from perturbjax.screens.vocabulary import CONTROL_ID
 
 _MOST_AXES = 32  # of a decomposition of training profiles
+# Of a source; the projection of every member has a row for each.
+_MOST_COLUMNS = 20_000
 
 # (compendium, training) -> a row for each name of the axis, NaN where it has none
 Source = Callable[[Compendium, Masks], Float[np.ndarray, 'n F']]
@@ -67,6 +69,7 @@ def feature_reader(sources: Mapping[str, Any]) -> Callable[[Compendium, Masks], 
         found = dict[str, Features]()
         for axis, each in readers.items():
             tables = [source(compendium, training) for source in each]
+            _check_width(axis, names[axis], tables)
             found[axis] = joined(tables, counts[f'{axis}_counts'] > 0, [has_main_axes(name) for name in names[axis]])
             _tell(axis, _names(compendium, axis), found[axis].known)
         return {
@@ -103,6 +106,15 @@ def joined(
         parts.append(np.where(has[:, None], scaled, 0))
         known |= has
     return Features(np.concatenate(parts, axis=1).astype(np.float32), known)
+
+
+def _check_width(axis: str, names: Sequence[str], tables: Sequence[Float[np.ndarray, 'n _F']]) -> None:
+    for name, table in zip(names, tables, strict=True):
+        if table.shape[1] > _MOST_COLUMNS:
+            raise InputError(
+                f'models.lpm.features.{axis}: {name} has {table.shape[1]:,} numbers for each name, more than '
+                f'{_MOST_COLUMNS:,}; give their main axes instead.'
+            )
 
 
 def _listed_sources(axis: str, given: Any) -> list[str]:

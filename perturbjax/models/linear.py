@@ -34,10 +34,10 @@ Tables = tuple[Float[jax.Array, 'M R'] | None, Float[jax.Array, 'P R2'] | None]
 
 
 class Bilinear(NamedTuple):
-    """The fit of one context. A NaN row of G or P: no embedding."""
+    """The fit of one context; Z is R2 there. A NaN row of G or P: no embedding."""
 
     G: Float[jax.Array, 'M R']
-    W: Float[jax.Array, 'R R2']
+    W: Float[jax.Array, 'R Z']
     b: Float[jax.Array, ' M']
     P: Float[jax.Array, 'P R2']
 
@@ -56,8 +56,8 @@ class Problem(NamedTuple):
     b: Float[jax.Array, ' M']
     P: Float[jax.Array, 'P R2']
     readouts: Float[jax.Array, 'R R']
-    profiles: Float[jax.Array, 'R2 R2']
-    between: Float[jax.Array, 'R R2']
+    profiles: Float[jax.Array, 'Z Z']
+    between: Float[jax.Array, 'R Z']
 
 
 class Params(NamedTuple):
@@ -130,7 +130,7 @@ def fit_problems(
 
         def fit(in_context: Bool[jax.Array, ' N']) -> Bilinear | Problem:
             used = mask & in_context
-            G, P = _embeddings(screen, used, compendium.vocabulary, tables, rank, most)
+            G, P = embeddings_of(screen, used, compendium.vocabulary, tables, rank, most)
             return finish(pose(change, used, G, P, perturbation, screen.weight))
 
         return fit_contexts(screen, fit)
@@ -138,7 +138,7 @@ def fit_problems(
     return Params(control, tuple(map(fit_screen, compendium.screens, training)))
 
 
-def _embeddings(
+def embeddings_of(
     screen: Screen, used: Bool[Array, ' N'], vocabulary: Vocabulary, tables: Tables, rank: int, most: int | None
 ) -> tuple[Float[jax.Array, 'M R'], Float[jax.Array, 'P R2']]:
     """G of the screen's readouts and P of all perturbations, from the profiles in `used` where no table has them."""
@@ -167,7 +167,18 @@ def pose(
     A value not measured counts as the mean change of its readout; a readout without a row in G
     (NaN) takes no part. With weights all sums over profiles are weighted.
     """
-    rows = sum_of_parts(P, perturbation)
+    return pose_rows(change, used, G, P, sum_of_parts(P, perturbation), weight)
+
+
+def pose_rows(
+    change: Float[Array, 'N M'],
+    used: Bool[Array, ' N'],
+    G: Float[jax.Array, 'M R'],
+    P: Float[jax.Array, 'P R2'],
+    rows: Float[jax.Array, 'N Z'],
+    weight: Float[Array, ' N'] | None = None,
+) -> Problem:
+    """The same, with the embedding of every profile given; `P` is kept to predict by."""
     used = used & ~jnp.isnan(rows).any(axis=1)
     rows = jnp.where(used[:, None], rows, 0)
     measured = ~jnp.isnan(change) & used[:, None]

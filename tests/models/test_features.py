@@ -238,6 +238,13 @@ def test_bad_files_are_told(compendium, split, tmp_path, content, told):
         feature_reader({'perturbation': [str(path)]})(compendium, split.mask(TRAIN))
 
 
+def test_too_many_numbers_for_each_name_are_told(compendium, split, tmp_path):
+    path = tmp_path / 'wide.tsv'
+    path.write_text('g00\tg01\n' + '1\t2\n' * 20_001)
+    with pytest.raises(InputError, match=r'features.perturbation: .*wide.tsv has 20,001 numbers for each name'):
+        feature_reader({'perturbation': [str(path)]})(compendium, split.mask(TRAIN))
+
+
 def test_features_that_do_not_vary_do_no_harm(compendium, split, tmp_path):
     path = tmp_path / 'constant.tsv'
     pd.DataFrame(np.ones((2, len(NAMES))), columns=NAMES).to_csv(path, sep='\t', index=False)

@@ -83,6 +83,8 @@ def test_closed_form_models(name, tmp_path):
     (tmp_path / 'vectors.csv').write_text('control,g,h\n0,1,2\n1,3,-1\n')
     settings = {'nearest': 'identity', 'kernel': 'identity', 'decoded': str(tmp_path / 'vectors.csv')}
     settings = {'embedding': settings[name]} if name in settings else {}
+    if name == 'linear_contexts':
+        settings = {'context_embedding': 'identity'}
     model, query = MODELS[name](**settings), query_of(compendium.screens[0])
     params = model.fit(compendium, everything(compendium))
     np.testing.assert_allclose(
