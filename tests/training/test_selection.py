@@ -103,8 +103,8 @@ def test_the_folds_choose_among_swept_settings(compendium, split, whole, tmp_pat
 
 
 def test_with_no_profile_in_a_fold_the_last_epoch_is_kept(compendium, tmp_path):
-    """No training profile has the order of the held-out ones, so none stands for them."""
-    split = make_split(compendium, 'unseen_context', 0, context='b')
+    """Contexts are held out as a whole, and there is one to learn from alone, so none stands for them."""
+    split = make_split(compendium, 'unseen_context', 0, context=['b', 'c', 'd'])
     recipe = {**RECIPE, 'epochs': 2}
     train_lpm(SETTINGS, recipe, compendium, split, tmp_path)
     assert curve_of(tmp_path) == {1: None, 2: None}
