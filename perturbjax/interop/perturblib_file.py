@@ -8,19 +8,16 @@ import io
 import itertools
 import os
 import pathlib
-import re
 import sys
-import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
 
-from perturbjax.errors import InputError, listed, reason
-from perturbjax.readers.compressed import check_zip
+from perturbjax.errors import InputError, listed
 from perturbjax.readers.perturblib import CONTROL_SYMBOL
+from perturbjax.readers.torch_file import import_torch, load_torch, tensor_values
 from perturbjax.workdir import replacing
 
 MODEL = 'LPM'
@@ -56,14 +53,14 @@ def read_file(path: str) -> Content:
         found = tuple(getattr(state[theirs], 'shape', ()))
         if found != shape:
             raise InputError(f'{path}: expected {theirs} of shape {shape} from arguments and names, found {found}.')
-        values = _values(path, theirs, state[theirs])
+        values = tensor_values(path, theirs, state[theirs])
         weights[ours] = values.T if ours.startswith('kernel') else values
     return Content(dict(arguments), weights, symbols)
 
 
 def write_file(path: str | os.PathLike, content: Content) -> None:
     """Writes a `model.pt` that perturblib loads, completely or not at all."""
-    torch, file, saved = _torch(), epath.Path(path), io.BytesIO()
+    torch, file, saved = import_torch('perturblib'), epath.Path(path), io.BytesIO()
     layers = _layers(*_sizes(str(path), content.arguments), content.symbols)
     state: dict[str, Any] = {f'{_THEIRS[table]}_symbols': names for table, names in content.symbols.items()}
     for ours, (theirs, _) in layers.items():
@@ -74,49 +71,18 @@ def write_file(path: str | os.PathLike, content: Content) -> None:
         beside.write_bytes(saved.getvalue())
 
 
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError('perturblib: its checkpoints need torch; pip install perturbjax[torch].') from error
-    return torch
-
-
 def _load(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Loads arguments and state; the unpickler accepts only tensors, plain values and paths."""
-    torch = _torch()
-    if not pathlib.Path(path).is_file():
-        raise InputError(f'{path}: there is no such file.')
-    if zipfile.is_zipfile(path):
-        check_zip(path)
     # perturblib leaves the folder of its cache in the arguments; a pure path cannot touch any file.
     kinds = {'PosixPath': pathlib.PurePosixPath, 'WindowsPath': pathlib.PureWindowsPath}
     paths = [(kind, f'{module}.{name}') for name, kind in kinds.items() for module in ('pathlib', 'pathlib._local')]
-    try:
-        with torch.serialization.safe_globals(paths), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # the error below says the same
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # the unpickler raises anything on a damaged file
-        refused = re.search(r'GLOBAL ([\w.]+)', str(error))
-        if refused:
-            raise InputError(f'{path}: reading it would run {refused[1]}; it was not run, nor will it be.') from error
-        raise InputError(f'{path}: torch cannot read it as weights; it is of another format, or damaged.') from error
+    content = load_torch(path, 'perturblib', paths)
     if not isinstance(content, tuple) or len(content) != 3:
         raise InputError(f'{path}: expected (model id, arguments, state) as perturblib saves them, found others.')
     model, arguments, state = content
     if model != MODEL or not isinstance(arguments, Mapping) or not isinstance(state, Mapping):
         raise InputError(f'{path}: expected the model {MODEL!r} with arguments and state, found {model!r}.')
     return arguments, state
-
-
-def _values(path: str, name: str, tensor: Any) -> np.ndarray:
-    """The values of a tensor; raises InputError where it is sparse, or of a larger shape than it holds values."""
-    try:
-        if tensor.untyped_storage().nbytes() >= tensor.nbytes:
-            return tensor.detach().float().numpy()
-    except (RuntimeError, TypeError) as error:
-        raise InputError(f'{path}: {name} is no plain tensor ({reason(error)}); save its dense values.') from error
-    raise InputError(f'{path}: {name} of shape {tuple(tensor.shape)} repeats fewer values; save it as contiguous().')
 
 
 def _symbols(path: str, state: Mapping[str, Any], table: str) -> list[str]:
