@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         own_readout,
         perturbation_mean,
         register_model,
+        scgpt,
         two_way,
     )
     from perturbjax.models.flax_model import Sizes
@@ -75,6 +76,7 @@ _SURFACE = {
     'decoded': 'perturbjax.models:decoded',
     'gears': 'perturbjax.models:gears',
     'cpa': 'perturbjax.models:cpa',
+    'scgpt': 'perturbjax.models:scgpt',
     'own_readout': 'perturbjax.models:own_readout',
     'two_way': 'perturbjax.models:two_way',
     'low_rank': 'perturbjax.models:low_rank',
@@ -127,6 +129,7 @@ __all__ = [
     'register_model',
     'report',
     'run',
+    'scgpt',
     'simulate',
     'target_recall',
     'two_way',

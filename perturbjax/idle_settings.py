@@ -23,6 +23,7 @@ _NEEDS = {
 _UNWEIGHTED = {
     'gears': 'cells count alike',
     'cpa': 'cells count alike',
+    'scgpt': 'cells count alike',
     'decoded': 'its ridge regression counts profiles alike',
     'linear_transfer': 'its axes and coefficients count profiles alike',
     'nearest': 'neighbours count by their angles alone',

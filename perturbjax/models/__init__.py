@@ -2,7 +2,7 @@
 
 Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py,
 linear_contexts.py, transfer.py and decoded.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and
-mixture.py (what `lpm` adds), cells.py, gears/ and cpa/ (from cells).
+mixture.py (what `lpm` adds), cells.py, gears/, cpa/ and scgpt/ (from cells).
 """
 
 import glob
@@ -24,6 +24,7 @@ from perturbjax.models.lpm import lpm, lpm_released
 from perturbjax.models.model import Learner, Model, Query
 from perturbjax.models.nearest import nearest
 from perturbjax.models.own_readout import own_readout
+from perturbjax.models.scgpt.model import scgpt
 from perturbjax.models.stack import RULES, stack
 from perturbjax.models.transfer import linear_transfer
 from perturbjax.models.two_way import two_way
@@ -39,6 +40,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     'decoded': decoded,
     'gears': gears,
     'cpa': cpa,
+    'scgpt': scgpt,
     'stack': stack,
     'lpm': lpm,
     'lpm_released': lpm_released,
@@ -137,6 +139,7 @@ __all__ = [
     'own_readout',
     'perturbation_mean',
     'register_model',
+    'scgpt',
     'stack',
     'two_way',
 ]

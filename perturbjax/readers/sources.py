@@ -130,7 +130,8 @@ def file_source(
       log2: the values are levels; log2 of them is taken before rows are averaged.
       control_value: the value of every readout of control, known by definition, for contexts where the
         file has no control: 1 where the values are viabilities relative to untreated cells.
-      keep_cells: keep the rows beside the profiles, in memory, for models that learn from cells (`gears`, `cpa`).
+      keep_cells: keep the rows beside the profiles, in memory, for models that learn from cells (`gears`, `cpa`,
+        `scgpt`).
     """
     find_scale(scale)
     check_positive('data', target_sum=target_sum)

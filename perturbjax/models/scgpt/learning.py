@@ -39,9 +39,16 @@ def loss(
     network: Network, weights: Variables, batch: CellBatch, key: Key[jax.Array, ''] | None = None
 ) -> Float[jax.Array, '']:
     """The mean squared error over all genes and cells; `key` is that of dropout, without it nothing is left out."""
+    return squared_errors(network, weights, batch, key).mean()
+
+
+def squared_errors(
+    network: Network, weights: Variables, batch: CellBatch, key: Key[jax.Array, ''] | None = None
+) -> Float[jax.Array, 'B S']:
+    """The squared error of each gene in each cell."""
     rngs = None if key is None else {'dropout': key}
     found = network.apply({'params': weights}, batch.tokens, batch.x, batch.flags, train=key is not None, rngs=rngs)
-    return ((jnp.asarray(found) - batch.y) ** 2).mean()
+    return (jnp.asarray(found) - batch.y) ** 2
 
 
 def start(weights: Variables) -> optax.OptState:

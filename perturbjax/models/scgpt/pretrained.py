@@ -39,10 +39,20 @@ class Pretrained(NamedTuple):
     weights: dict[str, Any]
     vocabulary: dict[str, int]
 
-    def tokens(self, genes: Sequence[str], where: str) -> Int[np.ndarray, ' S']:
-        """The token of each gene; that of padding for those that the vocabulary lacks, which a warning names.
+    def of_panel(self, tokens: Int[np.ndarray, ' S']) -> 'Pretrained':
+        """The same with the vectors of these genes alone: gene i has the token i, and the token S is padding."""
+        table = np.asarray(self.weights['gene']['table'])[[*tokens, self.network.padding]]
+        weights = self.weights | {'gene': {'table': table}}
+        return Pretrained(self.network.clone(num_tokens=len(table), padding=len(tokens)), weights, {})
 
-        Raises InputError where it lacks all of them; `where` names the genes' file or field.
+    def tokens(self, genes: Sequence[str]) -> Int[np.ndarray, ' S']:
+        """The token of each gene; that of padding for those that the vocabulary lacks."""
+        return np.array([self.vocabulary.get(name, self.network.padding) for name in genes], np.int32)
+
+    def tell_coverage(self, genes: Sequence[str], where: str) -> None:
+        """Says which genes the vocabulary lacks; raises InputError where it lacks all of them.
+
+        `where` names the genes' screen or file.
         """
         lacks = [name for name in genes if name not in self.vocabulary]
         if len(lacks) == len(genes):
@@ -55,7 +65,6 @@ class Pretrained(NamedTuple):
                 '%s: the vocabulary of scGPT has %d of %d genes; the others get the token of padding, as released: %s.',
                 *(where, len(genes) - len(lacks), len(genes), listed(lacks)),
             )
-        return np.array([self.vocabulary.get(name, self.network.padding) for name in genes], np.int32)
 
 
 def read_pretrained(folder: str) -> Pretrained:
@@ -95,7 +104,7 @@ def _tokens(path: str) -> dict[str, int]:
 
 
 def _sizes(path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    sizes = {ours: settings.get(theirs) for ours, theirs in _SIZES.items()}
+    sizes: dict[str, Any] = {ours: settings.get(theirs) for ours, theirs in _SIZES.items()}
     if not all(type(size) is int and size > 0 for size in sizes.values()):
         given = {theirs: settings.get(theirs) for theirs in _SIZES.values()}
         raise InputError(f'{path}: expected whole numbers of at least 1, found {given}.')
@@ -117,7 +126,7 @@ def _weights(path: str, network: Network) -> dict[str, Any]:
     names = pretrained_names(network.blocks)
     _check(path, pretrained, names, network)
     arrays = {name: tensor_values(path, name, tensor) for name, tensor in pretrained.items()}
-    return jax.tree.map(jnp.asarray, placed(arrays, names))
+    return placed(arrays, names)
 
 
 def _check(path: str, found: Mapping[str, Any], names: Mapping[str, list[str]], network: Network) -> None:

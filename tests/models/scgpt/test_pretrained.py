@@ -68,22 +68,23 @@ def their_states(torch, modules, tokens, values):
 def test_the_states_are_those_of_torch(torch, tmp_path, flash):
     found = read_pretrained(folder_of(torch, tmp_path, flash=flash))
     assert (found.network.num_tokens, found.network.padding, found.network.dropout) == (6, 4, 0.2)
-    tokens = found.tokens(['MYC', 'GATA1', 'A1BG', 'STAT1'], 'screen')
+    tokens = found.tokens(['MYC', 'GATA1', 'A1BG', 'STAT1'])
     assert tokens.tolist() == [1, 3, 0, 2]
     values = np.array([[0.5, 0, 2, 600], [1, 3, 0, 0]], np.float32)
     silent = {'flag': {'table': jnp.zeros((NUM_FLAGS, 8))}}
     run = jax.jit(lambda weights: found.network.apply(weights, tokens, values, jnp.zeros((2, 4), int), method='states'))
-    ours = run({'params': found.weights | silent})
+    ours = run({'params': jax.tree.map(jnp.asarray, found.weights) | silent})
     np.testing.assert_allclose(ours, their_states(torch, theirs(torch), tokens, values), atol=1e-5)
 
 
 def test_genes_that_are_missing_are_told_by_name(torch, tmp_path, caplog):
     found = read_pretrained(folder_of(torch, tmp_path))
-    assert found.tokens(['MYC', 'XIST', 'STAT1'], 'norman').tolist() == [1, 4, 2]
+    assert found.tokens(['MYC', 'XIST', 'STAT1']).tolist() == [1, 4, 2]
+    found.tell_coverage(['MYC', 'XIST', 'STAT1'], 'norman')
     assert 'norman: the vocabulary of scGPT has 2 of 3 genes; the others get the token of padding' in caplog.text
     assert "'XIST'" in caplog.text
     with pytest.raises(InputError, match="norman: none of the 1 genes .'ENSG0001'. is in the vocabulary of scGPT"):
-        found.tokens(['ENSG0001'], 'norman')
+        found.tell_coverage(['ENSG0001'], 'norman')
 
 
 @pytest.mark.parametrize(
