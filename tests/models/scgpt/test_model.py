@@ -17,6 +17,7 @@ from perturbjax.errors import InputError
 from perturbjax.models import make_models
 from perturbjax.models.cells import SparseRows
 from perturbjax.models.gears.cells import PairedCells
+from perturbjax.models.scgpt import fitting
 from perturbjax.models.scgpt import model as module
 from perturbjax.models.scgpt.fitting import Panel, batch_of, flags_of
 from perturbjax.models.scgpt.network import Network
@@ -116,6 +117,22 @@ def test_without_validation_the_last_epoch_is_kept(compendium, make):
     one, two = (make(epochs=n, lr_decay=1.0).train(compendium, training, none, 0)['weights'] for n in (1, 2))
     assert np.abs(one['flag']['table'] - two['flag']['table'])[1].max() > 1e-3
     np.testing.assert_array_equal(two['flag']['table'][2], 0)
+
+
+def test_the_epoch_with_the_lowest_validation_error_is_kept(compendium, make, monkeypatch):
+    """The second of four, after which two were worse in a row; a fifth is not trained."""
+    training, validates, _ = masks_of(compendium, ['G03'], ['G10'])
+
+    def trained(errors, epochs):
+        left = list(errors)
+        monkeypatch.setattr(fitting, '_validation_error', lambda *_: left.pop(0))
+        weights = make(epochs=epochs, patience=2).train(compendium, training, validates, 0)['weights']
+        assert not left
+        return weights['factor']['linear_1']['kernel']
+
+    best = trained([3.0, 2.0, 2.5, 2.0], 9)
+    np.testing.assert_array_equal(best, trained([3.0, 2.0], 2))
+    assert np.abs(best - trained([3.0, 2.0, 1.0], 3)).max() > 1e-3
 
 
 def test_a_prediction_is_the_mean_over_control_cells(compendium, make):
