@@ -32,8 +32,8 @@ SCREENS = {
     'own': ('', {'name': 'unseen_single', 'test': 0.2, 'seeds': (0, 1, 2)}, ()),
 }
 LACKS = {
-    'scgpt': 'its weights do not come with the package; with a folder of them, add models.scgpt (docs/systems.md), or give its '
-    'predictions by evaluation.predictions.',
+    'scgpt': 'its weights do not come with the package; with a folder of them, add the model scgpt; or give '
+    'its predictions by evaluation.predictions.',
     'scfoundation': 'its weights are for research that is not commercial, and it needs 70 GPU hours a split; give its '
     'predictions by evaluation.predictions.',
     'uce, scbert, geneformer': 'they are ridge regressions on embeddings; with a file of these, add the model decoded.',

@@ -56,22 +56,21 @@ class Attention(nn.Module):
         query, key, value = (
             each.reshape(rows, places, self.heads, -1).transpose(0, 2, 1, 3) for each in jnp.split(joint, 3, axis=-1)
         )
+        drop = leave_out(self.dropout, train)
+
+        def gather(some: Float[jax.Array, 'B H Q E']) -> Float[jax.Array, 'B H Q E']:
+            weight = _weights(some, key, jnp.asarray(shown))
+            return jnp.einsum('bhqk,bhke->bhqe', drop(weight) if train else weight, value)
+
         if train or not self.at_once or places <= self.at_once:
-            gathered = self._gather(query, key, value, jnp.asarray(shown), train)
+            gathered = gather(query)
         else:
             missing = -places % self.at_once
             padded = jnp.pad(query, ((0, 0), (0, 0), (0, missing), (0, 0)))
             pieces = jnp.stack(jnp.split(padded, (places + missing) // self.at_once, axis=2))
-            found = jax.lax.map(lambda some: _look(some, key, value, jnp.asarray(shown)), pieces)
-            gathered = jnp.concatenate(list(found), axis=2)[:, :, :places]
+            gathered = jnp.concatenate(list(jax.lax.map(gather, pieces)), axis=2)[:, :, :places]
         joined = gathered.transpose(0, 2, 1, 3).reshape(rows, places, width)
         return linear(width, width, 'out_proj')(joined)
-
-    def _gather(
-        self, query: jax.Array, key: jax.Array, value: jax.Array, shown: jax.Array, train: bool
-    ) -> Float[jax.Array, 'B H S E']:
-        weight = leave_out(self.dropout, train)(_weights(query, key, shown))
-        return jnp.einsum('bhqk,bhke->bhqe', weight, value)
 
 
 def _weights(
@@ -80,13 +79,6 @@ def _weights(
     """How much each query takes of each place that is shown; they add up to 1."""
     logits = jnp.einsum('bhqe,bhke->bhqk', query / math.sqrt(query.shape[-1]), key)
     return jax.nn.softmax(jnp.where(shown[:, None, None, :], logits, -jnp.inf), axis=-1)
-
-
-def _look(
-    query: Float[jax.Array, 'B H Q E'], key: Float[jax.Array, 'B H S E'], value: Float[jax.Array, 'B H S E'],
-    shown: Bool[jax.Array, 'B S'],
-) -> Float[jax.Array, 'B H Q E']:  # fmt: skip
-    return jnp.einsum('bhqk,bhke->bhqe', _weights(query, key, shown), value)
 
 
 class Block(nn.Module):

@@ -81,9 +81,7 @@ def fine_tune(network: Network, weights: Any, panel: Panel, chosen: Chosen, sett
     return best
 
 
-def batch_of(
-    panel: Panel, numbers: Int[Array, ' B'], genes: int, key: Key[jax.Array, '']
-) -> CellBatch:  # fmt: skip
+def batch_of(panel: Panel, numbers: Int[Array, ' B'], genes: int, key: Key[jax.Array, '']) -> CellBatch:
     """The batch of the cells with these numbers, over genes that are drawn from the panel without replacement."""
     cells, size = panel.cells, len(panel.tokens)
     drawn = jax.random.permutation(key, size)[:genes] if genes < size else jnp.arange(size)
