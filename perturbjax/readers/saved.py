@@ -25,7 +25,7 @@ def read_saved(path: str) -> tuple[Measurements, str]:
 
     Raises InputError where the file is something else or damaged, or was changed so that its parts do not fit.
     """
-    data = _read(path)
+    data = read_whole(path, 'a saved screen')
     lacking = [f'uns[{name!r}]' for name in ABOUT if name not in data.uns]
     if lacking or data.X is None:
         raise InputError(f"{path}: is no saved screen, it has no {listed(lacking or 'X')}; its source may be 'h5ad'.")
@@ -45,14 +45,18 @@ def read_saved(path: str) -> tuple[Measurements, str]:
     return profiles, str(data.uns['scale'])
 
 
-def _read(path: str) -> anndata.AnnData:
-    with open_hdf5(path, 'a saved screen'), warnings.catch_warnings():
+def read_whole(path: str, what: str) -> anndata.AnnData:
+    """A file that this package wrote, all of it in memory; raises InputError where it is damaged, no such file of ours.
+
+    `what` it should be is for messages.
+    """
+    with open_hdf5(path, what), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # anndata warns of repeated names
         try:
             return anndata.read_h5ad(path)
         except Exception as error:  # anndata's own errors have no public base class
             reason = str(error).partition('\n')[0]
-            raise InputError(f'{path}: cannot be read as a saved screen, because it is damaged ({reason}).') from error
+            raise InputError(f'{path}: cannot be read as {what}, because it is damaged ({reason}).') from error
 
 
 def _block(data: anndata.AnnData, layer: str | None, path: str) -> np.ndarray:

@@ -13,6 +13,7 @@ from perturbjax.models.feature_sources.other_screen import screen_names, screen_
 from perturbjax.models.feature_sources.pairs import pair_vectors
 from perturbjax.readers.embedding_file import read_embedding
 from perturbjax.readers.gene_pairs import read_gene_pairs
+from perturbjax.readers.learned_embeddings import read_learned_embeddings
 from perturbjax.readers.screen_file import read_screens
 from perturbjax.readers.structures import read_structures
 from perturbjax.screens.vocabulary import target_gene
@@ -38,8 +39,9 @@ def read_vectors(source: str, axis: str = 'perturbation') -> Vectors:
 
     Args:
       source: a file in a form of `readers.embedding_file`; or `screen:` and another screen, see
-        `readers.screen_file`; `smiles:` and a table of structures, see `readers.structures`; or `pairs:` and a table
-        of pairs of genes, see `readers.gene_pairs`.
+        `readers.screen_file`; `smiles:` and a table of structures, see `readers.structures`; `pairs:` and a table
+        of pairs of genes, see `readers.gene_pairs`; or `embeddings:` and what another run learnt, see
+        `readers.learned_embeddings`.
       axis: perturbation, context or readout.
 
     Raises:
@@ -107,6 +109,11 @@ def _of_pairs(path: str, axis: str) -> Vectors:
     return _looked_up(names, lambda rows: vectors[rows])
 
 
+def _of_run(path: str, axis: str) -> Vectors:
+    names, vectors = read_learned_embeddings(path, axis)
+    return _looked_up(names, lambda rows: vectors[rows])
+
+
 def _looked_up(names: list[str], of: Callable[[np.ndarray], Float[np.ndarray, 'n D']]) -> Vectors:
     return Vectors(names, of, lambda asked: matched_rows(asked, names))
 
@@ -115,4 +122,5 @@ _READERS: dict[str, Callable[[str, str], Vectors]] = {
     'screen': _of_screen,
     'smiles': _of_structures,
     'pairs': _of_pairs,
+    'embeddings': _of_run,
 }
