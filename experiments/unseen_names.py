@@ -15,7 +15,7 @@ lines another screen (`gdsc2_drugs`, `gdsc2_lines`), of genes `pairs:TABLE` (`pa
 
 2 to 15 minutes on 2 CPU cores, which were busy (`gdsc2_drugs` longest, with three of its five splits). Expect these L2s
 of `lpm_features` as ratios to the best simple rule: hpn_times 0.784, gdsc2_lines 0.894 (one split), gdsc2_drugs 0.954,
-p100_contexts, p100_drugs and litmus 1.000, norman_singles 1.004, papalexi 1.066. More: docs/beyond.md.
+p100_contexts, p100_drugs and litmus 1.000, norman_singles 1.003, papalexi 1.064. More: docs/beyond.md.
 """
 
 import pathlib
