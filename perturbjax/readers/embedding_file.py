@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 
 from perturbjax.errors import InputError, listed
 from perturbjax.paths import absolute
@@ -11,6 +12,7 @@ from perturbjax.readers.compressed import open_binary, open_text
 from perturbjax.readers.decimals import numbers
 from perturbjax.readers.gene_sets import is_gmt, read_gmt
 from perturbjax.readers.naming.columns import texts
+from perturbjax.readers.saved import read_whole
 from perturbjax.readers.table import SEPARATORS, read_matrix, reading
 
 # Of a .gmt file only the sets with most genes count, as many as perturblib takes of Reactome's.
@@ -28,6 +30,7 @@ def read_embedding(path: str) -> tuple[list[str], np.ndarray]:
     - a line for each name, whose first column has a header and holds the names;
     - the same in text without a header, separated by tabs or spaces, also below word2vec's line of two sizes, as
       Gene2Vec's file is;
+    - .h5ad: a row for each name, in X;
     - .gmt: a 1 for each of the `LARGEST_SETS` sets that a gene is in, else 0.
 
     Raises InputError where a value is not a finite number, or a name has two vectors.
@@ -53,6 +56,8 @@ def _membership(path: str) -> tuple[list[str], np.ndarray]:
 
 
 def _vectors(path: str) -> tuple[list[str], np.ndarray]:
+    if path.lower().endswith('.h5ad'):
+        return _rows_of_x(path)
     with reading(path) as ending:
         separator = SEPARATORS.get(ending, '')
         above = _lines_above(path, separator) if separator else None
@@ -63,6 +68,14 @@ def _vectors(path: str) -> tuple[list[str], np.ndarray]:
         names = texts(table.pop(table.columns[0]))
         return list(names), numbers(table, path, _HINT)
     return list(table.columns), numbers(table, path, _HINT).T
+
+
+def _rows_of_x(path: str) -> tuple[list[str], np.ndarray]:
+    data = read_whole(path, 'vectors of names')
+    if data.X is None:
+        raise InputError(f'{path}: it has no X, which holds the vector of each name in obs; save them there.')
+    dense = data.X.toarray() if scipy.sparse.issparse(data.X) else data.X
+    return list(texts(data.obs_names)), np.asarray(dense, float)
 
 
 def _holds_names(column: pd.Series) -> bool:

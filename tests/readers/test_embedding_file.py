@@ -3,9 +3,11 @@
 import gzip
 import zipfile
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -52,6 +54,22 @@ def test_compressed_and_parquet_files_have_the_same_forms(tmp_path):
     names, vectors = read_embedding(str(tmp_path / 'e.parquet'))
     assert names == expected[0]
     np.testing.assert_array_equal(vectors, expected[1])
+
+
+@pytest.mark.parametrize('form', [np.asarray, scipy.sparse.csr_matrix])
+def test_an_h5ad_has_a_row_for_each_name(tmp_path, form):
+    values = np.array([[1.0, 2.0], [0.0, 4.0]], np.float32)
+    data = anndata.AnnData(form(values), obs=pd.DataFrame(index=['KLF1', 'GATA1']))
+    data.write_h5ad(tmp_path / 'vectors.h5ad')
+    names, vectors = read_embedding(str(tmp_path / 'vectors.h5ad'))
+    assert names == ['KLF1', 'GATA1']
+    np.testing.assert_array_equal(vectors, values)
+
+
+def test_an_h5ad_without_vectors_is_told(tmp_path):
+    anndata.AnnData(obs=pd.DataFrame(index=['KLF1'])).write_h5ad(tmp_path / 'none.h5ad')
+    with pytest.raises(InputError, match=r'none.h5ad: it has no X, which holds the vector of each name'):
+        read_embedding(str(tmp_path / 'none.h5ad'))
 
 
 @pytest.mark.parametrize(
