@@ -2,7 +2,7 @@
 
 Reading order: model.py (the protocol), baselines.py and additive.py (the simplest rules), two_way.py, linear.py,
 linear_contexts.py, transfer.py and decoded.py, flax_model.py and lpm.py (learned models), stack.py, residual.py and
-mixture.py (what `lpm` adds), cells.py, gears/, cpa/ and scgpt/ (from cells).
+mixture.py (what `lpm` adds), cells.py, paired_cells.py, gears/, cpa/ and scgpt/ (from cells).
 """
 
 import glob

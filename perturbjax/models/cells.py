@@ -104,6 +104,28 @@ def drawn_controls(
     return drawn
 
 
+class Dealt(NamedTuple):
+    """Cells in n batches of B: their numbers, and a weight of 0 for what only fills up."""
+
+    numbers: Int[Array, 'n B']
+    weight: Float[Array, 'n B']
+
+
+def filled_batches(numbers: Int[np.ndarray, ' n'], size: int) -> Dealt:
+    """The cells in order, in batches of one size; the last one is filled up with the first cells again."""
+    padded = np.resize(numbers, -(-len(numbers) // size) * size).astype(np.int32)
+    weight = (np.arange(len(padded)) < len(numbers)).astype(np.float32)
+    return Dealt(padded.reshape(-1, size), weight.reshape(-1, size))
+
+
+def shuffled_batches(
+    numbers: Int[np.ndarray, ' n'], size: int, key: Key[jax.Array, '']
+) -> Int[jax.Array, 'batches {size}']:
+    """The cells in a random order, in whole batches; what is left over is left out."""
+    batches = len(numbers) // size
+    return jax.random.permutation(key, jnp.asarray(numbers))[: batches * size].reshape(batches, size)
+
+
 def column_of(vocabulary: Vocabulary, screen: Screen) -> Int[np.ndarray, ' M']:
     """The column of each readout of the vocabulary in the screen's panel; -1 where it has none."""
     column = np.full(len(vocabulary.readouts), -1, np.int32)

@@ -139,7 +139,7 @@ def _in_whole_contexts(
 
 def _marked(number: Int[Array, ' N'], chosen: Bool[jax.Array, ' N']) -> Bool[jax.Array, ' N']:
     """Whether a chosen profile has the same number."""
-    size = len(number) + 2
+    size = len(number) + 2  # numbers are below N, or 0 and 1
     return jnp.zeros(size, bool).at[number].max(chosen)[number]
 
 

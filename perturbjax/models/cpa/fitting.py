@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Int, Key
 
-from perturbjax.models.cells import Keys, check_finite
+from perturbjax.models.cells import Dealt, Keys, check_finite, filled_batches
 from perturbjax.models.cpa.cells import Chosen, LabelledCells, batch_of, guessed_of
 from perturbjax.models.cpa.judging import metric
 from perturbjax.models.cpa.learning import (
@@ -32,13 +32,6 @@ from perturbjax.screens.arrays import Array
 
 # A last batch of fewer cells is left out: its batch norms would say nothing.
 _FEWEST = 3
-
-
-class Dealt(NamedTuple):
-    """Cells in n batches of B: their numbers, and a weight of 0 for what only fills up."""
-
-    numbers: Int[Array, 'n B']
-    weight: Float[Array, 'n B']
 
 
 class Epoch(NamedTuple):
@@ -89,10 +82,7 @@ def deal(numbers: Int[np.ndarray, ' n'], batch_size: int) -> Dealt:
     size = min(batch_size, len(numbers))
     rest = len(numbers) % size
     kept = len(numbers) - rest if rest < _FEWEST else len(numbers)
-    batches = -(-kept // size)
-    padded = np.resize(numbers[:kept], batches * size).reshape(batches, size)
-    weight = (np.arange(padded.size) < kept).astype(np.float32)
-    return Dealt(padded.astype(np.int32), weight.reshape(batches, size))
+    return filled_batches(numbers[:kept], size)
 
 
 @functools.partial(jax.jit, static_argnums=0)

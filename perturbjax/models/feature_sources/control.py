@@ -40,7 +40,10 @@ def control_places(compendium: Compendium, training: Masks) -> Float[np.ndarray,
 
 
 def control_profiles(compendium: Compendium, training: Masks) -> Float[np.ndarray, 'C M']:
-    """The mean over screens of each context's control, of profiles in the masks; NaN where not measured."""
+    """The mean over screens of each context's measured control, of profiles in the masks; NaN where not measured.
+
+    It is not that of `baselines.control_sums`: a control that the scale defines as 0 says nothing of a context.
+    """
     shape = len(compendium.vocabulary.contexts), len(compendium.vocabulary.readouts)
     total, number = np.zeros(shape), np.zeros(shape)
     for screen, mask in zip(compendium.screens, training, strict=True):

@@ -1,128 +1,16 @@
-"""What GEARS learns from: each cell beside the control cell that it is paired with."""
+"""Batches of the cells that GEARS learns from, and the readouts that judge an epoch."""
 
-from typing import NamedTuple
-
-import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
-from jaxtyping import Bool, Float, Int, Key
+from jaxtyping import Float, Int
 
-from perturbjax.models.cells import SparseRows, dense, sparse_rows
+from perturbjax.models.cells import dense
 from perturbjax.models.gears.learning import CellBatch
-from perturbjax.models.model import Masks
+from perturbjax.models.paired_cells import PairedCells
 from perturbjax.screens.arrays import Array
-from perturbjax.screens.screen import Screen
-from perturbjax.screens.vocabulary import CONTROL_ID
 
 # The readouts by which an epoch is chosen: those that change most in a condition.
 NUM_STRONGEST = 20
-
-
-class PairedCells(NamedTuple):
-    """The cells of the profiles that take part, in N conditions (profiles of the screen).
-
-    Attributes:
-      rows: the values of all cells, control cells among them.
-      partner: the control cell of each; a control cell is its own.
-      condition: of each cell, a row of the tables below.
-      parts: the nodes of each condition's perturbation, padded with -1.
-      genes: the readouts that count in it: those whose mean is not 0; all of control.
-      context: of each condition, a row of `control`.
-      control: the mean control cell of each context; 0 where it has none.
-    """
-
-    rows: SparseRows
-    partner: Int[Array, ' n']
-    condition: Int[Array, ' n']
-    parts: Int[Array, 'N K']
-    genes: Bool[Array, 'N G']
-    context: Int[Array, ' N']
-    control: Float[Array, 'C G']
-
-
-class Chosen(NamedTuple):
-    """Which cells of a screen train and validate, by their numbers; and those of control that train.
-
-    Attributes:
-      training, validation, control: numbers of cells.
-      of_graph: the training cells that tell what is expressed together: those of control and of single perturbations.
-      outside: which profiles take no part, because the graph lacks a part of their perturbation.
-    """
-
-    training: Int[np.ndarray, ' a']
-    validation: Int[np.ndarray, ' b']
-    control: Int[np.ndarray, ' c']
-    of_graph: Int[np.ndarray, ' d']
-    outside: Bool[np.ndarray, ' N']
-
-
-def choose_cells(screen: Screen, parts: Int[np.ndarray, 'N K'], training: Masks, validation: Masks) -> Chosen:
-    """The cells of the training and the validation profiles whose parts are all in the graph.
-
-    No cell of any other profile is looked at.
-
-    Args:
-      screen: with cells.
-      parts: the nodes of each profile's perturbation; -1 is padding, -2 a part without a node.
-      training, validation: which profiles, of this screen alone.
-    """
-    cells, (trains,), (validates,) = screen.kept, training, validation
-    assert cells is not None
-    trains, validates = np.asarray(trains), np.asarray(validates)
-    controlled = np.isin(screen.context, screen.context[trains & screen.is_control])
-    outside = (parts == -2).any(axis=1)
-    used = ~outside & controlled
-    few_parts = trains & (screen.order <= 1)
-    return Chosen(
-        cells.of(trains & used),
-        cells.of(validates & used & ~screen.is_control),
-        cells.of(trains & screen.is_control),
-        cells.of(few_parts & used),
-        outside,
-    )
-
-
-def nodes_of(screen: Screen, node: Int[np.ndarray, ' P']) -> Int[np.ndarray, 'N K']:
-    """The nodes of each profile's parts: -1 for padding and control, -2 for a part that the graph lacks."""
-    parts = screen.perturbation
-    return np.where(parts <= CONTROL_ID, -1, np.where(node[parts] < 0, -2, node[parts])).astype(np.int32)
-
-
-def pair_cells(
-    screen: Screen, parts: Int[np.ndarray, 'N K'], chosen: Chosen, key: Key[jax.Array, '']
-) -> tuple[PairedCells, Chosen]:
-    """The cells, each paired once and for all, by its number, with a random training control cell of its context.
-
-    Returns the cells that are chosen alone, and the choice as numbers among them.
-    """
-    cells = screen.kept
-    assert cells is not None
-    assert cells.values is not None
-    numbers = np.unique(np.concatenate([chosen.training, chosen.validation, chosen.control]))
-    values, profile = cells.values[numbers], cells.profile[numbers]
-    contexts, context = np.unique(screen.context, return_inverse=True)
-    trains = np.isin(numbers, chosen.control)
-    own = [np.flatnonzero(trains & (context[profile] == each)) for each in range(len(contexts))]
-    draws = np.asarray(jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(jnp.asarray(numbers)))
-    partner = np.arange(len(numbers))
-    for each, controls in enumerate(own):
-        some = np.flatnonzero((context[profile] == each) & ~screen.is_control[profile])
-        partner[some] = controls[draws[some] % len(controls)] if len(controls) else partner[some]
-    control = np.stack([_mean(values[rows]) for rows in own])
-    genes = np.ones((len(parts), values.shape[1]), bool)
-    for row in np.unique(profile[~screen.is_control[profile]]):
-        genes[row] = _mean(values[profile == row]) != 0
-    paired = PairedCells(
-        sparse_rows(values), partner, profile, np.maximum(parts, -1), genes, context, control.astype(np.float32)
-    )
-    places = {name: np.searchsorted(numbers, getattr(chosen, name)) for name in ('training', 'validation', 'control')}
-    return paired, chosen._replace(**places)
-
-
-def _mean(values: scipy.sparse.csr_matrix) -> Float[np.ndarray, ' G']:
-    """The mean row; 0 of none."""
-    return np.asarray(values.sum(axis=0, dtype=np.float64)).ravel() / max(values.shape[0], 1)
 
 
 def batch_of(cells: PairedCells, numbers: Int[Array, ' B']) -> CellBatch:

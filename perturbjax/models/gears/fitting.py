@@ -12,10 +12,11 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Int, Key
 
-from perturbjax.models.cells import Keys, check_finite, dense
-from perturbjax.models.gears.cells import Chosen, PairedCells, batch_of, strongest_readouts
+from perturbjax.models.cells import Keys, check_finite, dense, shuffled_batches
+from perturbjax.models.gears.cells import batch_of, strongest_readouts
 from perturbjax.models.gears.learning import Optimizer, loss
 from perturbjax.models.gears.network import Graphs, Network, renormalised
+from perturbjax.models.paired_cells import Chosen, PairedCells
 from perturbjax.progress import bar
 from perturbjax.screens.arrays import Array
 
@@ -80,8 +81,7 @@ def fit_network(
     steps, lowest = len(chosen.training) // settings.batch_size, np.inf
     with bar(title, settings.epochs * steps * settings.batch_size, unit=' cells', delay=3) as progress:
         for epoch in range(settings.epochs):
-            order = jax.random.permutation(jax.random.fold_in(keys.order, epoch), jnp.asarray(chosen.training))
-            batches = order[: steps * settings.batch_size].reshape(steps, -1)
+            batches = shuffled_batches(chosen.training, settings.batch_size, jax.random.fold_in(keys.order, epoch))
             rate = jnp.float32(settings.learning_rate * settings.lr_decay**epoch)
             state, mean = _train_epoch(network, settings, state, graphs, cells, batches, rate)
             check_finite(float(mean), epoch + 1, 'gears')

@@ -20,7 +20,6 @@ from perturbjax.models.cells import (
     make_keys,
     screen_of_cells,
 )
-from perturbjax.models.gears.cells import Chosen, PairedCells, choose_cells, nodes_of, pair_cells
 from perturbjax.models.gears.fitting import Settings, fit_network
 from perturbjax.models.gears.graphs import (
     Graph,
@@ -32,6 +31,7 @@ from perturbjax.models.gears.graphs import (
 )
 from perturbjax.models.gears.network import GRAPH_ON, Graphs, Network, renormalised
 from perturbjax.models.model import Masks, Model, Query
+from perturbjax.models.paired_cells import Chosen, PairedCells, choose_cells, nodes_of, pair_cells
 from perturbjax.readers.gene_graph import EDGES, read_gene_graph
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary, target_gene

@@ -12,8 +12,8 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Int, Key
 
-from perturbjax.models.cells import Keys, check_finite, dense
-from perturbjax.models.gears.cells import Chosen, PairedCells
+from perturbjax.models.cells import Dealt, Keys, check_finite, dense, filled_batches, shuffled_batches
+from perturbjax.models.paired_cells import Chosen, PairedCells
 from perturbjax.models.scgpt.learning import CellBatch, loss, squared_errors, start, step
 from perturbjax.models.scgpt.network import PERTURBED, Network
 from perturbjax.progress import bar
@@ -59,21 +59,21 @@ def fine_tune(network: Network, weights: Any, panel: Panel, chosen: Chosen, sett
       panel, chosen: what to learn from.
       settings, keys: how.
     """
-    panel, weights = jax.device_put((panel, weights))
+    validation = filled_batches(chosen.validation, settings.batch_size) if len(chosen.validation) else None
+    panel, weights, validation = jax.device_put((panel, weights, validation))
     moments, best, lowest, worse = start(weights), weights, np.inf, 0
     steps = len(chosen.training) // settings.batch_size
     with bar('scgpt', settings.epochs * steps * settings.batch_size, unit=' cells', delay=3) as progress:
         for epoch in range(settings.epochs):
-            order = jax.random.permutation(jax.random.fold_in(keys.order, epoch), jnp.asarray(chosen.training))
-            batches = order[: steps * settings.batch_size].reshape(steps, -1)
+            batches = shuffled_batches(chosen.training, settings.batch_size, jax.random.fold_in(keys.order, epoch))
             rate, key = jnp.float32(settings.learning_rate * settings.lr_decay**epoch), _of_epoch(keys, epoch)
             weights, moments, mean = _train_epoch(network, settings, weights, moments, panel, batches, rate, key)
             check_finite(float(mean), epoch + 1, 'scgpt')
             progress.update(batches.size)
-            if not len(chosen.validation):
+            if validation is None:
                 best = weights
                 continue
-            error = float(_validation_error(network, settings, weights, panel, *_filled(chosen, settings), key))
+            error = float(_validation_error(network, settings, weights, panel, validation, key))
             logging.info('scgpt: epoch %d: training loss %.5g, validation error %.5g', epoch + 1, mean, error)
             best, lowest, worse = (weights, error, 0) if error < lowest else (best, lowest, worse + 1)
             if worse == settings.patience:
@@ -119,18 +119,9 @@ def _train_epoch(
     return weights, moments, losses.mean()
 
 
-def _filled(chosen: Chosen, settings: Settings) -> tuple[Int[np.ndarray, 'n B'], Float[np.ndarray, 'n B']]:
-    """The validation cells in batches, and a weight of 0 for what only fills up the last one."""
-    numbers, size = chosen.validation, settings.batch_size
-    padded = np.resize(numbers, -(-len(numbers) // size) * size)
-    weight = (np.arange(len(padded)) < len(numbers)).astype(np.float32)
-    return padded.reshape(-1, size), weight.reshape(-1, size)
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _validation_error(
-    network: Network, settings: Settings, weights: Any, panel: Panel, batches: Int[Array, 'n B'],
-    weight: Float[Array, 'n B'], key: Key[jax.Array, ''],
+    network: Network, settings: Settings, weights: Any, panel: Panel, validation: Dealt, key: Key[jax.Array, '']
 ) -> Float[jax.Array, '']:  # fmt: skip
     """The mean squared error of the validation cells, over genes that are drawn for each batch."""
 
@@ -140,5 +131,6 @@ def _validation_error(
         batch = batch_of(panel, numbers, settings.genes, own)
         return (squared_errors(network, weights, batch).mean(axis=1) * counts).sum()
 
-    total = jax.lax.map(of_batch, (jnp.arange(len(batches)), jnp.asarray(batches), jnp.asarray(weight))).sum()
-    return total / jnp.asarray(weight).sum()
+    numbers, weight = map(jnp.asarray, validation)
+    total = jax.lax.map(of_batch, (jnp.arange(len(numbers)), numbers, weight)).sum()
+    return total / weight.sum()

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_positive, check_range, listed
 from perturbjax.models.cells import column_of, dense, drawn_controls, make_keys, screen_of_cells
-from perturbjax.models.gears.cells import Chosen, PairedCells, choose_cells, nodes_of, pair_cells
 from perturbjax.models.model import Masks, Model, Query
+from perturbjax.models.paired_cells import Chosen, PairedCells, choose_cells, nodes_of, pair_cells
 from perturbjax.models.scgpt.fitting import Panel, Settings, fine_tune, flags_of
 from perturbjax.models.scgpt.network import Network
 from perturbjax.models.scgpt.pretrained import ARGUMENTS, VOCABULARY, WEIGHTS, WHERE, read_pretrained

@@ -15,7 +15,8 @@ import perturbjax
 from perturbjax.errors import InputError
 from perturbjax.models import make_models
 from perturbjax.models.cells import make_keys
-from perturbjax.models.gears.cells import choose_cells, nodes_of, pair_cells, strongest_readouts
+from perturbjax.models.gears.cells import strongest_readouts
+from perturbjax.models.paired_cells import choose_cells, nodes_of, pair_cells
 from perturbjax.readers.loading import load
 from perturbjax.screens.screen import Compendium
 

@@ -16,7 +16,7 @@ import perturbjax
 from perturbjax.errors import InputError
 from perturbjax.models import make_models
 from perturbjax.models.cells import SparseRows
-from perturbjax.models.gears.cells import PairedCells
+from perturbjax.models.paired_cells import PairedCells
 from perturbjax.models.scgpt import fitting
 from perturbjax.models.scgpt import model as module
 from perturbjax.models.scgpt.fitting import Panel, batch_of, flags_of
