@@ -144,7 +144,8 @@ def _train(setup: Setup) -> None:
         workdir.write_text(setup.folder / name, text)
     learnt_from = [setup.learnt_from(split) for split in setup.splits]
     for label, model in setup.models.items():
-        settings = setup.config.training_of(label, model.learner.recipe if model.learner else ())
+        trained = model.learner or model.cell_learner
+        settings = setup.config.training_of(label, trained.recipe if trained else ())
         started = time.perf_counter()
         for split, compendium in zip(setup.splits, learnt_from, strict=True):
             description = split.describe(setup.compendium)

@@ -9,6 +9,7 @@ import numpy as np
 from perturbjax.config import Config
 from perturbjax.errors import listed
 from perturbjax.models import Model
+from perturbjax.models.cell_learner import SETTINGS
 from perturbjax.models.linear import linear
 from perturbjax.readers.naming.fields import DOSED
 from perturbjax.screens.splits import VALIDATION, Split
@@ -38,7 +39,7 @@ def idle_settings(
     Args:
       config: parsed.
       splits: what is held out.
-      models: by label; one without `fit` and `train` is learned by the trainer.
+      models: by label.
       panels: the number of readouts of each screen, by its name.
     """
     return [
@@ -52,8 +53,12 @@ def idle_settings(
 
 def _training(config: Config, splits: Sequence[Split], models: Mapping[str, Model]) -> Iterator[str]:
     given = config.plain['training']
-    if given and all(model.fit is not None or model.train is not None for model in models.values()):
-        yield f'training: {listed(given)} do nothing, because none of the models is trained step by step.'
+    if not any(model.learner for model in models.values()):
+        of_cells = any(model.cell_learner for model in models.values())
+        idle = [name for name in given if not of_cells or name not in SETTINGS]
+        why = 'those that learn from cells have settings of their own' if of_cells else 'none is trained step by step'
+        if idle:
+            yield f'training: {listed(idle)} do nothing, because of the models {why}.'
         return
     if all(any((roles == VALIDATION).any() for roles in split.roles) for split in splits):
         return

@@ -1,21 +1,25 @@
-"""Small fitted models made by hand, and their checkpoints."""
+"""Small fitted models made by hand, and their checkpoints; and models that are trained in a word."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from etils import epath
 from screens_for_tests import two_contexts
 
 from perturbjax.models.lpm import lpm
-from perturbjax.models.model import Fitted
+from perturbjax.models.model import Fitted, Masks, Model, Params
 from perturbjax.screens.outline import outline
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.splits import Split
+from perturbjax.screens.splits import TEST, TRAIN, VALIDATION, Split
 from perturbjax.screens.vocabulary import Vocabulary
 from perturbjax.training import checkpoints
 from perturbjax.training.fit import fit, read_params
-from perturbjax.training.settings import training_settings
+from perturbjax.training.metric_writer import MetricWriter
+from perturbjax.training.settings import TrainingSettings, training_settings
+from perturbjax.training.train_cells import train_cells
 
 # The config's models of `one_unit`.
 ONE_UNIT = {'lpm': {'model': 'lpm_released', 'embedding_dim': 1, 'hidden_dims': [1]}}
@@ -67,3 +71,25 @@ def train_lpm(
     all_settings, checkpoint = training_settings(model.learner.recipe, recipe), folder / 'lpm' / '0'
     fit(model, compendium, split, all_settings, 5, about, checkpoint, folder / 'metrics.jsonl')
     return read_params(model, checkpoint)
+
+
+def train_on_cells(
+    model: Model, compendium: Compendium, training: Masks, validation: Masks, seed: int = 0, folder: Any = None,
+    devices: int = 1, **settings: Any,
+) -> Params:  # fmt: skip
+    """The params of a model that learns from cells; its checkpoints are in `folder`, or are thrown away.
+
+    Everything that neither trains nor validates is held out.
+    """
+    roles = tuple(
+        np.where(trains, TRAIN, np.where(validates, VALIDATION, TEST))
+        for trains, validates in zip(training, validation, strict=True)
+    )
+    split = Split('by_hand', 0, roles)
+    about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium), 'mine')
+    every = TrainingSettings(**{'checkpoint_every': 1000, **settings})
+    with tempfile.TemporaryDirectory() as thrown_away:
+        path = epath.Path(folder or thrown_away)
+        writer = MetricWriter(path / 'metrics.jsonl', 'mine', 0)
+        rest = every, seed, about, path / 'checkpoints', writer, jax.local_devices()[:devices]
+        return train_cells(model.cell_learner, compendium, split, *rest)

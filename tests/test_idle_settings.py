@@ -5,12 +5,13 @@ import pytest
 
 from perturbjax.config import parse
 from perturbjax.idle_settings import idle_settings
-from perturbjax.models import Model, no_change
+from perturbjax.models import Model, lpm_released, no_change
+from perturbjax.models.cell_learner import CellLearner
 from perturbjax.screens.splits import TEST, TRAIN, VALIDATION, Split
 
 CLOSED = no_change()
-LEARNED = Model(None, CLOSED.predict)
-OF_ITS_OWN = Model(None, CLOSED.predict, train=lambda compendium, training, validation, seed: {})
+LEARNED = lpm_released(2, (2,))
+OF_CELLS = Model(None, CLOSED.predict, cell_learner=CellLearner(lambda *_: None, 1))
 ROLES = [TRAIN, TRAIN, TEST, VALIDATION]
 
 
@@ -35,6 +36,7 @@ def test_settings_that_act_are_not_told():
     fields = {'dose': 'dose', 'perturbation_type': 'Compound'}
     assert told((LEARNED, CLOSED), (ROLES, ROLES[::-1]), training, counts=True, target_sum=1e5, fields=fields) == []
     assert told((CLOSED,)) == []
+    assert told((OF_CELLS,), training={'data_chunks': 2, 'checkpoint_every': 5}) == []
     assert told(settings={'linear': {'rank': 10}}) == []
     assert told(settings={'linear': {'readout_embedding': 'identity'}}, readouts=3) == []
 
@@ -42,10 +44,13 @@ def test_settings_that_act_are_not_told():
 @pytest.mark.parametrize(
     ('given', 'sentence'),
     [
-        ({'training': {'epochs': 3}, 'models': (CLOSED,)}, "training: 'epochs' do nothing, because none of the models"),
         (
-            {'training': {'epochs': 3}, 'models': (OF_ITS_OWN,)},
-            "training: 'epochs' do nothing, because none of the models",
+            {'training': {'epochs': 3}, 'models': (CLOSED,)},
+            "training: 'epochs' do nothing, because of the models none is trained step by step.",
+        ),
+        (
+            {'training': {'epochs': 3, 'data_chunks': 2}, 'models': (OF_CELLS,)},
+            "training: 'epochs' do nothing, because of the models those that learn from cells have settings of their",
         ),
         (
             {'training': {'patience': 3}, 'roles': ([TRAIN, TEST],)},

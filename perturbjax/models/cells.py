@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jaxtyping import Float, Int, Key
+from jax.sharding import PartitionSpec
+from jaxtyping import Float, Int, Key, Shaped
 
 from perturbjax.errors import InputError
+from perturbjax.models.model import DEVICE_AXIS
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import Vocabulary
@@ -18,10 +20,17 @@ NUM_CONTROLS = 300
 
 
 class SparseRows(NamedTuple):
-    """n rows of which each has at most W values that are not 0, at these columns; a column past the last is padding."""
+    """Rows of cells, of which each has at most W values that are not 0.
 
-    column: Int[Array, 'n W']
-    value: Float[Array, 'n W']
+    Attributes:
+      column: of each value; one past the last is padding.
+      value: themselves.
+      place: the row of each of n cells, of which only some are here; None where a cell's number is its row.
+    """
+
+    column: Int[Array, 'rows W']
+    value: Float[Array, 'rows W']
+    place: Int[Array, ' n'] | None = None
 
 
 class Keys(NamedTuple):
@@ -74,10 +83,15 @@ def screen_of_cells(compendium: Compendium, model: str, scale: str | None = 'log
     return screen
 
 
-def sparse_rows(values: scipy.sparse.csr_matrix) -> SparseRows:
-    """The rows of a CSR matrix."""
+def most_values(values: scipy.sparse.csr_matrix) -> int:
+    """How many values the fullest row has; at least 1."""
+    return max(int(np.diff(values.indptr).max(initial=0)), 1)
+
+
+def sparse_rows(values: scipy.sparse.csr_matrix, width: int = 0) -> SparseRows:
+    """The rows of a CSR matrix, with room for `width` values each; 0 is as many as the fullest has."""
     sizes = np.diff(values.indptr)
-    width, rows = max(int(sizes.max(initial=0)), 1), np.repeat(np.arange(len(sizes)), sizes)
+    width, rows = width or most_values(values), np.repeat(np.arange(len(sizes)), sizes)
     place = np.arange(len(rows)) - np.repeat(values.indptr[:-1], sizes)
     column = np.full((len(sizes), width), values.shape[1], np.int32)
     value = np.zeros((len(sizes), width), np.float32)
@@ -86,22 +100,48 @@ def sparse_rows(values: scipy.sparse.csr_matrix) -> SparseRows:
 
 
 def dense(rows: SparseRows, numbers: Int[Array, ' B'], readouts: int) -> Float[jax.Array, 'B {readouts}']:
-    """The rows of these numbers, with their zeros."""
-    column, value = (each[numbers] for each in rows)
+    """The cells of these numbers, with their zeros; in a mesh of devices they are divided among these."""
+    place = numbers if rows.place is None else jnp.asarray(rows.place)[numbers]
+    column, value = (_divided(jnp.asarray(each)[place]) for each in rows[:2])
     empty = jnp.zeros((len(value), readouts), value.dtype)
-    return empty.at[jnp.arange(len(empty))[:, None], column].add(value, mode='drop')
+    return _divided(empty.at[jnp.arange(len(empty))[:, None], column].add(value, mode='drop'))
+
+
+def _divided(rows: Shaped[jax.Array, 'B _width']) -> Shaped[jax.Array, 'B _width']:
+    """The rows, each on one of the devices of the mesh that is set; as they are where there is none."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return rows
+    return jax.lax.with_sharding_constraint(rows, PartitionSpec(DEVICE_AXIS))
 
 
 def drawn_controls(
-    numbers: Int[np.ndarray, ' n'], context: Int[np.ndarray, ' n'], key: Key[jax.Array, '']
+    numbers: Int[np.ndarray, ' n'], context: Int[np.ndarray, ' n'], key: Key[jax.Array, ''], drawn: int = NUM_CONTROLS
 ) -> dict[int, Int[np.ndarray, ' d']]:
-    """The control cells that each context is predicted from: `NUM_CONTROLS` of those with these numbers."""
-    drawn = {}
+    """The control cells that each context is predicted from: so many are drawn of those with these numbers."""
+    found = {}
     for each in np.unique(context).tolist():
         own = numbers[context == each]
         places = jax.random.randint(jax.random.fold_in(key, each), (NUM_CONTROLS,), 0, len(own))
-        drawn[each] = own[np.asarray(places)]
-    return drawn
+        found[each] = own[np.asarray(places)[:drawn]]
+    return found
+
+
+def control_cells(
+    values: scipy.sparse.csr_matrix, numbers: Int[np.ndarray, ' c'], profile: Int[np.ndarray, ' n'], screen: Screen,
+    vocabulary: Vocabulary, keys: Keys, drawn: int = NUM_CONTROLS,
+) -> Float[np.ndarray, 'C d G']:  # fmt: skip
+    """The control cells that each context of the vocabulary is predicted from; NaN where it has none.
+
+    Args:
+      values, profile: of all cells; the profile is one of the screen.
+      numbers: which of them are control cells.
+      screen, vocabulary, keys: of the run.
+      drawn: how many are drawn.
+    """
+    found = np.full((len(vocabulary.contexts), drawn, values.shape[1]), np.nan, np.float32)
+    for each, some in drawn_controls(numbers, screen.context[profile[numbers]], keys.controls, drawn).items():
+        found[each] = values[some].toarray()
+    return found
 
 
 class Dealt(NamedTuple):
@@ -111,19 +151,19 @@ class Dealt(NamedTuple):
     weight: Float[Array, 'n B']
 
 
-def filled_batches(numbers: Int[np.ndarray, ' n'], size: int) -> Dealt:
-    """The cells in order, in batches of one size; the last one is filled up with the first cells again."""
-    padded = np.resize(numbers, -(-len(numbers) // size) * size).astype(np.int32)
-    weight = (np.arange(len(padded)) < len(numbers)).astype(np.float32)
-    return Dealt(padded.reshape(-1, size), weight.reshape(-1, size))
+def deal(numbers: Int[np.ndarray, ' n'], batch_size: int, fewest: int = 1) -> Dealt | None:
+    """The cells in order, in batches of one size.
 
-
-def shuffled_batches(
-    numbers: Int[np.ndarray, ' n'], size: int, key: Key[jax.Array, '']
-) -> Int[jax.Array, 'batches {size}']:
-    """The cells in a random order, in whole batches; what is left over is left out."""
-    batches = len(numbers) // size
-    return jax.random.permutation(key, jnp.asarray(numbers))[: batches * size].reshape(batches, size)
+    The last one is filled up with the first cells again; if it has fewer than `fewest` cells of its own it is left
+    out. None where no batch remains.
+    """
+    rest = len(numbers) % batch_size
+    kept = numbers[: len(numbers) - rest] if rest < fewest else numbers
+    if not len(kept):
+        return None
+    padded = np.resize(kept, -(-len(kept) // batch_size) * batch_size).astype(np.int32)
+    weight = (np.arange(len(padded)) < len(kept)).astype(np.float32)
+    return Dealt(padded.reshape(-1, batch_size), weight.reshape(-1, batch_size))
 
 
 def column_of(vocabulary: Vocabulary, screen: Screen) -> Int[np.ndarray, ' M']:
@@ -131,11 +171,3 @@ def column_of(vocabulary: Vocabulary, screen: Screen) -> Int[np.ndarray, ' M']:
     column = np.full(len(vocabulary.readouts), -1, np.int32)
     column[screen.readout] = np.arange(len(screen.readout))
     return column
-
-
-def check_finite(mean: float, epoch: int, model: str) -> None:
-    """Raises InputError where the loss of an epoch, counted from 1, is not a number."""
-    if not np.isfinite(mean):
-        raise InputError(
-            f'models.{model}: the loss was no longer finite in epoch {epoch}; lower models.{model}.learning_rate.'
-        )

@@ -1,11 +1,12 @@
 """The protocol of a model: a few pure functions, the question they answer, and what the trainer needs of a learned one.
 
 A closed-form model has `fit`. A learned model has a `learner` instead, which `training` fits by gradient descent; one
-that learns from cells has `train`. Everything else is the same for all, so no other code asks which kind a model is.
+that learns from cells a `cell_learner`. Everything else is the same for all, so no other code asks which kind a model
+is.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +16,9 @@ from jaxtyping import Bool, Float, Int, Key, UInt
 from perturbjax.models.dropout import Noise
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Compendium
+
+if TYPE_CHECKING:
+    from perturbjax.models.cell_learner import CellLearner
 
 Params = Any  # pytree: what fitting gives and predicting takes
 Masks = tuple[Bool[Array, ' _N'], ...]  # which profiles of each screen
@@ -160,7 +164,7 @@ def _one_member(params: Params) -> int:
 
 
 class Model(NamedTuple):
-    """A model: one of `fit`, `learner` and `train`, and `predict`.
+    """A model: one of `fit`, `learner` and `cell_learner`, and `predict`.
 
     Attributes:
       fit: `(compendium, training) -> params`; `training` is a mask of each screen's profiles and
@@ -172,9 +176,7 @@ class Model(NamedTuple):
       num_members: `params -> S`.
       refit: `(params, compendium, training) -> params`: fits again on other training profiles, and keeps what was
         chosen, such as penalties. None where `fit` chooses nothing.
-      train: `(compendium, training, validation, seed) -> params`, in place of `fit` and `learner`: a loop of the
-        model's own, on the host, for one that learns from cells. The masks are numpy's; params are nested dicts of
-        arrays.
+      cell_learner: what fits a model that learns from cells; its params are nested dicts of arrays.
       check: raises InputError where the model cannot learn from these data; None where it always can.
       by_features: `params -> {axis: [names]}`: which contexts, perturbations and readouts it knows by features alone,
         because no training profile had them. None for a model that marks none.
@@ -189,7 +191,7 @@ class Model(NamedTuple):
     num_members: Callable[[Params], int] = _one_member
     tile_values: tuple[int, int] = _LARGE_TILES
     refit: Callable[[Params, Compendium, Masks], Params] | None = None
-    train: Callable[[Compendium, Masks, Masks, int], Params] | None = None
+    cell_learner: 'CellLearner | None' = None
     check: Callable[[Compendium], None] | None = None
     by_features: Callable[[Params], Mapping[str, Bool[np.ndarray, ' _names']]] | None = None
 

@@ -8,7 +8,6 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int, Key
 
-from perturbjax.models.cells import SparseRows, sparse_rows
 from perturbjax.models.model import Masks
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Screen
@@ -16,10 +15,9 @@ from perturbjax.screens.vocabulary import CONTROL_ID
 
 
 class PairedCells(NamedTuple):
-    """The cells of the profiles that take part, in N conditions (profiles of the screen).
+    """What is known of the cells that take part beside their values, in N conditions (profiles of the screen).
 
     Attributes:
-      rows: the values of all cells, control cells among them.
       partner: the control cell of each; a control cell is its own.
       condition: of each cell, a row of the tables below.
       parts: the nodes of each condition's perturbation, padded with -1.
@@ -28,7 +26,6 @@ class PairedCells(NamedTuple):
       control: the mean control cell of each context; 0 where it has none.
     """
 
-    rows: SparseRows
     partner: Int[Array, ' n']
     condition: Int[Array, ' n']
     parts: Int[Array, 'N K']
@@ -87,10 +84,10 @@ def nodes_of(screen: Screen, node: Int[np.ndarray, ' P']) -> Int[np.ndarray, 'N 
 
 def pair_cells(
     screen: Screen, parts: Int[np.ndarray, 'N K'], chosen: Chosen, key: Key[jax.Array, '']
-) -> tuple[PairedCells, Chosen]:
+) -> tuple[scipy.sparse.csr_matrix, PairedCells, Chosen]:
     """The cells, each paired once and for all, by its number, with a random training control cell of its context.
 
-    Returns the cells that are chosen alone, and the choice as numbers among them.
+    Returns the values of the cells that are chosen alone, what is known of them, and the choice as numbers among them.
     """
     cells = screen.kept
     assert cells is not None
@@ -109,11 +106,9 @@ def pair_cells(
     genes = np.ones((len(parts), values.shape[1]), bool)
     for row in np.unique(profile[~screen.is_control[profile]]):
         genes[row] = _mean(values[profile == row]) != 0
-    paired = PairedCells(
-        sparse_rows(values), partner, profile, np.maximum(parts, -1), genes, context, control.astype(np.float32)
-    )
+    paired = PairedCells(partner, profile, np.maximum(parts, -1), genes, context, control.astype(np.float32))
     places = {name: np.searchsorted(numbers, getattr(chosen, name)) for name in ('training', 'validation', 'control')}
-    return paired, chosen._replace(**places)
+    return values, paired, chosen._replace(**places)
 
 
 def _mean(values: scipy.sparse.csr_matrix) -> Float[np.ndarray, ' G']:

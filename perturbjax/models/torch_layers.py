@@ -30,12 +30,10 @@ class BatchNorm(nn.Module):
     running statistics stay as they are.
 
     Attributes:
-      axis_name: the mapped axis of devices that share a batch; None for one device.
       epsilon: is added to the variance.
       momentum: what a batch adds to the running statistics.
     """
 
-    axis_name: str | None = None
     epsilon: float = 1e-5
     momentum: float = 0.1
 
@@ -67,12 +65,9 @@ class BatchNorm(nn.Module):
     def _moments(
         self, rows: Float[Array, 'n F'], counts: Float[Array, ' n']
     ) -> tuple[Float[jax.Array, ' F'], Float[jax.Array, ' F'], Float[jax.Array, '']]:
-        """Mean, variance and number of the rows on all devices."""
-        number = self._over_devices(counts.sum())
+        """Mean, variance and number of the rows."""
+        number = counts.sum()
         divisor = jnp.maximum(number, 1)
-        mean = self._over_devices((counts[:, None] * rows).sum(axis=0)) / divisor
-        squares = self._over_devices((counts[:, None] * (rows - mean[None, :]) ** 2).sum(axis=0))
+        mean = (counts[:, None] * rows).sum(axis=0) / divisor
+        squares = (counts[:, None] * (rows - mean[None, :]) ** 2).sum(axis=0)
         return mean, squares / divisor, number
-
-    def _over_devices(self, total: jax.Array) -> jax.Array:
-        return total if self.axis_name is None else jax.lax.psum(total, self.axis_name)

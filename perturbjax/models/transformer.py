@@ -165,5 +165,5 @@ class Table(nn.Module):
     @nn.compact
     def __call__(self, ids: Int[Array, '*shape']) -> Float[jax.Array, '*shape D']:
         """The vectors of these ids."""
-        found = self.param('table', self.start, (self.rows, self.width))[ids]
+        found = jnp.asarray(self.param('table', self.start, (self.rows, self.width)))[ids]
         return jnp.where((jnp.asarray(ids) == self.still)[..., None], jax.lax.stop_gradient(found), found)

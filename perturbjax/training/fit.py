@@ -10,7 +10,7 @@ from perturbjax.errors import InputError
 from perturbjax.models.model import Fitted, Masks, Model, Params, closed_form_of
 from perturbjax.screens.outline import from_outline
 from perturbjax.screens.screen import Compendium
-from perturbjax.screens.splits import TRAIN, VALIDATION, Split
+from perturbjax.screens.splits import TRAIN, Split
 from perturbjax.training import checkpoints
 from perturbjax.training.checkpoints import in_structure_of
 from perturbjax.training.history import History
@@ -19,6 +19,7 @@ from perturbjax.training.metric_writer import MetricWriter
 from perturbjax.training.settings import TrainingSettings
 from perturbjax.training.trackers import trackers
 from perturbjax.training.train import train
+from perturbjax.training.train_cells import settings_of, train_cells
 
 
 def fit(
@@ -36,19 +37,21 @@ def fit(
     On several hosts all of them train a learned model, and the first fits any other. The training
     curve goes to `metrics_path`; the other arguments are those of `train`.
     """
-    if model.learner is not None:
+    if model.learner is not None or model.cell_learner is not None:
+        settings = settings_of(model.cell_learner, settings) if model.cell_learner else settings
         epochs = finished_epochs(folder, settings)
         if epochs:
             MetricWriter(metrics_path, about.label, split.seed).forget_from(epochs + 1)
             return
         with trackers(settings, metrics_path.parent, about.label, split.seed, about.config) as beside:
             writer = MetricWriter(metrics_path, about.label, split.seed, beside)
-            train(model.learner, compendium, split, settings, seed, about, folder, writer)
+            rest = compendium, split, settings, seed, about, folder, writer
+            if model.learner is not None:
+                train(model.learner, *rest)
+            if model.cell_learner is not None:
+                train_cells(model.cell_learner, *rest)
     elif jax.process_index() == 0 and not checkpoints.is_saved(folder):
-        if model.train is not None:
-            params = model.train(compendium, split.mask(TRAIN), split.mask(VALIDATION), seed)
-        else:
-            params = closed_form(model)(compendium, split.mask(TRAIN))
+        params = closed_form(model)(compendium, split.mask(TRAIN))
         with checkpoints.open_folder(folder) as manager:
             checkpoints.save(manager, 0, params, about)
 

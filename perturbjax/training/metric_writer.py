@@ -96,9 +96,10 @@ def _parse(path: epath.Path, lines: list[str]) -> list[dict[str, Any]]:
 
 
 def read_curves(path: epath.Path) -> pd.DataFrame | None:
-    """Errors by epoch, averaged over splits and seeds; None where nothing was trained.
+    """Errors by epoch, averaged over splits and seeds; None where nothing was trained on observations.
 
-    One column per model and kind, and per combination where settings were swept.
+    One column per model and kind, and per combination where settings were swept. The losses of models that learn from
+    cells stay in the file: each has a unit of its own.
     """
     if not path.exists():
         tell_removed(path, 'the report has no training curve')
@@ -111,6 +112,6 @@ def read_curves(path: epath.Path) -> pd.DataFrame | None:
     for (model, *values), rows in lines.groupby(['model', *swept]):
         label = ', '.join([str(model), *(f'{name} {value:g}' for name, value in zip(swept, values, strict=True))])
         for name, kind in _ERRORS.items():
-            if name in rows:
+            if name in rows and rows[name].notna().any():
                 curves[f'{label}, {kind}'] = rows.groupby('epoch')[name].mean()
-    return pd.DataFrame(curves)
+    return pd.DataFrame(curves) if curves else None

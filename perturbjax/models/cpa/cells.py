@@ -8,7 +8,8 @@ import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
 from perturbjax.errors import InputError
-from perturbjax.models.cells import SparseRows, dense, sparse_rows
+from perturbjax.models.cell_learner import Drawn
+from perturbjax.models.cells import dense
 from perturbjax.models.cpa.losses import Guessed
 from perturbjax.models.cpa.network import CellBatch
 from perturbjax.models.model import Masks
@@ -24,10 +25,9 @@ _LOOKED_AT = 1000
 
 
 class LabelledCells(NamedTuple):
-    """The cells that take part, of the N profiles of a screen.
+    """What is known of the cells that take part beside their values, of the N profiles of a screen.
 
     Attributes:
-      rows: their counts, or with `gauss` values on a log scale.
       profile: of each cell, a row of the tables below.
       parts: the ids of the parts of each profile's perturbation, padded with -1.
       condition, context: the classes of each profile.
@@ -35,7 +35,6 @@ class LabelledCells(NamedTuple):
       weights: how much the adversary counts a cell of each condition, and of each context.
     """
 
-    rows: SparseRows
     profile: Int[Array, ' n']
     parts: Int[Array, 'N K']
     condition: Int[Array, ' N']
@@ -82,10 +81,10 @@ def check_counts(screen: Screen) -> None:
 
 def label_cells(
     screen: Screen, training: Masks, validation: Masks, likelihood: str
-) -> tuple[LabelledCells, Chosen]:  # fmt: skip
+) -> tuple[scipy.sparse.csr_matrix, LabelledCells, Chosen]:
     """The cells of the training and validation profiles, renumbered, and which of them do what.
 
-    No cell of any other profile is looked at.
+    No cell of any other profile is looked at. The values are counts, or with `gauss` on the log scale that they had.
     """
     cells, (trains,), (validates,) = screen.kept, map(np.asarray, training), map(np.asarray, validation)
     assert cells is not None
@@ -103,7 +102,7 @@ def label_cells(
         counts, total = recovered_counts(values), np.asarray(scaled.sum(axis=1), np.float32).ravel()
     parts, of_condition, of_context = (np.asarray(each, np.int32) for each in (screen.perturbation, condition, context))
     labels = (profile, parts, of_condition.ravel(), of_context)
-    return LabelledCells(sparse_rows(counts), *labels, total, weights), chosen
+    return counts, LabelledCells(*labels, total, weights), chosen
 
 
 def _where(mask: Bool[np.ndarray, ' N'], profile: Int[np.ndarray, ' n']) -> Int[np.ndarray, ' c']:
@@ -116,13 +115,14 @@ def _class_weights(condition: Int[np.ndarray, ' N'], profile: Int[np.ndarray, ' 
     return np.where(counts > 0, len(profile) / np.maximum(counts, 1) - 1, 0).astype(np.float32)
 
 
-def batch_of(cells: LabelledCells, numbers: Int[Array, ' B'], weight: Float[Array, ' B'], readouts: int) -> CellBatch:
-    """The batch of the cells with these numbers; all doses are 1."""
-    profile = jnp.asarray(cells.profile)[numbers]
+def batch_of(cells: LabelledCells, drawn: Drawn, readouts: int) -> CellBatch:
+    """The batch of cells; all doses are 1."""
+    profile = jnp.asarray(cells.profile)[drawn.numbers]
     parts = jnp.asarray(cells.parts)[profile]
     dose = jnp.ones(parts.shape, jnp.float32)
     condition, context = (jnp.asarray(each)[profile] for each in (cells.condition, cells.context))
-    return CellBatch(dense(cells.rows, numbers, readouts), parts, dose, condition, context, jnp.asarray(weight))
+    values = dense(drawn.rows, drawn.numbers, readouts)
+    return CellBatch(values, parts, dose, condition, context, jnp.asarray(drawn.weight))
 
 
 def guessed_of(cells: LabelledCells, batch: CellBatch, things: int) -> Guessed:

@@ -1,17 +1,16 @@
 """CPA as a model: what it needs of the data, how it is fitted, and its predictions as profiles."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from absl import logging
 from jaxtyping import Bool
 
 from perturbjax.errors import InputError, check_positive, check_range, did_you_mean, listed
-from perturbjax.models.cells import make_keys, screen_of_cells
+from perturbjax.models.cell_learner import CellLearner, Course
+from perturbjax.models.cells import deal, make_keys, screen_of_cells
 from perturbjax.models.cpa.cells import Chosen, LabelledCells, check_counts, label_cells
-from perturbjax.models.cpa.fitting import fit_networks
+from perturbjax.models.cpa.fitting import FEWEST, CpaRule, plan_of
 from perturbjax.models.cpa.learning import Players, Rates
 from perturbjax.models.cpa.network import DOSERS, LIKELIHOODS, Adversary, Autoencoder
 from perturbjax.models.cpa.predicting import predict, tables
@@ -27,6 +26,11 @@ PROFILES, UNTRAINED = ('released', 'change'), ('released', 'none')
 _MEANT_MIXUP = 0.1
 
 _ENCODER, _DECODER, _ADVERSARY = 4, 2, 2
+
+_DIVIDED = 64
+
+# Its epochs are many and short.
+_RECIPE = (('checkpoint_every', 25),)
 
 
 def cpa(
@@ -56,8 +60,8 @@ def cpa(
 ) -> Model:
     """CPA (Lotfollahi et al. 2023) as cpa-tools 0.8.8 with the settings of Ahlmann-Eltze et al. 2025.
 
-    It learns from the cells of one screen (`data.keep_cells`), by a loop of its own on one device: `config.training`
-    does not reach it. A perturbation shifts the latent state of a cell, and parts of a combination add up.
+    It learns from the cells of one screen (`data.keep_cells`). Of `config.training` it goes by
+    `cell_learner.SETTINGS`. A perturbation shifts the latent state of a cell, and parts of a combination add up.
 
     Args:
       likelihood: `nb`, of counts, which are recovered from ln(1 + scaled counts); or `gauss`, of the values as they
@@ -119,9 +123,9 @@ def cpa(
         if likelihood == 'nb':
             check_counts(screen)
 
-    def train(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Mapping[str, Any]:
+    def prepare(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Course:
         screen, keys = screen_of(compendium), make_keys(seed)
-        cells, chosen = label_cells(screen, training, validation, likelihood)
+        values, cells, chosen = label_cells(screen, training, validation, likelihood)
         classes = tuple(len(each) for each in cells.weights)
         _check_training(cells, chosen, screen)
         embedded = classes[1] if contexts and classes[1] > 1 else 0
@@ -129,14 +133,27 @@ def cpa(
         guesses = Adversary(
             classes[: 2 if embedded else 1], latent, (adversary_width,) * _ADVERSARY, adversary_dropout
         )  # fmt: skip
-        state = fit_networks(Players(network, guesses, rates), cells, chosen, settings, keys, 'cpa')
-        found = tables(compendium.vocabulary, screen, network, state, cells, chosen, keys)
+        of_trained = tables(compendium.vocabulary, screen, network, values, cells, chosen, keys)
         trained = _trained(compendium.vocabulary, screen, training)
         if untrained == 'released':
             _tell_untrained(compendium.vocabulary, trained)
-        return found | {'is_known': trained | (untrained == 'released')}
+        known = {'is_known': trained | (untrained == 'released')}
+        size, validating = (_size(batch_size, len(some)) for some in (chosen.training, chosen.validation))
+        return Course(
+            CpaRule(Players(network, guesses, rates), settings.mixup > 0),
+            values, None, chosen.training, size, FEWEST,
+            deal(chosen.validation, validating, FEWEST), cells,
+            functools.partial(plan_of, settings), keys, lambda kept: of_trained(kept) | known,
+            lambda epoch: (epoch + 1) % settings.every == 0,
+        )  # fmt: skip
 
-    return Model(None, functools.partial(predict, autoencoder, profile), train=train, check=check)
+    learner = CellLearner(prepare, epochs, patience * settings.every, _RECIPE)
+    return Model(None, functools.partial(predict, autoencoder, profile), cell_learner=learner, check=check)
+
+
+def _size(batch_size: int, cells: int) -> int:
+    """Of fewer cells than a batch has, one batch is made, whose size many numbers of devices divide."""
+    return min(batch_size, max(-(-cells // _DIVIDED) * _DIVIDED, _DIVIDED))
 
 
 def _check_names(**given: str) -> None:

@@ -100,7 +100,7 @@ class Blocks(nn.Module):
         for layer, width in enumerate(self.widths[1:]):
             hidden = linear(self.widths[layer], width, f'linear_{layer}')(hidden)
             if self.normed:
-                hidden = BatchNorm(None, _EPSILON, _MOMENTUM, name=f'norm_{layer}')(hidden, weight, train)
+                hidden = BatchNorm(_EPSILON, _MOMENTUM, name=f'norm_{layer}')(hidden, weight, train)
             hidden = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(hidden))
         return hidden
 

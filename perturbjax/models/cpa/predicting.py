@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 from jaxtyping import Float, Int
 
-from perturbjax.models.cells import NUM_CONTROLS, Keys, column_of, dense, drawn_controls
+from perturbjax.models.cells import NUM_CONTROLS, Keys, column_of, drawn_controls
 from perturbjax.models.cpa.cells import Chosen, LabelledCells
-from perturbjax.models.cpa.learning import State
 from perturbjax.models.cpa.network import Autoencoder, CellBatch
 from perturbjax.models.model import Query
 from perturbjax.screens.screen import Screen
@@ -22,25 +22,33 @@ _TOTAL = 1e4
 
 
 def tables(
-    vocabulary: Vocabulary, screen: Screen, network: Autoencoder, state: State, cells: LabelledCells, chosen: Chosen,
-    keys: Keys,
-) -> dict[str, Any]:  # fmt: skip
-    """What predictions need: weights, the basal states of control cells, control's profile; NaN where there is none."""
-    own, contexts = state.autoencoder, len(vocabulary.contexts)
-    basal = np.full((contexts, NUM_CONTROLS, network.latent), np.nan, np.float32)
+    vocabulary: Vocabulary, screen: Screen, network: Autoencoder, values: scipy.sparse.csr_matrix,
+    cells: LabelledCells, chosen: Chosen, keys: Keys,
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:  # fmt: skip
+    """What makes of the trained autoencoder what predictions need.
+
+    That is its weights, the basal states of control cells and control's profile; NaN where there is none.
+    """
+    contexts = len(vocabulary.contexts)
     control, embedded = np.full((contexts, network.num_genes), np.nan, np.float32), np.zeros(contexts, np.int32)
     embedded[screen.context] = cells.context
-    encode = jax.jit(functools.partial(network.apply, method='encode'))
     totals = np.full((contexts, NUM_CONTROLS), np.nan, np.float32)
     profile = np.asarray(cells.profile)[chosen.control]
-    for each, drawn in drawn_controls(chosen.control, screen.context[profile], keys.controls).items():
-        x = dense(cells.rows, drawn, network.num_genes)
-        basal[each] = encode({'params': own.weights, 'batch_stats': own.statistics}, x)
-        totals[each] = np.asarray(cells.total)[drawn]
+    drawn = drawn_controls(chosen.control, screen.context[profile], keys.controls)
+    for each, some in drawn.items():
+        totals[each] = np.asarray(cells.total)[some]
     control[screen.context[profile]] = screen.values[profile]
-    known = {'basal': basal, 'totals': totals, 'control': control, 'embedded': embedded}
-    known['column'] = column_of(vocabulary, screen)
-    return {'weights': own.weights, 'statistics': own.statistics, **known}
+    known = {'totals': totals, 'control': control, 'embedded': embedded, 'column': column_of(vocabulary, screen)}
+
+    def of_trained(kept: Mapping[str, Any]) -> dict[str, Any]:
+        basal = np.full((contexts, NUM_CONTROLS, network.latent), np.nan, np.float32)
+        encode = jax.jit(functools.partial(network.apply, method='encode'))
+        variables = {'params': kept['weights'], 'batch_stats': kept['statistics']}
+        for each, some in drawn.items():
+            basal[each] = encode(variables, values[some].toarray().astype(np.float32))
+        return {**kept, 'basal': basal, **known}
+
+    return of_trained
 
 
 def predict(

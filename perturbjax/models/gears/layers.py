@@ -16,11 +16,9 @@ class Mlp(nn.Module):
 
     Attributes:
       widths: of the input and of each layer.
-      axis_name: see `BatchNorm`.
     """
 
     widths: Sequence[int]
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -31,5 +29,5 @@ class Mlp(nn.Module):
         for layer, width in enumerate(self.widths[1:]):
             x = nn.relu(x) if layer else x
             x = linear(self.widths[layer], width, f'linear_{layer}')(x)
-            x = BatchNorm(self.axis_name, name=f'norm_{layer}')(x, weight, train)
+            x = BatchNorm(name=f'norm_{layer}')(x, weight, train)
         return x

@@ -24,7 +24,7 @@ class CellBatch(NamedTuple):
       condition: an id, the same for all cells of a perturbation in a context.
       genes: which readouts count: those whose mean is not 0 in the cell's condition; all of a control cell.
       control: the mean control cell of its context.
-      is_first: which cell is the first of the batch, on whichever device.
+      is_first: which cell is the first of the batch.
     """
 
     x: Float[Array, 'B G']
@@ -45,8 +45,6 @@ def loss(
     Of one value it is (y - prediction)^4 + sign (sgn(y - control) - sgn(prediction - control))^2; the second term has
     no gradient. With a log variance s, the first is (1 + uncertainty e^-s) (y - prediction)^4, as released: nothing
     keeps s from growing.
-
-    On several devices it is each one's share: they add up to the loss.
     """
     (prediction, spread), statistics = network.apply(
         {'params': weights, 'batch_stats': statistics},
@@ -57,17 +55,15 @@ def loss(
         fourth = (1 + uncertainty * jnp.exp(-spread)) * fourth
     turned = (jnp.sign(batch.y - batch.control) - jnp.sign(prediction - batch.control)) ** 2
     counted = jnp.where(batch.genes, fourth + sign * turned, 0).sum(axis=1) / jnp.maximum(batch.genes.sum(axis=1), 1)
-    share = shares(batch.condition, network.axis_name)
+    share = shares(batch.condition)
     return (share.astype(counted.dtype) * counted).sum(), statistics['batch_stats']
 
 
-def shares(condition: Int[Array, ' B'], axis_name: str | None = None) -> Float[jax.Array, ' B']:
-    """How much each cell counts, so that all conditions of a batch count alike; they add up to 1 over all devices."""
+def shares(condition: Int[Array, ' B']) -> Float[jax.Array, ' B']:
+    """How much each cell counts, so that all conditions of a batch count alike; they add up to 1."""
     condition = jnp.asarray(condition)
-    everywhere = condition if axis_name is None else jax.lax.all_gather(condition, axis_name).ravel()
-    each = 1 / (condition[:, None] == everywhere[None, :]).sum(axis=1)
-    conditions = each.sum() if axis_name is None else jax.lax.psum(each.sum(), axis_name)
-    return each / conditions
+    each = 1 / (condition[:, None] == condition[None, :]).sum(axis=1)
+    return each / each.sum()
 
 
 class Optimizer(NamedTuple):

@@ -11,16 +11,10 @@ from absl import logging
 from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_positive, check_range, did_you_mean, listed
-from perturbjax.models.cells import (
-    NUM_CONTROLS,
-    Keys,
-    column_of,
-    dense,
-    drawn_controls,
-    make_keys,
-    screen_of_cells,
-)
-from perturbjax.models.gears.fitting import Settings, fit_network
+from perturbjax.models.cell_learner import CellLearner, Course
+from perturbjax.models.cells import NUM_CONTROLS, column_of, control_cells, deal, make_keys, screen_of_cells
+from perturbjax.models.gears.cells import judge_by
+from perturbjax.models.gears.fitting import GearsRule, Settings, Tables
 from perturbjax.models.gears.graphs import (
     Graph,
     coexpression,
@@ -31,7 +25,7 @@ from perturbjax.models.gears.graphs import (
 )
 from perturbjax.models.gears.network import GRAPH_ON, Graphs, Network, renormalised
 from perturbjax.models.model import Masks, Model, Query
-from perturbjax.models.paired_cells import Chosen, PairedCells, choose_cells, nodes_of, pair_cells
+from perturbjax.models.paired_cells import Chosen, choose_cells, nodes_of, pair_cells
 from perturbjax.readers.gene_graph import EDGES, read_gene_graph
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary, target_gene
@@ -52,8 +46,8 @@ def gears(
 ) -> Model:
     """GEARS (Roohani et al. 2024) as released in cell-gears 0.1.2: a network from control cells to perturbed cells.
 
-    It learns from the cells of one screen (`data.keep_cells`) on a log scale, by a loop of its own on one device:
-    `config.training` does not reach it. It has no answer for a perturbation whose gene is not in the graph.
+    It learns from the cells of one screen (`data.keep_cells`) on a log scale. Of `config.training` it goes by
+    `cell_learner.SETTINGS`. It has no answer for a perturbation whose gene is not in the graph.
 
     Args:
       graph: a file of edges between genes, or of the terms that genes are annotated with; see
@@ -90,7 +84,7 @@ def gears(
         screen_of_cells(compendium, 'gears')
         _tell_coverage(compendium.vocabulary, nodes, graph)
 
-    def train(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Mapping[str, Any]:
+    def prepare(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Course:
         screen = screen_of_cells(compendium, 'gears')
         node, keys = coverage(nodes, _targets(compendium.vocabulary)), make_keys(seed)
         parts = nodes_of(screen, node)
@@ -100,13 +94,30 @@ def gears(
                 f'models.gears.batch_size: {batch_size} is more than the {len(chosen.training)} training cells whose '
                 'perturbations are in the graph; lower it, or give a graph with more genes.'
             )
-        cells, chosen = pair_cells(screen, parts, chosen, keys.pairs)
         graphs = _graphs(screen, chosen, ontology)
-        state = fit_network(sized(len(screen.readout)), graphs, cells, chosen, settings, keys, 'gears')
-        fitted = {'weights': renormalised(state.weights), 'statistics': state.statistics}
-        return {**fitted, **_tables(compendium.vocabulary, screen, node, graphs, cells, chosen, keys)}
+        values, cells, chosen = pair_cells(screen, parts, chosen, keys.pairs)
+        looked_at = deal(chosen.validation, batch_size)
+        judged = None if looked_at is None else judge_by(values, cells, chosen)
+        known = {
+            'node': node,
+            'column': column_of(compendium.vocabulary, screen),
+            'controls': control_cells(
+                values, chosen.control, np.asarray(cells.condition), screen, compendium.vocabulary, keys
+            ),
+            **{name: graph._asdict() for name, graph in graphs._asdict().items()},
+        }
 
-    return Model(None, functools.partial(_predict, sized), tile_values=(1, 1), train=train, check=check)
+        def finish(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {'weights': renormalised(kept['weights']), 'statistics': kept['statistics'], **known}
+
+        return Course(
+            GearsRule(sized(len(screen.readout)), weight_decay, settings.sign),
+            values, np.asarray(cells.partner), chosen.training, batch_size, batch_size, looked_at,
+            Tables(cells, graphs, judged), settings.rates, keys, finish,
+        )  # fmt: skip
+
+    learner = CellLearner(prepare, epochs)
+    return Model(None, functools.partial(_predict, sized), tile_values=(1, 1), cell_learner=learner, check=check)
 
 
 def _targets(vocabulary: Vocabulary) -> list[str]:
@@ -135,19 +146,6 @@ def _graphs(screen: Screen, chosen: Chosen, ontology: Graph) -> Graphs:
     expressed = coexpression(screen.kept.values[chosen.of_graph])
     graphs = Graphs(normalised(expressed, len(screen.readout)), ontology)
     return Graphs(*(graph._replace(weight=graph.weight.astype(np.float32)) for graph in graphs))
-
-
-def _tables(
-    vocabulary: Vocabulary, screen: Screen, node: Int[np.ndarray, ' P'], graphs: Graphs, cells: PairedCells,
-    chosen: Chosen, keys: Keys,
-) -> dict[str, Any]:  # fmt: skip
-    """What predictions need beside the weights; -1 and NaN where there is no node, readout or control."""
-    readouts, context = len(screen.readout), screen.context[cells.condition[chosen.control]]
-    controls = np.full((len(vocabulary.contexts), NUM_CONTROLS, readouts), np.nan, np.float32)
-    for each, drawn in drawn_controls(chosen.control, context, keys.controls).items():
-        controls[each] = dense(cells.rows, drawn, readouts)
-    known = {'node': node, 'column': column_of(vocabulary, screen), 'controls': controls}
-    return known | {name: graph._asdict() for name, graph in graphs._asdict().items()}
 
 
 def _predict(sized: Any, params: Mapping[str, Any], query: Query) -> Float[jax.Array, 'Q M']:

@@ -51,7 +51,6 @@ class Network(nn.Module):
       width: H.
       graph_on: which cells of a batch have the edges of co-expression, one of `GRAPH_ON`.
       uncertainty: whether there is a second output, a log variance for each value.
-      axis_name: the mapped axis of devices that share a batch.
     """
 
     num_genes: int
@@ -59,7 +58,6 @@ class Network(nn.Module):
     width: int = 64
     graph_on: str = 'first'
     uncertainty: bool = False
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -75,20 +73,20 @@ class Network(nn.Module):
         Args:
           x: control cells, log scale.
           parts: the nodes of each cell's perturbation, padded with -1; of a control cell all are -1.
-          is_first: which cell is the first of the batch, on whichever device.
+          is_first: which cell is the first of the batch.
           graphs: over G genes and P nodes.
           train: whether batch norm takes the statistics of the batch.
         """
         h = self._genes(is_first, graphs, train)
         effect, is_perturbed = self._effect(parts, graphs, train)
         h = h + jnp.where(is_perturbed[:, None], effect, 0)[:, None, :]
-        h = nn.relu(BatchNorm(self.axis_name, name='cell_norm')(h, None, train))
+        h = nn.relu(BatchNorm(name='cell_norm')(h, None, train))
         width = self.width
-        decoded = Mlp((width, 2 * width, width), self.axis_name, name='decode')(h, None, train)
+        decoded = Mlp((width, 2 * width, width), name='decode')(h, None, train)
         prediction = self._readouts(decoded, train) + x
         if not self.uncertainty:
             return prediction, None
-        spread = Mlp((width, 2 * width, width, 1), self.axis_name, name='log_variance')(h, None, train)
+        spread = Mlp((width, 2 * width, width, 1), name='log_variance')(h, None, train)
         return prediction, spread[..., 0]
 
     def _genes(self, is_first: Bool[Array, ' B'], graphs: Graphs, train: bool) -> Float[jax.Array, 'B G H']:
@@ -101,10 +99,10 @@ class Network(nn.Module):
             kinds, counts = [*kinds, position], jnp.stack([first, counts[0] - first])
         neighbours = linear(self.width, self.width, 'coexpression')(jnp.stack(kinds))
         repeated = jnp.full(self.num_genes, cells, gene.dtype)
-        own = nn.relu(BatchNorm(self.axis_name, name='gene_norm')(gene, repeated, train))
+        own = nn.relu(BatchNorm(name='gene_norm')(gene, repeated, train))
         state = own[None] + _SHARE_OF_GRAPH * neighbours
         weight = jnp.broadcast_to(counts[:, None], state.shape[:2])
-        state = Mlp((self.width,) * 3, self.axis_name, name='gene_layers')(state, weight, train)
+        state = Mlp((self.width,) * 3, name='gene_layers')(state, weight, train)
         kind = jnp.where(is_first, 0, len(kinds) - 1)
         return state[kind]
 
@@ -117,7 +115,7 @@ class Network(nn.Module):
         is_part = jnp.asarray(parts) >= 0
         effect = jnp.where(is_part[..., None], nodes[jnp.maximum(parts, 0)], 0).sum(axis=1)
         is_perturbed = is_part.any(axis=1)
-        fuse = Mlp((self.width,) * 3, self.axis_name, name='fuse')
+        fuse = Mlp((self.width,) * 3, name='fuse')
         return fuse(effect, is_perturbed.astype(table.dtype), train), is_perturbed
 
     def _readouts(self, decoded: Float[jax.Array, 'B G H'], train: bool) -> Float[jax.Array, 'B G']:
@@ -128,7 +126,7 @@ class Network(nn.Module):
         w2 = self.param('w2', initializers.normal((2 / ((genes + 1) * (width + 1))) ** 0.5), (genes, 1 + width))
         b1, b2 = (self.param(name, narrow, (genes,)) for name in ('b1', 'b2'))
         each = (decoded * w1[None]).sum(axis=-1) + b1[None]
-        across = Mlp((genes, width, width), self.axis_name, name='across')(each, None, train)
+        across = Mlp((genes, width, width), name='across')(each, None, train)
         return each * w2[None, :, 0] + across @ w2[:, 1:].T + b2[None]
 
 

@@ -11,10 +11,11 @@ from absl import logging
 from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_positive, check_range, listed
-from perturbjax.models.cells import column_of, dense, drawn_controls, make_keys, screen_of_cells
+from perturbjax.models.cell_learner import CellLearner, Course
+from perturbjax.models.cells import column_of, control_cells, deal, make_keys, screen_of_cells
 from perturbjax.models.model import Masks, Model, Query
-from perturbjax.models.paired_cells import Chosen, PairedCells, choose_cells, nodes_of, pair_cells
-from perturbjax.models.scgpt.fitting import Panel, Settings, fine_tune, flags_of
+from perturbjax.models.paired_cells import choose_cells, nodes_of, pair_cells
+from perturbjax.models.scgpt.fitting import ScgptRule, Settings, Tables, flags_of
 from perturbjax.models.scgpt.network import Network
 from perturbjax.models.scgpt.pretrained import ARGUMENTS, VOCABULARY, WEIGHTS, WHERE, read_pretrained
 from perturbjax.screens.screen import Compendium, Screen
@@ -39,8 +40,8 @@ def scgpt(
 ) -> Model:
     """scGPT's generator (Cui et al. 2024), fine-tuned on a screen as Ahlmann-Eltze et al. 2025 did.
 
-    It learns from the cells of one screen (`data.keep_cells`) on a log scale, by a loop of its own on one device:
-    `config.training` does not reach it. It has no answer for a perturbation of a gene that is not a readout.
+    It learns from the cells of one screen (`data.keep_cells`) on a log scale. Of `config.training` it goes by
+    `cell_learner.SETTINGS`. It has no answer for a perturbation of a gene that is not a readout.
 
     Args:
       weights: the folder of the pretrained weights, see `scgpt.pretrained`; they need torch, and are not given here.
@@ -72,7 +73,7 @@ def scgpt(
         pretrained.tell_coverage(_genes(compendium.vocabulary, screen), screen.name)
         _tell_targets(compendium.vocabulary, _place(compendium.vocabulary, screen))
 
-    def train(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Mapping[str, Any]:
+    def prepare(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Course:
         screen, keys = screen_of_cells(compendium, 'scgpt'), make_keys(seed)
         place = _place(compendium.vocabulary, screen)
         parts = nodes_of(screen, place)
@@ -82,17 +83,26 @@ def scgpt(
                 f'models.scgpt.batch_size: {batch_size} is more than the {len(chosen.training)} training cells whose '
                 'perturbed genes are readouts; lower it.'
             )
-        cells, chosen = pair_cells(screen, parts, chosen, keys.pairs)
-        known = pretrained.tokens(_genes(compendium.vocabulary, screen))
-        own = pretrained.of_panel(known)
-        tokens = np.where(known == pretrained.network.padding, len(known), np.arange(len(known))).astype(np.int32)
-        begun = _begin(own.network, keys.weights) | jax.tree.map(jnp.asarray, own.weights)
-        tuned = fine_tune(own.network, begun, Panel(cells, tokens), chosen, settings, keys)
-        controls = _controls(compendium.vocabulary, cells, chosen, screen, keys)
-        column = column_of(compendium.vocabulary, screen)
-        return {'weights': tuned, 'tokens': tokens, 'place': place, 'column': column, 'controls': controls}
+        values, cells, chosen = pair_cells(screen, parts, chosen, keys.pairs)
+        tokens = pretrained.tokens(_genes(compendium.vocabulary, screen))
+        own = pretrained.of_panel(tokens)
+        tokens = np.where(tokens == pretrained.network.padding, len(tokens), np.arange(len(tokens))).astype(np.int32)
+        known = {
+            'tokens': tokens,
+            'place': place,
+            'column': column_of(compendium.vocabulary, screen),
+            'controls': control_cells(
+                values, chosen.control, np.asarray(cells.condition), screen, compendium.vocabulary, keys, NUM_CONTROLS
+            ),
+        }
+        return Course(
+            ScgptRule(own.network, genes), values, np.asarray(cells.partner), chosen.training, batch_size, batch_size,
+            deal(chosen.validation, batch_size), Tables(cells, tokens, own.weights), settings.rates, keys,
+            lambda kept: {'weights': kept, **known},
+        )  # fmt: skip
 
-    return Model(None, functools.partial(_predict, pretrained.network), tile_values=(1, 1), train=train, check=check)
+    predict = functools.partial(_predict, pretrained.network)
+    return Model(None, predict, tile_values=(1, 1), cell_learner=CellLearner(prepare, epochs, patience), check=check)
 
 
 def _genes(vocabulary: Vocabulary, screen: Screen) -> list[str]:
@@ -119,24 +129,6 @@ def _tell_targets(vocabulary: Vocabulary, place: Int[np.ndarray, ' P']) -> None:
             'models.scgpt: %d of %d perturbed genes are no readouts; it neither learns from nor predicts them: %s.',
             *(lacks.sum(), len(names), listed(names[lacks])),
         )
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _begin(network: Network, key: jax.Array) -> dict[str, Any]:
-    """Weights that were not trained."""
-    one, ids = jnp.zeros((1, 1)), jnp.zeros((1, 1), jnp.int32)
-    return dict(network.init(key, ids[0], one, ids)['params'])
-
-
-def _controls(
-    vocabulary: Vocabulary, cells: PairedCells, chosen: Chosen, screen: Screen, keys: Any
-) -> Float[np.ndarray, 'C d G']:
-    """The control cells to predict from; NaN where a context has none."""
-    readouts, context = len(screen.readout), screen.context[cells.condition[chosen.control]]
-    found = np.full((len(vocabulary.contexts), NUM_CONTROLS, readouts), np.nan, np.float32)
-    for each, drawn in drawn_controls(chosen.control, context, keys.controls).items():
-        found[each] = dense(cells.rows, drawn[:NUM_CONTROLS], readouts)
-    return found
 
 
 def _predict(sized: Network, params: Mapping[str, Any], query: Query) -> Float[jax.Array, 'Q M']:

@@ -1,7 +1,6 @@
 """CPA end to end on simulated counts, whose unseen combinations its embeddings add up."""
 
 import dataclasses
-import importlib
 
 import anndata
 import jax
@@ -11,15 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from models_for_tests import train_on_cells
 from screens_for_tests import query
 
 import perturbjax
 from perturbjax.errors import InputError
 from perturbjax.models import make_models
+from perturbjax.models.cells import deal
 from perturbjax.models.cpa.cells import check_counts, label_cells, recovered_counts
-from perturbjax.models.cpa.fitting import deal, mixing_of
+from perturbjax.models.cpa.fitting import mixing_of
 from perturbjax.readers.loading import load
 from perturbjax.screens.screen import Compendium
+from perturbjax.training import cell_epoch
 
 GENES, NAMES = 24, ('p0', 'p1', 'p2', 'p3', 'p4', 'p5')
 DOUBLES = [f'{one}+{two}' for i, one in enumerate(NAMES) for two in NAMES[i + 1 :]]
@@ -87,7 +89,7 @@ def test_unseen_combinations_are_told_and_training_is_repeatable(compendium):
     """The pairs that are held out are nearer than control, and than the mean of all perturbations."""
     model, changes = (model_of(profile=profile) for profile in ('released', 'change'))
     training, validates, names = masks_of(compendium)
-    params = model.train(compendium, training, validates, 0)
+    params = train_on_cells(model, compendium, training, validates, 0)
     values = dict(zip(names, compendium.screens[0].values, strict=True))
     truth, mean = np.stack([values[name] for name in HELD_OUT]), np.mean([values[n] for n in (*NAMES, *TRAINED)], 0)
 
@@ -100,7 +102,7 @@ def test_unseen_combinations_are_told_and_training_is_repeatable(compendium):
     assert error(changed) < 0.65 * error(values['control'])
     control = predicted(compendium, changes, params, ['control'])[0]
     np.testing.assert_allclose(control, values['control'], atol=1e-5)
-    again = model.train(compendium, training, validates, 0)
+    again = train_on_cells(model, compendium, training, validates, 0)
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), params, again))
 
 
@@ -109,7 +111,7 @@ def test_a_part_without_training_cells_has_a_random_embedding_or_no_answer(compe
     found = []
     for untrained in ('released', 'none'):
         model = model_of(epochs=1, untrained=untrained)
-        params = model.train(compendium, training, validates, 0)
+        params = train_on_cells(model, compendium, training, validates, 0)
         found.append(predicted(compendium, model, params, ['outsider', 'p0+outsider', 'p0', 'control']))
     assert np.isfinite(found[0]).all()
     assert np.isnan(found[1][:2]).all()
@@ -125,7 +127,7 @@ def test_held_out_cells_are_never_looked_at(compendium):
     changed = screen.kept._replace(values=scipy.sparse.csr_matrix(screen.kept.values.multiply(scale[:, None])))
     other = Compendium((dataclasses.replace(screen, kept=changed),), compendium.vocabulary)
     model = model_of(epochs=1)
-    one, two = (model.train(each, training, validates, 0) for each in (compendium, other))
+    one, two = (train_on_cells(model, each, training, validates, 0) for each in (compendium, other))
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), one, two))
 
 
@@ -134,15 +136,15 @@ def test_the_best_epoch_is_kept_and_training_stops(compendium, monkeypatch):
     training, validates, _ = masks_of(compendium, validation=['p1+p2'])
     looks = []
 
-    def metric(*_):
+    def metric():
         looks.append([1.0, 3.0, 2.0, 3.0][len(looks)])
         return looks[-1]
 
-    monkeypatch.setattr(importlib.import_module('perturbjax.models.cpa.fitting'), '_validation_metric', metric)
-    long = model_of(epochs=40, patience=2).train(compendium, training, validates, 0)
+    monkeypatch.setattr(cell_epoch, '_error', lambda *_: -metric())
+    long = train_on_cells(model_of(epochs=40, patience=2), compendium, training, validates, 0)
     assert len(looks) == 4
     looks.clear()
-    short = model_of(epochs=10).train(compendium, training, validates, 0)
+    short = train_on_cells(model_of(epochs=10), compendium, training, validates, 0)
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), short, long))
 
 
@@ -150,7 +152,7 @@ def test_the_best_epoch_is_kept_and_training_stops(compendium, monkeypatch):
 def test_other_settings_learn(compendium, settings):
     training, validates, names = masks_of(compendium)
     model = model_of(**settings)
-    params = model.train(compendium, training, validates, 0)
+    params = train_on_cells(model, compendium, training, validates, 0)
     found = predicted(compendium, model, params, names)
     assert np.isfinite(found).all()
     control = compendium.screens[0].values[list(names).index('control')]
@@ -167,7 +169,7 @@ def test_contexts_have_embeddings_and_controls_of_their_own(files):
     (screen,) = compendium.screens
     model = model_of(epochs=2, pretraining=0, contexts=True)
     training = ~(screen.is_control & (screen.context == 1))
-    params = model.train(compendium, (training,), (np.zeros_like(training),), 0)
+    params = train_on_cells(model, compendium, (training,), (np.zeros_like(training),), 0)
     assert params['weights']['context'].shape == (2, SMALL['latent'])
     asked = query(compendium, [('a', 'p0'), ('b', 'p0')], compendium.vocabulary.readouts)
     found = np.asarray(model.predict(params, asked))
@@ -187,7 +189,7 @@ def test_counts_are_recovered_by_hand():
 def test_conditions_are_weighed_by_their_cells(compendium):
     """Of 80 + 18 x 30 cells: control 620 / 80 - 1, others 620 / 30 - 1, what is held out 0."""
     training, validates, names = masks_of(compendium)
-    cells, chosen = label_cells(compendium.screens[0], training, validates, 'nb')
+    _, cells, chosen = label_cells(compendium.screens[0], training, validates, 'nb')
     of_name = dict(zip(names, cells.weights[0][cells.condition], strict=True))
     assert of_name['control'] == pytest.approx(620 / 80 - 1)
     assert of_name['p0'] == of_name['p0+p2'] == pytest.approx(620 / 30 - 1)
@@ -197,12 +199,12 @@ def test_conditions_are_weighed_by_their_cells(compendium):
 
 
 def test_batches_are_filled_up():
-    dealt = deal(np.arange(10), 4)
+    dealt = deal(np.arange(10), 4, 3)
     assert dealt.numbers.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]  # two cells are too few
-    dealt = deal(np.arange(11), 4)
+    dealt = deal(np.arange(11), 4, 3)
     assert dealt.numbers[2, :3].tolist() == [8, 9, 10]
     assert dealt.weight.tolist() == [[1] * 4, [1] * 4, [1, 1, 1, 0]]
-    assert deal(np.arange(5), 2048).numbers.shape == (1, 5)
+    assert deal(np.arange(2), 4, 3) is None
 
 
 def test_pairs_to_mix_leave_out_what_fills_up():
@@ -255,7 +257,7 @@ def test_training_without_control_or_with_control_alone_is_refused(compendium):
     for held_out, sentence in (([n for n in names if n != 'control'], 'hold out less'), (['control'], 'no control')):
         training, validates, _ = masks_of(compendium, held_out)
         with pytest.raises(InputError, match=sentence):
-            model_of().train(compendium, training, validates, 0)
+            train_on_cells(model_of(), compendium, training, validates, 0)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gears_for_tests import batch_of, from_torch, graphs_of
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from perturbjax.models.gears.learning import Optimizer, loss, shares
 from perturbjax.models.gears.network import TABLES, Network, renormalised
@@ -187,21 +188,16 @@ def test_devices_share_a_batch(numbers, name, dtype):
     variables, batch = from_torch(numbers['weights_initial'], dtype), batch_of(numbers, name, dtype)
     weights, statistics, graphs = renormalised(variables['params']), variables['batch_stats'], graphs_of(numbers)
 
-    def both(batch, axis_name):
-        network = network_of(numbers, axis_name=axis_name)
-
+    def both(batch):
         def total(weights):
-            return loss(network, weights, statistics, graphs, batch, SIGN)
+            return loss(network_of(numbers), weights, statistics, graphs, batch, SIGN)
 
         (value, after), gradient = jax.value_and_grad(total, has_aux=True)(weights)
-        value, gradient = (value, gradient) if axis_name is None else jax.lax.psum((value, gradient), axis_name)
         return value, after, gradient
 
-    one = both(batch, None)
-    halves = jax.tree.map(lambda each: each.reshape(2, -1, *each.shape[1:]), batch)
-    two = jax.pmap(lambda batch: both(batch, 'devices'), 'devices')(halves)
-    assert_close(jax.tree.map(lambda each: each[0], jax.device_get(two)), jax.device_get(one), 1e-7)
-    assert_close(jax.tree.map(lambda each: each[1], jax.device_get(two)), jax.device_get(one), 1e-7)
+    mesh = Mesh(np.array(jax.devices()[:2]), ('devices',))
+    halves = jax.device_put(batch, NamedSharding(mesh, PartitionSpec('devices')))
+    assert_close(jax.device_get(jax.jit(both)(halves)), jax.device_get(both(batch)), 1e-7)
 
 
 def test_conditions_of_a_batch_count_alike():

@@ -10,20 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from models_for_tests import train_on_cells
 from screens_for_tests import query
 
 import perturbjax
 from perturbjax.errors import InputError
 from perturbjax.models import make_models
+from perturbjax.models.cell_learner import Drawn
 from perturbjax.models.cells import SparseRows
 from perturbjax.models.paired_cells import PairedCells
-from perturbjax.models.scgpt import fitting
 from perturbjax.models.scgpt import model as module
-from perturbjax.models.scgpt.fitting import Panel, batch_of, flags_of
+from perturbjax.models.scgpt.fitting import Tables, batch_of, flags_of
 from perturbjax.models.scgpt.network import Network
 from perturbjax.models.scgpt.pretrained import Pretrained
 from perturbjax.readers.loading import load
 from perturbjax.screens.screen import Compendium
+from perturbjax.training import cell_epoch
 
 GENES, PERTURBED = 16, 12
 READOUTS = [f'G{i:02d}' for i in range(GENES)]
@@ -82,7 +84,7 @@ def test_unseen_knock_outs_are_learnt_by_the_flag(compendium, make):
     held_out = ['G03', 'G07', 'G00+G01']
     training, validates, names = masks_of(compendium, held_out, ['G10'])
     model = make()
-    params = model.train(compendium, training, validates, 3)
+    params = train_on_cells(model, compendium, training, validates, 3)
     asked = query(
         compendium, [('k562', name) for name in [*held_out, 'control', 'outsider']], compendium.vocabulary.readouts
     )
@@ -94,7 +96,7 @@ def test_unseen_knock_outs_are_learnt_by_the_flag(compendium, make):
     assert error < 0.2 * of_mean  # it is 0.07 times
     assert np.isfinite(found[3]).all()
     assert np.isnan(found[4]).all()
-    again = np.asarray(model.predict(model.train(compendium, training, validates, 3), asked))
+    again = np.asarray(model.predict(train_on_cells(model, compendium, training, validates, 3), asked))
     np.testing.assert_array_equal(again, found)
 
 
@@ -107,14 +109,14 @@ def test_held_out_cells_are_never_looked_at(compendium, make):
     changed = screen.kept._replace(values=scipy.sparse.csr_matrix(screen.kept.values.multiply(scale[:, None])))
     other = Compendium((dataclasses.replace(screen, kept=changed),), compendium.vocabulary)
     model = make(epochs=1)
-    one, two = (model.train(each, training, validates, 0) for each in (compendium, other))
+    one, two = (train_on_cells(model, each, training, validates, 0) for each in (compendium, other))
     asked = query(compendium, [('k562', 'G03')], compendium.vocabulary.readouts)
     np.testing.assert_array_equal(model.predict(one, asked), model.predict(two, asked))
 
 
 def test_without_validation_the_last_epoch_is_kept(compendium, make):
     training, none, _ = masks_of(compendium, ['G03'])
-    one, two = (make(epochs=n, lr_decay=1.0).train(compendium, training, none, 0)['weights'] for n in (1, 2))
+    one, two = (train_on_cells(make(epochs=n, lr_decay=1.0), compendium, training, none, 0)['weights'] for n in (1, 2))
     assert np.abs(one['flag']['table'] - two['flag']['table'])[1].max() > 1e-3
     np.testing.assert_array_equal(two['flag']['table'][2], 0)
 
@@ -125,8 +127,8 @@ def test_the_epoch_with_the_lowest_validation_error_is_kept(compendium, make, mo
 
     def trained(errors, epochs):
         left = list(errors)
-        monkeypatch.setattr(fitting, '_validation_error', lambda *_: left.pop(0))
-        weights = make(epochs=epochs, patience=2).train(compendium, training, validates, 0)['weights']
+        monkeypatch.setattr(cell_epoch, '_error', lambda *_: left.pop(0))
+        weights = train_on_cells(make(epochs=epochs, patience=2), compendium, training, validates, 0)['weights']
         assert not left
         return weights['factor']['linear_1']['kernel']
 
@@ -138,7 +140,7 @@ def test_the_epoch_with_the_lowest_validation_error_is_kept(compendium, make, mo
 def test_a_prediction_is_the_mean_over_control_cells(compendium, make):
     training, none, _ = masks_of(compendium, ['G03'])
     model = make(epochs=1)
-    params = model.train(compendium, training, none, 0)
+    params = train_on_cells(model, compendium, training, none, 0)
     names = [compendium.vocabulary.readouts[i] for i in compendium.screens[0].readout]
     cells = params['controls'][0]
     assert cells.shape == (module.NUM_CONTROLS, GENES)
@@ -164,13 +166,14 @@ def test_a_batch_by_hand():
     rows = SparseRows(np.array([[0, 2], [1, 3]]), np.array([[1, 2], [3, 0]], np.float32))
     parts = np.array([[-1, -1], [1, -1]])
     nothing = np.zeros(0, np.int32)
-    cells = PairedCells(rows, np.array([0, 0]), np.array([0, 1]), parts, np.ones((2, 3), bool), nothing, nothing)
-    panel = Panel(cells, np.array([7, 8, 9], np.int32))
-    batch = batch_of(panel, np.array([1, 0]), 3, jax.random.key(0))
+    cells = PairedCells(np.array([0, 0]), np.array([0, 1]), parts, np.ones((2, 3), bool), nothing, nothing)
+    tables = Tables(cells, np.array([7, 8, 9], np.int32), {})
+    drawn = Drawn(rows, np.array([1, 0]), np.ones(2))
+    batch = batch_of(tables, drawn, 3, jax.random.key(0))
     np.testing.assert_array_equal(batch.x, [[1, 0, 2], [1, 0, 2]])
     np.testing.assert_array_equal(batch.y, [[0, 3, 0], [1, 0, 2]])
     np.testing.assert_array_equal(batch.flags, [[0, 1, 0], [0, 0, 0]])
-    few = [batch_of(panel, np.array([1, 0]), 2, jax.random.key(seed)) for seed in range(6)]
+    few = [batch_of(tables, drawn, 2, jax.random.key(seed)) for seed in range(6)]
     assert {tuple(sorted(each.tokens.tolist())) for each in few} == {(7, 8), (7, 9), (8, 9)}
     for each in few:
         np.testing.assert_array_equal(each.y, batch.y[:, each.tokens - 7])
@@ -200,7 +203,7 @@ def test_what_it_lacks_is_told(path, compendium, make, caplog):
         make().check(load(data_of(path)))
     training, none, _ = masks_of(compendium, ['G03'])
     with pytest.raises(InputError, match='models.scgpt.batch_size: 1000 is more than the 248 training cells'):
-        make(batch_size=1000).train(compendium, training, none, 0)
+        train_on_cells(make(batch_size=1000), compendium, training, none, 0)
 
 
 def test_without_weights_it_says_where_they_are():
