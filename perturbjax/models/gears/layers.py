@@ -25,9 +25,11 @@ class Mlp(nn.Module):
         self, x: Float[Array, '*rows F'], weight: Float[Array, '*rows'] | None = None, train: bool = False
     ) -> Float[jax.Array, '*rows F2']:
         """The last layer; `weight` and `train` are those of `BatchNorm`."""
-        x = jnp.asarray(x)
+        shape = jnp.shape(x)
+        # Rows in one axis: the gradient of a kernel over two axes of rows takes twice as long on a CPU.
+        x, weight = jnp.asarray(x).reshape(-1, shape[-1]), None if weight is None else jnp.asarray(weight).reshape(-1)
         for layer, width in enumerate(self.widths[1:]):
             x = nn.relu(x) if layer else x
             x = linear(self.widths[layer], width, f'linear_{layer}')(x)
             x = BatchNorm(name=f'norm_{layer}')(x, weight, train)
-        return x
+        return x.reshape(*shape[:-1], x.shape[-1])
