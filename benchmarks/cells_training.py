@@ -14,8 +14,9 @@ in the first 11 epochs; and `cpa_game`, where a third of the batches is for the 
 
 Each side is a process of its own with all cores, and they take turns: a first one that does not count (compilation, of
 which the seconds are told, and warm-up), then `--rounds` turns of `--epochs` epochs each. The clock is on while
-training cells are gone through; the evaluation that both do after an epoch is off it. Memory is the most that each
-process had, with the packages that it imports and the cells in memory.
+training cells are gone through, without any evaluation or metric. Seconds of the processors are told too. Where other
+work has the cores, torch's threads wait for each other, busily: a core for each side (`--cores=1`) is the fairer
+comparison then. Memory is the most that each process had, with the packages that it imports and the cells.
 """
 
 import json
@@ -33,17 +34,20 @@ from turns import Asking
 _MODELS = flags.DEFINE_list('models', ['gears', 'cpa_first', 'cpa_game'], 'which training')
 _GENES = flags.DEFINE_list('genes', ['2000', '5000'], 'sizes of the generated cells')
 _PERTURBATIONS = flags.DEFINE_integer('perturbations', 30, 'perturbations beside control')
-_GEARS_CELLS = flags.DEFINE_integer('gears_cells', 320, 'training cells of GEARS')
+_GEARS_CELLS = flags.DEFINE_integer('gears_cells', 160, 'training cells of GEARS')
 _CPA_CELLS = flags.DEFINE_integer('cpa_cells', 6144, 'training cells of CPA')
 _GEARS_BATCH = flags.DEFINE_integer('gears_batch', 32, 'cells of a step of GEARS')
 _CPA_BATCH = flags.DEFINE_integer('cpa_batch', 2048, 'cells of a step of CPA')
 _EPOCHS = flags.DEFINE_integer('epochs', 1, 'epochs of a turn')
 _ROUNDS = flags.DEFINE_integer('rounds', 3, 'turns of each side that count')
+_CORES = flags.DEFINE_integer('cores', 0, 'cores of each side; all unless given')
 _RELEASED = flags.DEFINE_string('released_python', None, 'the interpreter of the released packages')
 _CPA_PYTHON = flags.DEFINE_string('cpa_python', None, 'that of cpa-tools, where it is another')
 _OUT = flags.DEFINE_string('out', 'build/cells_training', 'the folder for cells, logs and results')
 
 _HERE = pathlib.Path(__file__).parent
+# What must be the same on both sides.
+_SAME = ('weights', 'genes', 'batch', 'cells')
 _SCRIPTS = {'perturbjax': 'our_cells.py', 'released': 'released_cells.py'}
 
 
@@ -64,7 +68,7 @@ def race(model: str, genes: int) -> dict[str, list[dict[str, Any]]]:
     try:
         for name, python in interpreters(model).items():
             command = [python, str(_HERE / _SCRIPTS[name]), model, str(folder), str(batch.value), str(_EPOCHS.value)]
-            processes[name] = Asking(command, folder / f'{model}_{name}.log')
+            processes[name] = Asking(command, folder / f'{model}_{name}.log', _CORES.value)
             first = processes[name].turn()
             if 'missing' in first:
                 print(f'{model}: {python} lacks a released package ({first["missing"]}); perturbjax is timed alone.')
@@ -82,19 +86,23 @@ def race(model: str, genes: int) -> dict[str, list[dict[str, Any]]]:
 
 def tell(model: str, genes: int, answers: dict[str, list[dict[str, Any]]]) -> None:
     """Prints the medians of both sides, and whether they did the same work."""
-    rates = {}
+    rates, costs = {}, {}
     for name, (first, *turns) in answers.items():
         each = [turn['cells'] / turn['seconds'] for turn in turns]
         rates[name] = statistics.median(each)
-        versions = ', '.join(' '.join(version) for version in turns[0]['versions'].items())
+        costs[name] = statistics.median(turn['processor'] / turn['cells'] for turn in turns)
+        apart = {'compiling': first.get('compiling'), 'metrics': turns[-1].get('metrics')}
         print(
-            f'{model:10}{genes:6}{name:>12}{rates[name]:10.1f} cells/s ({min(each):.1f} to {max(each):.1f})'
-            f'{turns[-1]["memory"] / 2**20:8.0f} MiB{first.get("compiling", 0):7.1f} s compiling  [{versions}; {turns[0]["weights"]:,} weights, batch {turns[0]["batch"]}, {turns[0]["cells"]} cells]',
-            flush=True,
+            f'{model:10}{genes:6}{name:>12}{rates[name]:9.1f} cells/s ({min(each):.1f} to {max(each):.1f})'
+            f'{1e3 * costs[name]:9.2f} ms of processors for a cell{turns[-1]["memory"] / 2**20:7.0f} MiB'
+            + ''.join(f', {seconds:.1f} s of {what} apart' for what, seconds in apart.items() if seconds)
         )
+        facts = ', '.join(' '.join(version) for version in turns[0]['versions'].items())
+        print(f'{"":28}{facts}: ' + ', '.join(f'{turns[0][fact]:,} {fact}' for fact in _SAME), flush=True)
     if len(rates) > 1:
-        print(f'{"":28}ratio {rates["perturbjax"] / rates["released"]:.2f}', flush=True)
-    for fact in ('weights', 'batch', 'genes', 'cells'):
+        fast, cheap = rates['perturbjax'] / rates['released'], costs['released'] / costs['perturbjax']
+        print(f'{"":28}perturbjax is {fast:.2f} times as fast, by seconds of processors {cheap:.2f} times', flush=True)
+    for fact in _SAME:
         found = {name: turns[-1][fact] for name, turns in answers.items()}
         if len(set(found.values())) > 1:
             print(f'not the same work: {fact} {found}')

@@ -7,6 +7,7 @@ Every turn trains from the start, so that the first one compiles all that the ot
 
 import pathlib
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -95,10 +96,12 @@ def main() -> None:
     else:
         training = cpa(pathlib.Path(folder), batch, epochs, _NEVER if name == 'cpa_first' else -1)
     run, *sizes = training
-    facts = dict(zip(Training._fields[1:], sizes, strict=True))
+    facts: dict[str, Any] = dict(zip(Training._fields[1:], sizes, strict=True))
     while True:
         asked.wait()
+        began = time.process_time()
         weights, seconds, compiling = timed_apart(lambda: jax.block_until_ready(run()))
+        facts['processor'] = time.process_time() - began
         number = sum(each.size for each in jax.tree.leaves(weights))
         asked.tell(**facts, seconds=seconds, compiling=compiling, weights=number, versions={'jax': jax.__version__})
 

@@ -4,8 +4,9 @@
 
 The installed packages do the training: `GEARS.train` of cell-gears, `CPA.train` of cpa-tools with the settings of
 Ahlmann-Eltze et al. 2025. The clock runs while they go through the training cells: GEARS' loader, and a callback of
-CPA's trainer, wait for a turn and tell when it is over. What GEARS does after an epoch, an evaluation of all training
-and validation cells, is off the clock and cut to a batch. The metrics that CPA computes in every step stay in.
+CPA's trainer, wait for a turn and tell when it is over. Off the clock are an evaluation of all training and validation
+cells, which GEARS makes after an epoch and which is cut to a batch here, and the R2 of each condition, which CPA
+computes in every step: perturbjax has no such thing in training. Its seconds are told apart.
 """
 
 import importlib.metadata
@@ -25,23 +26,50 @@ class Clock:
     """Waits before the first epoch of a turn, and tells after the last one what they took."""
 
     def __init__(self, asked: Asked, epochs: int) -> None:
-        self.asked, self.epochs, self.done, self.batches = asked, epochs, 0, []
+        self.asked, self.epochs, self.done = asked, epochs, 0
+        self._restart()
         self.about: Callable[[], dict[str, Any]] = dict
 
     def start(self) -> None:
         """Before an epoch."""
         if self.done % self.epochs == 0:
             if self.done:
-                facts = {'seconds': self.seconds, 'cells': sum(self.batches), 'batch': max(self.batches)}
-                self.asked.tell(**facts, **self.about())
+                facts = {'cells': sum(self.batches), 'batch': max(self.batches), 'metrics': self.metrics}
+                self.asked.tell(seconds=self.seconds, processor=self.processor, **facts, **self.about())
             self.asked.wait()
-            self.seconds, self.batches = 0.0, []
-        self.began = time.perf_counter()
+            self._restart()
+        self._began = _now()
 
     def stop(self) -> None:
         """After an epoch."""
-        self.seconds += time.perf_counter() - self.began
+        self._add(1, self._began)
         self.done += 1
+
+    def aside(self, metric: Callable) -> Callable:
+        """The same function of metrics, off the clock."""
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            began = _now()
+            found = metric(*arguments, **named)
+            self.metrics += time.perf_counter() - began[0]
+            self._add(-1, began)
+            return found
+
+        return timed
+
+    def _restart(self) -> None:
+        self.seconds = self.processor = self.metrics = 0.0
+        self.batches: list[int] = []
+
+    def _add(self, sign: int, began: tuple[float, float]) -> None:
+        seconds, processor = _now()
+        self.seconds += sign * (seconds - began[0])
+        self.processor += sign * (processor - began[1])
+
+
+def _now() -> tuple[float, float]:
+    """Seconds of the clock, and of the processors that this process had."""
+    return time.perf_counter(), time.process_time()
 
 
 def weights_of(modules: Iterable[Any]) -> int:
@@ -145,6 +173,7 @@ def cpa(folder: pathlib.Path, batch: int, clock: Clock, pretraining: 'int | None
     layers = {'n_hidden_encoder': 256, 'n_layers_encoder': 4, 'n_hidden_decoder': 256, 'n_layers_decoder': 2}
     norms = {'use_batch_norm_encoder': True, 'use_batch_norm_decoder': False, 'dropout_rate_encoder': 0.2}
     model = cpa.CPA(cells, split_key='split', n_latent=32, recon_loss='nb', doser_type='linear', **layers, **norms)
+    model.module.r2_metric = clock.aside(model.module.r2_metric)
     plan = {
         **{'lr': 1e-4, 'wd': 3.2170178270865573e-6, 'adv_lr': 1e-4, 'adv_wd': 7.051355554517135e-6, 'adv_steps': 3},
         **{'n_hidden_adv': 128, 'n_layers_adv': 2, 'dropout_rate_adv': 0.3, 'reg_adv': 10.0, 'pen_adv': 20.0},

@@ -34,11 +34,16 @@ class Asked:
 class Asking:
     """A process that takes turns; what it prints goes to a log."""
 
-    def __init__(self, command: Sequence[str], log: pathlib.Path) -> None:
-        self.log = log
-        with log.open('w') as errors:
-            pipe = subprocess.PIPE
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True)
+    def __init__(self, command: Sequence[str], log: pathlib.Path, cores: int = 0) -> None:
+        """Starts it, on so many cores (0: all)."""
+        self.log, pipe = log, subprocess.PIPE
+        everywhere = os.sched_getaffinity(0)
+        try:
+            os.sched_setaffinity(0, sorted(everywhere)[: cores or None])  # which the process inherits
+            with log.open('w') as errors:
+                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True)
+        finally:
+            os.sched_setaffinity(0, everywhere)
 
     def turn(self) -> dict[str, Any]:
         """Its answer after one more turn; raises RuntimeError where it ended instead."""

@@ -39,3 +39,27 @@ def test_accelerator_runs_and_a_section_without_budget_ends_after_a_case(tmp_pat
         assert section['cut'].startswith('its budget of 0 s was spent after 1 cases'), section['cut']
     assert sections['grid']['rows'][0]['values_per_s'] > 0
     assert 'replogle, 2 x 8 x 20, float32' in done.stdout
+
+
+def test_cells_are_trained_alone_where_the_released_packages_are_missing(tmp_path):
+    sizes = [
+        '--genes=40',
+        '--perturbations=3',
+        '--gears_cells=16',
+        '--gears_batch=8',
+        '--cpa_cells=24',
+        '--cpa_batch=12',
+    ]
+    arguments = [*sizes, '--models=gears,cpa_game', '--rounds=1', f'--released_python={sys.executable}']
+    environment = {**os.environ, 'PYTHONPATH': str(FOLDER.parent), 'JAX_PLATFORMS': 'cpu'}
+    command = [sys.executable, str(FOLDER / 'cells_training.py'), *arguments, f'--out={tmp_path}']
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.count('lacks a released package') == 2
+    results = json.loads((tmp_path / 'results.json').read_text())['results']
+    assert [each['model'] for each in results] == ['gears', 'cpa_game']
+    for each in results:
+        (first, turn) = each['answers']['perturbjax']
+        assert first['compiling'] > turn['compiling']
+        assert (turn['genes'], turn['cells']) == (40, {'gears': 16, 'cpa_game': 24}[each['model']])
+        assert turn['seconds'] > 0
+        assert turn['memory'] > 2**20
