@@ -5,6 +5,7 @@
 Every turn trains from the start, so that the first one compiles all that the others run.
 """
 
+import functools
 import pathlib
 import sys
 import time
@@ -13,22 +14,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import pandas as pd
+import tqdm
 from measuring import timed_apart
 from turns import Asked
 
-from perturbjax.models.cells import make_keys
-from perturbjax.models.cpa import fitting as cpa_fitting
-from perturbjax.models.cpa.cells import label_cells
-from perturbjax.models.cpa.learning import Players, Rates
-from perturbjax.models.cpa.network import Adversary, Autoencoder
+from perturbjax.models import make_models
+from perturbjax.models.cell_learner import Course
+from perturbjax.models.cpa.fitting import plan_of
 from perturbjax.models.cpa.schedule import Settings as CpaSettings
-from perturbjax.models.gears import fitting as gears_fitting
-from perturbjax.models.gears.graphs import Graph, coverage, normalised, ontology_of_edges
-from perturbjax.models.gears.network import Graphs, Network
-from perturbjax.models.paired_cells import choose_cells, nodes_of, pair_cells
 from perturbjax.readers.loading import load
-from perturbjax.screens.vocabulary import target_gene
+from perturbjax.training.cell_epoch import first_state, make_trainer, train_epoch
+from perturbjax.training.history import Seen
 
 # More epochs than any turn has.
 _NEVER = 10**6
@@ -43,49 +39,41 @@ class Training(NamedTuple):
     batch: int
 
 
-def loaded(folder: pathlib.Path) -> tuple[Any, tuple[np.ndarray], tuple[np.ndarray]]:
-    """The cells, which of their profiles train, and which validate: none. The last perturbation takes no part."""
+def course_of(model: str, folder: pathlib.Path, settings: dict[str, Any]) -> Course:
+    """The cells of all profiles but those of the last perturbation, which takes no part; nothing validates."""
     compendium = load({'source': 'h5ad', 'path': str(folder / 'cells.h5ad'), 'preset': 'gears', 'keep_cells': True})
     (screen,) = compendium.screens
     last = max(compendium.vocabulary.perturbations[1:], key=lambda name: int(name[1:]))
     trains = (screen.perturbation != compendium.vocabulary.perturbations.index(last)).all(axis=1)
-    return compendium, (trains,), (np.zeros_like(trains),)
+    learner = make_models({model: settings})[model].cell_learner
+    return learner.prepare(compendium, (trains,), (np.zeros_like(trains),), 0)
+
+
+def training_of(model: str, course: Course, epochs: int) -> Training:
+    """So many epochs from the start, as the trainer runs them."""
+    trainer = make_trainer(model, course, 1, jax.devices()[:1])
+
+    def run() -> Any:
+        state, bar, active = first_state(trainer), tqdm.tqdm(disable=True), np.ones(1, bool)
+        for epoch in range(epochs):
+            state, _, _ = train_epoch(trainer, state, epoch, active, bar, Seen(), lambda: False)
+        return state.weights if model == 'gears' else [side.weights for side in state]
+
+    size = course.batch_size
+    cells = len(course.training) // size * size if course.fewest == size else len(course.training)
+    return Training(run, course.values.shape[1], epochs * cells, min(size, len(course.training)))
 
 
 def gears(folder: pathlib.Path, batch: int, epochs: int) -> Training:
-    compendium, *masks = loaded(folder)
-    (screen,), names = compendium.screens, compendium.vocabulary
-    nodes, ontology = ontology_of_edges(pd.read_csv(folder / 'ontology.csv'))
-    node = coverage(nodes, [target_gene(name) for name in names.perturbations])
-    parts, keys = nodes_of(screen, node), make_keys(0)
-    cells, chosen = pair_cells(screen, parts, choose_cells(screen, parts, *masks), keys.pairs)
-    edges = pd.read_csv(folder / 'coexpression.csv')
-    place = pd.Index([names.readouts[i] for i in screen.readout])
-    source, target = (place.get_indexer(edges[end]) for end in ('source', 'target'))
-    expressed = Graph(source, target, edges['importance'].to_numpy())
-    graphs = Graphs(*(normalised(*each) for each in ((expressed, len(place)), (ontology, len(nodes)))))
-    graphs = Graphs(*(each._replace(weight=each.weight.astype(np.float32)) for each in graphs))
-    network, settings = Network(len(place), len(nodes)), gears_fitting.Settings(epochs, batch)
-
-    def run() -> Any:
-        return gears_fitting.fit_network(network, graphs, cells, chosen, settings, keys, 'gears').weights
-
-    return Training(run, len(place), epochs * (len(chosen.training) // batch) * batch, batch)
+    """GEARS; the graph of co-expression is its own."""
+    settings = {'graph': str(folder / 'ontology.csv'), 'batch_size': batch}
+    return training_of('gears', course_of('gears', folder, settings), epochs)
 
 
 def cpa(folder: pathlib.Path, batch: int, epochs: int, pretraining: int) -> Training:
-    compendium, *masks = loaded(folder)
-    (screen,), keys = compendium.screens, make_keys(0)
-    cells, chosen = label_cells(screen, *masks, 'nb')
-    genes, perturbations = len(screen.readout), len(compendium.vocabulary.perturbations)
-    players = Players(Autoencoder(genes, perturbations), Adversary((len(cells.weights[0]),)), Rates())
-    settings = CpaSettings(epochs=epochs, batch_size=batch, pretraining=pretraining)
-
-    def run() -> Any:
-        state = cpa_fitting.fit_networks(players, cells, chosen, settings, keys, 'cpa')
-        return state.autoencoder.weights, state.adversary.weights
-
-    return Training(run, genes, epochs * len(chosen.training), min(batch, len(chosen.training)))
+    """CPA, in the first or the second part of its training."""
+    plan = functools.partial(plan_of, CpaSettings(pretraining=pretraining))
+    return training_of('cpa', course_of('cpa', folder, {'batch_size': batch})._replace(plan=plan), epochs)
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ missing. What others predicted joins as one more model: `config.evaluation.predi
 the published scores of all methods stand beside those of the same perturbations.
 
 As in the paper half of the pairs of Norman are held out, five times, and of single perturbations GEARS' split is made,
-twice; of `own` a fifth of the single perturbations, three times. CPA learns for at most 2,000 epochs, GEARS for 20.
+twice; of `own` a fifth of the single perturbations, three times. A tenth more validates: it chooses the epochs of GEARS
+and CPA. CPA learns for at most 2,000 epochs, GEARS for 20.
 
 Not run at full size, so there are no numbers to expect; docs/systems.md has short runs on real cells.
 """
@@ -25,11 +26,15 @@ from perturbjax.errors import InputError, did_you_mean
 _SINGLES = {'name': 'gears_simulation', 'seeds': (1, 2)}
 # The perturbation type, what is held out, and the rules beyond those for every screen.
 SCREENS = {
-    'norman': ('CRISPRa', {'name': 'unseen_double', 'test': 0.5, 'seeds': (1, 2, 3, 4, 5)}, ('additive',)),
+    'norman': (
+        'CRISPRa',
+        {'name': 'unseen_double', 'test': 0.5, 'validation': 0.1, 'seeds': (1, 2, 3, 4, 5)},
+        ('additive',),
+    ),
     'adamson': ('CRISPRi', _SINGLES, ()),
     'replogle_k562': ('CRISPRi', _SINGLES, ()),
     'replogle_rpe1': ('CRISPRi', _SINGLES, ()),
-    'own': ('', {'name': 'unseen_single', 'test': 0.2, 'seeds': (0, 1, 2)}, ()),
+    'own': ('', {'name': 'unseen_single', 'test': 0.2, 'validation': 0.1, 'seeds': (0, 1, 2)}, ()),
 }
 LACKS = {
     'scgpt': 'its weights do not come with the package; with a folder of them, add the model scgpt; or give '
