@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import pathlib
 import re
 import tempfile
@@ -19,6 +20,7 @@ from absl import logging
 from etils import epath
 
 from perturbjax.errors import InputError, reason
+from perturbjax.mapped_layers import read_mapped
 
 _PREDICT = 'run --mode=predict again.'
 _REMOVE = 'remove it to go on without it.'
@@ -160,14 +162,20 @@ def write_anndata(path: epath.Path, data: anndata.AnnData) -> None:
 
 
 def read_anndata(path: epath.Path) -> anndata.AnnData:
-    """Reads an h5ad file, local or in a bucket, as an AnnData; raises InputError if there is none."""
+    """Reads an h5ad file, local or in a bucket, as an AnnData whose layers stay on disk, see `mapped_layers`.
+
+    Raises InputError if there is none, or it is damaged.
+    """
     if not path.exists():
         raise InputError(f'{path}: not there; run --mode=predict first.')
     check_unchanged(path, _PREDICT)
-    with tempfile.TemporaryDirectory() as folder:
-        local = pathlib.Path(folder) / path.name
-        path.copy(local)
+    is_local = '://' not in str(path)
+    beside = str(path.parent) if is_local and os.access(path.parent, os.W_OK) else None
+    with contextlib.nullcontext() if is_local else tempfile.TemporaryDirectory() as folder:
+        local = pathlib.Path(path) if folder is None else pathlib.Path(folder) / path.name
+        if folder is not None:
+            path.copy(local)
         try:
-            return anndata.read_h5ad(local)
+            return read_mapped(str(local), beside)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise InputError(f'{path}: it cannot be read as h5ad ({reason(error)}); {_PREDICT}') from error

@@ -6,7 +6,18 @@ import re
 
 ROOT = pathlib.Path(__file__).parents[1]
 # These may be imported from everywhere, and import no room.
-FREE = ('errors', 'workdir', 'progress', 'renames', 'plain', 'paths', 'lock', 'experiment_files', 'compilation')
+FREE = (
+    'errors',
+    'workdir',
+    'progress',
+    'renames',
+    'plain',
+    'paths',
+    'lock',
+    'experiment_files',
+    'compilation',
+    'mapped_layers',
+)
 
 
 def rooms():

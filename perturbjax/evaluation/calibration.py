@@ -20,6 +20,7 @@ from perturbjax.evaluation.row_blocks import row_blocks
 from perturbjax.evaluation.scores import BASELINE, WHOLE, Compared, compare
 from perturbjax.evaluation.statistics import LEAST_CLUSTERS, bootstrap, interval
 from perturbjax.evaluation.summary import at_once, estimates, number_of_clusters, sums_of
+from perturbjax.mapped_layers import not_known
 
 COLUMNS = [
     'metric', 'negative', 'permuted', 'duplicate', 'interpolated',
@@ -129,7 +130,7 @@ def _halves(predictions: anndata.AnnData, seed: int, models: Sequence[str]) -> a
 
 def _interpolated(predictions: anndata.AnnData) -> np.ndarray:
     """Between the second half and the negative, the nearer to the former the surer it differs from the rest."""
-    found = np.empty(predictions.shape, np.float32)
+    found = not_known(predictions.shape)
     for part in row_blocks(*predictions.shape):
         second, negative = (np.asarray(predictions.layers[name][part]) for name in ('second_half', 'perturbed_mean'))
         p = np.nan_to_num(differs_from_rest(predictions, part), nan=1.0)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from perturbjax.evaluation.row_blocks import row_blocks
+from perturbjax.mapped_layers import not_known
 
 PERMUTED = 'permuted_labels'
 # A smaller variance, relative to the squares, is rounding.
@@ -18,7 +19,7 @@ def permuted_labels(predictions: anndata.AnnData, seed: int = 0) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     truth = np.asarray(predictions.layers['truth'])
-    permuted = np.full_like(truth, np.nan)
+    permuted = not_known(truth.shape, truth.dtype)
     for rows in predictions.obs.groupby(['split', 'screen', 'context'], observed=True).indices.values():
         shuffled = rng.permutation(rows)
         if len(rows) > 1:

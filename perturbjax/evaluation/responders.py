@@ -8,6 +8,7 @@ import numpy as np
 import scipy.special
 
 from perturbjax.evaluation.row_blocks import row_blocks
+from perturbjax.mapped_layers import not_known
 
 # The layers in which `prediction.file` keeps statistics of the rows behind a profile, see `screens.replicates`.
 LAYERS = ('variance', 'control_variance', 'rest_cells', 'rest_mean', 'rest_variance', 'first_half', 'second_half')
@@ -40,7 +41,7 @@ def responders(
     Everything is NaN if the predictions lack the statistics of `screens.replicates`. With 20,000 readouts a field
     takes as much memory as a model's predictions, so the t statistic is kept only where it is asked for.
     """
-    found = Responders(*np.full((2 + with_statistic, *truth.shape), np.nan, np.float32))
+    found = Responders(*(not_known(truth.shape) for _ in range(2 + with_statistic)))
     if has_replicates(predictions):
         layers = {name: np.asarray(predictions.layers[name]) for name in (*LAYERS, 'control')}
         rows, control_cells = (np.asarray(predictions.obs[name], float) for name in ('cells', 'control_cells'))

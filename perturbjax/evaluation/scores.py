@@ -166,8 +166,9 @@ def _compare_screen(predictions: anndata.AnnData, rows: np.ndarray, given: _Give
     block = predictions if (len(rows), len(columns)) == predictions.shape else predictions[rows, columns]
     names = [str(name) for name in predictions.uns['models']]
     has_level = find_scale(predictions.uns['scale'][str(block.obs['screen'].iloc[0])]).control_has_level
-    weight, p_value = (each[np.ix_(rows, columns)] for each in given.responders[:2])
-    statistic = None if given.responders.statistic is None else given.responders.statistic[np.ix_(rows, columns)]
+    here = slice(None) if block is predictions else np.ix_(rows, columns)  # all of it is not copied
+    weight, p_value = (each[here] for each in given.responders[:2])
+    statistic = None if given.responders.statistic is None else given.responders.statistic[here]
     truth, control, mean = (block.layers[name] for name in ('truth', 'control', 'perturbed_mean'))
     layers = [np.asarray(block.layers[name]) for name in names]
     done = given.known and (given.known.values[rows, :, WHOLE], given.known.moments[rows, :, WHOLE])
