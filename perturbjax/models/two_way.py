@@ -16,7 +16,7 @@ alone. The form with the lower leave-out error predicts; where a part was not me
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +128,9 @@ def fit(compendium: Compendium, training: Masks, penalties: Sequence[float] = ()
         )
         return Form(solve(regression, chosen[group]), error, chosen)
 
-    return Params(deltas, form(whole), None if left_over is None else form(left_over), known)
+    if left_over is None:
+        return Params(deltas, form(whole), None, known)
+    return Params(deltas, *_of_both(form, whole, left_over), known)
 
 
 def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
@@ -136,12 +138,28 @@ def refit(params: Params, compendium: Compendium, training: Masks) -> Params:
     deltas, known, whole, left_over = _regressions(compendium, training)
     group = groups_of(compendium.vocabulary, known)
 
-    def again(form: Form, regression: Regression) -> Form:
+    def again(regression: Regression, form: Form) -> Form:
         return form._replace(effects=solve(regression, form.penalties[group]))
 
     if params.left_over is None or left_over is None:
-        return Params(deltas, again(params.whole, whole), None, known)
-    return Params(deltas, again(params.whole, whole), again(params.left_over, left_over), known)
+        return Params(deltas, again(whole, params.whole), None, known)
+    return Params(deltas, *_of_both(again, whole, left_over, params.whole, params.left_over), known)
+
+
+def _of_both(
+    function: Callable[..., Form], whole: Regression, left_over: Regression, *forms: Form
+) -> tuple[Form, Form]:
+    """The function of each regression, and of its form if there are any, as one program that is compiled once."""
+    own: list[tuple[Form, ...]] = [(form,) for form in forms] or [(), ()]
+
+    def of_one(each: tuple[Any, ...]) -> Form:
+        change, is_training, *form = each
+        return function(whole._replace(change=change, is_training=is_training), *form)
+
+    each = [(one.change, one.is_training, *form) for one, form in zip((whole, left_over), own, strict=True)]
+    both = jax.lax.map(of_one, jax.tree.map(lambda *pair: jnp.stack(pair), *each))
+    first, second = (jax.tree.map(lambda pair, number=number: pair[number], both) for number in range(2))
+    return first, second
 
 
 def spread_out(size: int, number: int) -> slice:
