@@ -50,6 +50,11 @@ os.environ['PYTHONWARNINGS'] = 'ignore:Error reading persistent compilation cach
 jax.config.update('jax_compilation_cache_dir', str(COMPILED))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.02)
 
+# Most of the suite's time goes into compiling. This leaves out what LLVM does to make programs fast, here and in the
+# processes that tests start; XLA's own passes, which decide what is computed and in what order, are all run.
+os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+jax.config.update('jax_disable_most_optimizations', True)
+
 # Each compiled program holds a few memory maps. Linux ends a process that asks for more than 65,530 of them, and the
 # whole suite in two workers comes near; half of that leaves room for any one file.
 _MAPS = pathlib.Path('/proc/self/maps')

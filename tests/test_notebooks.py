@@ -66,7 +66,6 @@ def run(tmp_path, monkeypatch):
         (tmp_path / variable).mkdir()
         monkeypatch.setenv(variable, str(tmp_path / variable))
     monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
-    monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')  # nearly all the time goes into compiling
 
     def execute(name, settings, tables, figures):
         book = stored(name)
