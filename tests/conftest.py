@@ -61,13 +61,28 @@ _MAPS = pathlib.Path('/proc/self/maps')
 _MANY_MAPS = 30_000
 
 
-# These files take longest, so they come first: workers that each take a file at a time then end together.
-_LONGEST = ('test_notebooks.py', 'test_main.py', 'test_experiment.py', 'test_learning.py', 'test_residual.py')
+# These files take longest, so they come first, in this order: workers that take a file at a time then end together.
+_LONGEST = (
+    'test_notebooks.py',
+    'test_learning.py',
+    'test_weights.py',
+    'test_train_step.py',
+    'test_experiment.py',
+    'test_main.py',
+    'test_two_way.py',
+    'test_kernel.py',
+    'test_features.py',
+    'test_flax_model.py',
+    'test_train.py',
+    'test_residual.py',
+    'test_selection.py',
+)
+_PLACE = {name: place for place, name in enumerate(_LONGEST)}
 
 
 def pytest_collection_modifyitems(items):
     """Puts the files that take longest first, and leaves all else in its order."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    items.sort(key=lambda item: _PLACE.get(item.path.name, len(_LONGEST)))
 
 
 @pytest.fixture(scope='module', autouse=True)
