@@ -9,9 +9,11 @@ from orbax.checkpoint import CheckpointManager
 from screens_for_tests import measurements
 
 from perturbjax.analysis.embeddings import has_tables, read_embeddings
+from perturbjax.errors import InputError
 from perturbjax.models.lpm import lpm_released
+from perturbjax.models.own_readout import own_readout
 from perturbjax.screens.screen import assemble
-from perturbjax.screens.splits import make_split
+from perturbjax.screens.splits import TRAIN, make_split
 from perturbjax.training import checkpoints
 from perturbjax.training.fit import read_params
 from perturbjax.training.metric_writer import MetricWriter
@@ -95,3 +97,15 @@ def test_an_old_checkpoint_is_read(compendium, tmp_path):
     assert has_tables(folder)
     np.testing.assert_array_equal(read_embeddings(folder).X, tables.X)
     assert checkpoints.read(folder).about.config == {'training': {'batch_size': 20}}
+
+
+def test_params_without_a_part_that_the_model_has_now_are_refused_in_a_sentence(compendium, tmp_path):
+    """As an earlier `own_readout` saved them, which did not know of the centre of contexts."""
+    model, split = own_readout(), make_split(compendium, 'unseen_single', 1)
+    params = model.fit(compendium, split.mask(TRAIN))._asdict()
+    del params['centre']
+    about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium), 'own_readout')
+    with checkpoints.open_folder(tmp_path) as manager:
+        checkpoints.save(manager, 0, params, about)
+    with pytest.raises(InputError, match=r"the checkpoint lacks 'centre', .* train again, in another workdir\."):
+        read_params(model, tmp_path, compendium, split.mask(TRAIN))
