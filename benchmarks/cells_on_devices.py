@@ -56,7 +56,7 @@ class Way:
         course = self.trainer.course
         dealt = deal(course.training, course.batch_size, course.fewest)
         part = next(self.trainer.pipeline.parts(dealt, course.plan(0, len(dealt.numbers))))
-        return sum(each.addressable_shards[0].data.nbytes for each in part.rows[:2])
+        return sum(each.addressable_shards[0].data.nbytes for each in part.data.rows[:2])
 
 
 def main(_: Sequence[str]) -> None:

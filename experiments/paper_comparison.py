@@ -17,7 +17,8 @@ twice; of `own` a fifth of the single perturbations, three times. A tenth more v
 and CPA. CPA learns for at most 2,000 epochs, GEARS for 20. Of `own` CPA predicts the change from control: as released
 it takes the panel for all genes, which screens of some genes do not bear.
 
-Not run at full size, so there are no numbers to expect; docs/systems.md has short runs on real cells.
+Not run at full size on the paper's screens, so there are no numbers to expect there; docs/systems.md has what `own`
+gave on two screens.
 """
 
 import ml_collections

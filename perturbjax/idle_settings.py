@@ -20,6 +20,8 @@ _NEEDS = {
     'response': ('readouts_are', 'data.readouts_are is not set'),
 }
 
+_OF_CELLS = 'models that learn from cells have settings of their own'
+
 # Models that have no use for weights of profiles, and why.
 _UNWEIGHTED = {
     'gears': 'cells count alike',
@@ -52,13 +54,17 @@ def idle_settings(
 
 
 def _training(config: Config, splits: Sequence[Split], models: Mapping[str, Model]) -> Iterator[str]:
+    for label, model in models.items():
+        own = config.models.get(label, {}).get('training', {}) if model.cell_learner else {}
+        if idle := [name for name in own if name not in SETTINGS]:
+            yield f'models.{label}.training: {listed(idle)} do nothing; {_OF_CELLS}.'
     given = config.plain['training']
     if not any(model.learner for model in models.values()):
         of_cells = any(model.cell_learner for model in models.values())
         idle = [name for name in given if not of_cells or name not in SETTINGS]
-        why = 'those that learn from cells have settings of their own' if of_cells else 'none is trained step by step'
         if idle:
-            yield f'training: {listed(idle)} do nothing, because of the models {why}.'
+            why = _OF_CELLS if of_cells else 'none of the models is trained step by step'
+            yield f'training: {listed(idle)} do nothing; {why}.'
         return
     if all(any((roles == VALIDATION).any() for roles in split.roles) for split in splits):
         return

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import pathlib
 import re
 import tempfile
@@ -170,7 +169,7 @@ def read_anndata(path: epath.Path) -> anndata.AnnData:
         raise InputError(f'{path}: not there; run --mode=predict first.')
     check_unchanged(path, _PREDICT)
     is_local = '://' not in str(path)
-    beside = str(path.parent) if is_local and os.access(path.parent, os.W_OK) else None
+    beside = str(path.parent) if is_local else None
     with contextlib.nullcontext() if is_local else tempfile.TemporaryDirectory() as folder:
         local = pathlib.Path(path) if folder is None else pathlib.Path(folder) / path.name
         if folder is not None:

@@ -46,11 +46,11 @@ def test_settings_that_act_are_not_told():
     [
         (
             {'training': {'epochs': 3}, 'models': (CLOSED,)},
-            "training: 'epochs' do nothing, because of the models none is trained step by step.",
+            "training: 'epochs' do nothing; none of the models is trained step by step.",
         ),
         (
             {'training': {'epochs': 3, 'data_chunks': 2}, 'models': (OF_CELLS,)},
-            "training: 'epochs' do nothing, because of the models those that learn from cells have settings of their",
+            "training: 'epochs' do nothing; models that learn from cells have settings of their own.",
         ),
         (
             {'training': {'patience': 3}, 'roles': ([TRAIN, TEST],)},

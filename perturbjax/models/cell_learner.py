@@ -75,7 +75,7 @@ class Course(NamedTuple):
 
     Attributes:
       rule: how the model learns.
-      values: the cells that take part, log scale or counts; a cell's number is its row.
+      values: the cells that take part, on the scale that the rule wants; a cell's number is its row.
       partner: of each cell, the number of another one that a step needs too; None for no such cells.
       training: the numbers of the cells that train.
       batch_size: cells of a step.

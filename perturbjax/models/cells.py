@@ -166,6 +166,11 @@ def deal(numbers: Int[np.ndarray, ' n'], batch_size: int, fewest: int = 1) -> De
     return Dealt(padded.reshape(-1, batch_size), weight.reshape(-1, batch_size))
 
 
+def falling_rates(rate: float, decay: float, epoch: int, steps: int) -> Float[np.ndarray, ' {steps}']:
+    """The learning rate of each step of an epoch, counted from 0, where it falls from epoch to epoch."""
+    return np.full(steps, rate * decay**epoch, np.float32)
+
+
 def column_of(vocabulary: Vocabulary, screen: Screen) -> Int[np.ndarray, ' M']:
     """The column of each readout of the vocabulary in the screen's panel; -1 where it has none."""
     column = np.full(len(vocabulary.readouts), -1, np.int32)

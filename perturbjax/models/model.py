@@ -26,7 +26,8 @@ Weights = Any  # pytree: what gradient descent changes
 Statistics = Any  # pytree: what training carries along without a gradient, such as batch statistics
 Constants = Mapping[str, Any]  # nested dicts of arrays that a model takes from the training data as they are
 
-# The mapped axis of devices: a loss may average over it, as flax.linen.BatchNorm(axis_name=...) does.
+# The axis of devices: a loss of observations may average over it, as flax.linen.BatchNorm(axis_name=...) does; cells
+# are divided along it.
 DEVICE_AXIS = 'devices'
 
 # Values predicted at once, on a CPU and on an accelerator, by models that go through their tables once for every tile.

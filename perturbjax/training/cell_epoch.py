@@ -1,7 +1,8 @@
 """An epoch of a model that learns from cells: compiled steps over all devices, and the error of validation cells."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,16 +12,28 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Bool, Float, Int, UInt
 
 from perturbjax.errors import InputError
-from perturbjax.models.cell_learner import Course, Drawn, Plan, Rule, State, Tables
+from perturbjax.models.cell_learner import Course, Drawn, Rule, State, Tables
 from perturbjax.models.cells import Dealt, deal
 from perturbjax.progress import tell_first_step
 from perturbjax.screens.arrays import Array
-from perturbjax.training.cell_pipeline import CellPipeline, Part
+from perturbjax.training.cell_pipeline import CellPipeline, PartData
 from perturbjax.training.history import Seen
-from perturbjax.training.train_state import Metrics, add_metrics, empty_metrics
 
-# Few, so that a run that is asked to stop can do so soon.
-STEPS_PER_CALL = 10
+# A call takes about so many seconds, so that a run that is asked to stop can do so soon; and at most so many steps.
+_SECONDS, _STEPS = 3, 100
+
+
+class Losses(NamedTuple):
+    """Of each step of a call, 0 of those that it does not have.
+
+    Attributes:
+      loss, weight: see `StepLoss`.
+      cells: how many it went through.
+    """
+
+    loss: Float[jax.Array, ' steps']
+    weight: Float[jax.Array, ' steps']
+    cells: Float[jax.Array, ' steps']
 
 
 class CellTrainer(NamedTuple):
@@ -31,20 +44,15 @@ class CellTrainer(NamedTuple):
       course: the cells and what is to be done with them.
       pipeline: what sends them to the devices.
       tables: of the course, on the devices.
-      weights, noise: its keys of these names, as plain numbers on the devices.
+      weights_key, noise_key: its keys of these names, as plain numbers on the devices.
     """
 
     label: str
     course: Course
     pipeline: CellPipeline
     tables: Tables
-    weights: UInt[jax.Array, '...']
-    noise: UInt[jax.Array, '...']
-
-    @property
-    def steps(self) -> int:
-        """How many steps an epoch has."""
-        return len(_dealt(self.course, self.course.training).numbers)
+    weights_key: UInt[jax.Array, '...']
+    noise_key: UInt[jax.Array, '...']
 
 
 def make_trainer(label: str, course: Course, chunks: int, devices: Sequence[jax.Device]) -> CellTrainer:
@@ -59,21 +67,39 @@ def train_epoch(
     stops: Callable[[], bool],
 ) -> tuple[State, Seen, bool]:  # fmt: skip
     """One epoch, or the rest of it; see `epoch.train_epoch`. The devices are a call ahead of the host."""
-    course, done = trainer.course, seen.steps
+    course, done, pace = trainer.course, seen.steps, Pace()
     order = jax.random.permutation(jax.random.fold_in(course.keys.order, epoch), course.training)
-    dealt = _dealt(course, np.asarray(order))
-    ahead: tuple[Metrics, int] | None = None
-    for part, first, steps in _calls(trainer, dealt, course.plan(epoch, len(dealt.numbers)), done):
-        if stops():
-            return state, _fetched(trainer, seen, ahead, progress_bar), False
-        with jax.set_mesh(trainer.pipeline.mesh):
-            state, found = _train_steps(
-                course.rule, state, trainer.tables, part, trainer.noise, np.int32(epoch), np.int32(first),
-                np.int32(steps),
-            )  # fmt: skip
+    dealt = dealt_to_train(course, np.asarray(order))
+    for part in trainer.pipeline.parts(dealt, course.plan(epoch, len(dealt.numbers)), done):
+        first, ahead = max(0, done - part.first), None
+        while first < part.steps:
+            if stops():
+                return state, _fetched(trainer, seen, ahead, progress_bar), False
+            steps = min(pace.steps, part.steps - first)
+            with jax.set_mesh(trainer.pipeline.mesh):
+                state, found = _train_steps(
+                    course.rule, state, trainer.tables, part.data, trainer.noise_key, *_int32(epoch, first, steps)
+                )
+            seen = _fetched(trainer, seen, ahead, progress_bar)
+            pace.after(steps)
+            ahead, first = (found, steps), first + steps
         seen = _fetched(trainer, seen, ahead, progress_bar)
-        ahead = found, steps
-    return state, _fetched(trainer, seen, ahead, progress_bar), True
+        del part  # before the one after the next takes its room
+    return state, seen, True
+
+
+class Pace:
+    """How many steps a call has: as many as take some seconds, but on several hosts, which must agree, always ten."""
+
+    def __init__(self) -> None:
+        self.steps, self._before = (1 if jax.process_count() == 1 else 10), (0.0, 0)
+
+    def after(self, steps: int) -> None:
+        """Takes note that a call of so many steps was made, and that the one before it is done since the last note."""
+        now, (then, done) = time.perf_counter(), self._before
+        if done and jax.process_count() == 1:
+            self.steps = int(np.clip(_SECONDS * done / max(now - then, 1e-6), 1, _STEPS))
+        self._before = now, steps
 
 
 def validation_error(trainer: CellTrainer, state: State, epoch: int, is_last: bool) -> float | None:
@@ -87,9 +113,8 @@ def validation_error(trainer: CellTrainer, state: State, epoch: int, is_last: bo
     with jax.set_mesh(trainer.pipeline.mesh):
         carry = _first_look(course.rule, trainer.tables)
         for part in trainer.pipeline.parts(dealt, ()):
-            steps = min(len(dealt.numbers) - part.first, part.dealt.numbers.shape[0])
             carry = _look(
-                course.rule, carry, state, trainer.tables, part, trainer.noise, np.int32(epoch), np.int32(steps)
+                course.rule, carry, state, trainer.tables, part.data, trainer.noise_key, *_int32(epoch, part.steps)
             )
         return float(_error(course.rule, carry, trainer.tables))
 
@@ -97,37 +122,36 @@ def validation_error(trainer: CellTrainer, state: State, epoch: int, is_last: bo
 def first_state(trainer: CellTrainer) -> State:
     """The state before the first step, on the host."""
     with jax.set_mesh(trainer.pipeline.mesh):
-        return jax.device_get(_start(trainer.course.rule, trainer.weights, trainer.tables))
+        return jax.device_get(_start(trainer.course.rule, trainer.weights_key, trainer.tables))
 
 
-def _dealt(course: Course, order: Int[np.ndarray, ' a']) -> Dealt:
+def dealt_to_train(course: Course, order: Int[np.ndarray, ' a']) -> Dealt:
+    """The batches of an epoch, which goes through the training cells in that order."""
     dealt = deal(order, course.batch_size, course.fewest)
     assert dealt is not None  # a course has a batch at least
     return dealt
 
 
-def _calls(trainer: CellTrainer, dealt: Dealt, plan: Plan, done: int) -> Iterator[tuple[Part, int, int]]:
-    """Each call that is not done yet: its part, its first step within that and the number of its steps."""
-    for part in trainer.pipeline.parts(dealt, plan, done):
-        own = min(len(dealt.numbers) - part.first, part.dealt.numbers.shape[0])
-        for first in range(0, own, STEPS_PER_CALL):
-            if part.first + first >= done:
-                yield part, first, min(STEPS_PER_CALL, own - first)
+def _int32(*numbers: int) -> list[np.int32]:
+    return [np.int32(each) for each in numbers]
 
 
-def _fetched(trainer: CellTrainer, seen: Seen, ahead: tuple[Metrics, int] | None, progress_bar: Any) -> Seen:
+def _fetched(trainer: CellTrainer, seen: Seen, ahead: tuple[Losses, int] | None, progress_bar: Any) -> Seen:
     """What is seen after the call that was ahead of the host; raises InputError where a loss was not finite."""
     if ahead is None:
         return seen
-    metrics, steps = jax.device_get(ahead[0]), ahead[1]
+    losses, steps = jax.device_get(ahead[0]), ahead[1]
     tell_first_step()
-    progress_bar.update(steps * trainer.course.batch_size)
-    if metrics.bad_step >= 0:
+    progress_bar.update(int(losses.cells.sum()))
+    if not np.isfinite(losses.loss).all():
+        bad = seen.steps + int(np.argmin(np.isfinite(losses.loss)))
         raise InputError(
-            f'models.{trainer.label}: the loss was no longer finite at step {metrics.bad_step} of an epoch; lower '
-            f'models.{trainer.label}.learning_rate.'
+            f'models.{trainer.label}: the loss was no longer finite at step {bad} of an epoch; lower the learning '
+            f'rates of models.{trainer.label}.'
         )
-    return seen.plus(steps, np.array([metrics.loss]), np.array([metrics.observations]))
+    for step in range(steps):  # one by one, so that the sum does not depend on the calls
+        seen = seen.plus(1, losses.loss[[step]] * losses.weight[[step]], losses.weight[[step]])
+    return seen
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -137,23 +161,22 @@ def _start(rule: Rule, key: UInt[jax.Array, '...'], tables: Tables) -> State:
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _train_steps(
-    rule: Rule, state: State, tables: Tables, part: Part, key: UInt[jax.Array, '...'], epoch: Int[Array, ''],
+    rule: Rule, state: State, tables: Tables, data: PartData, key: UInt[jax.Array, '...'], epoch: Int[Array, ''],
     first: Int[Array, ''], steps: Int[Array, ''],
-) -> tuple[State, Metrics]:  # fmt: skip
-    """So many steps of a part, from its step `first` on; and the sums of their losses and of what these count."""
+) -> tuple[State, Losses]:  # fmt: skip
+    """So many steps of a part, from its step `first` on; and their losses."""
     of_epoch = jax.random.fold_in(jax.random.wrap_key_data(key), epoch)
 
-    def one(step: Int[jax.Array, ''], carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
-        state, metrics = carry
-        numbers, weight, plan = jax.tree.map(lambda each: each[step], (*part.dealt, part.plan))
-        place = part.first + step
-        drawn = Drawn(part.rows, numbers, weight)
-        state, found = rule.step(state, tables, drawn, plan, jax.random.fold_in(of_epoch, place))
+    def one(step: Int[jax.Array, ''], carry: tuple[State, Losses]) -> tuple[State, Losses]:
+        state, losses = carry
+        numbers, weight, plan = jax.tree.map(lambda each: each[step], (*data.dealt, data.plan))
+        drawn = Drawn(data.rows, numbers, weight)
+        state, found = rule.step(state, tables, drawn, plan, jax.random.fold_in(of_epoch, data.first + step))
         state = jax.lax.with_sharding_constraint(state, PartitionSpec())  # all of it on every device
-        bad = jnp.where(jnp.isfinite(found.loss), -1, place)
-        return state, add_metrics(metrics, Metrics(found.loss * found.weight, found.weight, bad))
+        now = Losses(found.loss, found.weight, jnp.asarray(weight).sum())
+        return state, jax.tree.map(lambda each, new: each.at[step - first].set(new), losses, now)
 
-    return jax.lax.fori_loop(first, first + steps, one, (state, empty_metrics()))
+    return jax.lax.fori_loop(first, first + steps, one, (state, Losses(*jnp.zeros((3, _STEPS)))))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -163,15 +186,15 @@ def _first_look(rule: Rule, tables: Tables) -> Any:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _look(
-    rule: Rule, carry: Any, state: State, tables: Tables, part: Part, key: UInt[jax.Array, '...'],
+    rule: Rule, carry: Any, state: State, tables: Tables, data: PartData, key: UInt[jax.Array, '...'],
     epoch: Int[Array, ''], steps: Int[Array, ''],
 ) -> Any:  # fmt: skip
     """The sums after the batches of a part."""
     of_epoch = jax.random.fold_in(jax.random.wrap_key_data(key), epoch)
 
     def one(step: Int[jax.Array, ''], carry: Any) -> Any:
-        drawn = Drawn(part.rows, part.dealt.numbers[step], part.dealt.weight[step])
-        return rule.look(carry, state, tables, drawn, jax.random.fold_in(of_epoch, part.first + step))
+        drawn = Drawn(data.rows, data.dealt.numbers[step], data.dealt.weight[step])
+        return rule.look(carry, state, tables, drawn, jax.random.fold_in(of_epoch, data.first + step))
 
     return jax.lax.fori_loop(0, steps, one, carry)
 

@@ -8,18 +8,20 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import scipy.sparse
+from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
-from perturbjax.errors import InputError
+from perturbjax.errors import InputError, listed
 from perturbjax.models.cell_learner import Course, Plan
 from perturbjax.models.cells import Dealt, SparseRows, most_values, sparse_rows
 from perturbjax.models.model import DEVICE_AXIS
+from perturbjax.screens.arrays import Array
 from perturbjax.training.input_pipeline import check_room
 
 
-class Part(NamedTuple):
-    """Some steps of an epoch, on the devices.
+class PartData(NamedTuple):
+    """Some steps of an epoch, on the devices; all parts have the same shapes.
 
     Attributes:
       rows: the values of the cells of these steps at least, divided among the devices by rows.
@@ -31,7 +33,15 @@ class Part(NamedTuple):
     rows: SparseRows
     dealt: Dealt
     plan: Plan
+    first: Int[Array, '']
+
+
+class Part(NamedTuple):
+    """The data of some steps, and for the host how many come before, and how many they are."""
+
+    data: PartData
     first: int
+    steps: int
 
 
 class CellPipeline:
@@ -47,9 +57,12 @@ class CellPipeline:
         self.mesh, self.chunks = Mesh(np.array(shared), (DEVICE_AXIS,)), chunks
         self._course, self._width = course, most_values(course.values)
         self._worker = ThreadPoolExecutor(1)
+        self._partners = 0 if course.partner is None else len(np.unique(course.partner))
+        own = next(each for each in shared if each.process_index == jax.process_index())
+        # Of parts the next one is made while one is used.
+        at_once = course.values.shape[0] if chunks == 1 else 2 * self._most_rows(-(-len(course.training) // chunks))
+        check_room(8 * self._width * -(-at_once // len(shared)), own, chunks)
         if chunks == 1:
-            own = next(each for each in shared if each.process_index == jax.process_index())
-            check_room(8 * self._width * -(-course.values.shape[0] // len(shared)), own)
             self._all = self._send(course.values, None)
 
     def parts(self, dealt: Dealt, plan: Plan, done: int = 0) -> Iterator[Part]:
@@ -70,10 +83,10 @@ class CellPipeline:
 
     def _part(self, dealt: Dealt, plan: Plan, first: int, size: int) -> Part:
         """The part of `size` steps; the last one may have fewer, and is filled up with steps that are not taken."""
+        steps = min(size, len(dealt.numbers) - first)
         some, plan = jax.tree.map(lambda each: _filled(np.asarray(each)[first : first + size], size), (dealt, plan))
         rows = self._all if self.chunks == 1 else self._rows_of(some.numbers)
-        some, plan = self.replicate((some, plan))
-        return Part(rows, some, plan, first)
+        return Part(PartData(rows, *self.replicate((some, plan, np.int32(first)))), first, steps)
 
     def _rows_of(self, numbers: Int[np.ndarray, 'steps B']) -> SparseRows:
         """The rows of these cells and of their partners alone."""
@@ -82,8 +95,11 @@ class CellPipeline:
         needed = np.unique(both)
         place = np.zeros(course.values.shape[0], np.int32)
         place[needed] = np.arange(len(needed))
-        # One shape for all parts: that of a part that has no cell twice.
-        return self._send(course.values[_filled(needed, min(both.size, course.values.shape[0]))], place)
+        return self._send(course.values[_filled(needed, self._most_rows(numbers.size))], place)
+
+    def _most_rows(self, cells: int) -> int:
+        """How many rows a part of so many cells may need, and therefore has: no cell twice, each with a partner."""
+        return min(cells + min(cells, self._partners), self._course.values.shape[0])
 
     def _send(self, values: scipy.sparse.csr_matrix, place: Int[np.ndarray, ' n'] | None) -> SparseRows:
         empty = scipy.sparse.csr_matrix((-values.shape[0] % self.mesh.size, values.shape[1]), dtype=values.dtype)
@@ -110,10 +126,13 @@ def _that_divide(course: Course, devices: Sequence[jax.Device]) -> list[jax.Devi
     each, hosts = min(map(len, of_host.values())), len(of_host)
     for number in range(each, 0, -1):
         if math.gcd(number * hosts, *sizes) == number * hosts:
+            if number < each:
+                told = number, each, sizes[0]
+                logging.info('%d of %d devices of each host divide a batch of %d cells evenly.', *told)
             return [device for own in of_host.values() for device in own[:number]]
     raise InputError(
-        f'--multihost: {hosts} hosts do not divide the batches of {sizes[0]} training and {sizes[-1]} validation cells '
-        'evenly; set another batch_size of the model, or take fewer hosts.'
+        f'--multihost: {hosts} hosts do not divide batches of {listed(map(str, sizes))} cells evenly; set another '
+        'batch_size of the model, or take fewer hosts.'
     )
 
 

@@ -150,11 +150,12 @@ def _sharding(devices: Devices, *axes: str) -> NamedSharding:
     return NamedSharding(Mesh(np.array(own), (DEVICE_AXIS,)), PartitionSpec(*axes))
 
 
-def check_room(needed: int, device: jax.Device) -> None:
-    """Raises InputError where so many bytes of values do not fit into a device's memory."""
+def check_room(needed: int, device: jax.Device, chunks: int = 1) -> None:
+    """Raises InputError where so many bytes of values, of one of so many chunks, do not fit into a device's memory."""
     room = (device.memory_stats() or {}).get('bytes_limit')
     if room is not None and needed > 0.8 * room:
+        more = -(-needed * chunks // int(0.3 * room))
         raise InputError(
             f'training: {needed / 2**30:.1f} GiB of values do not fit the {room / 2**30:.1f} GiB of a device; '
-            f'set training.data_chunks to {-(-needed // int(0.3 * room))} or more, which streams them from the host.'
+            f'set training.data_chunks to {more} or more, which streams them from the host.'
         )

@@ -31,6 +31,7 @@ class Trainee(NamedTuple):
       num_members, members_each: S, and how many of them each combination of swept settings has.
       selects: whether an error chooses the epoch; else the last one's params are kept.
       epoch_size, counted: how many observations or cells an epoch goes through, and which of these they are.
+      done: `seen -> how many` of them an epoch that is not finished has gone through.
       start: `() -> state` before the first step, on the host.
       place: `tree -> tree` on all devices.
       train_epoch: `(state, epoch, active, progress_bar, seen, stops) -> (state, seen, is_whole)`; see
@@ -49,6 +50,7 @@ class Trainee(NamedTuple):
     selects: bool
     epoch_size: int
     counted: str
+    done: Callable[[Seen], int]
     start: Callable[[], Any]
     place: Callable[[Any], Any]
     train_epoch: Callable[..., tuple[Any, Seen, bool]]
@@ -81,7 +83,7 @@ def train_all_epochs(trainee: Trainee, about: checkpoints.About, folder: epath.P
     with interruption.training(), checkpoints.open_folder(folder) as manager:
         progress, history = _start(trainee, manager)
         writer.forget_from(history.epoch + 1)
-        done = history.epoch * size + int(max(history.seen.observations or [0]))
+        done = history.epoch * size + trainee.done(history.seen)
         title, unit = f'{writer.model}, split {writer.split}', {'observations': 'obs'}.get(trainee.counted, ' cells')
         with bar(title, settings.epochs * size, done, unit) as progress_bar:
             params = None
@@ -123,7 +125,7 @@ def _run_epoch(
     seconds = time.perf_counter() - began
     name, judged = trainee.selection_error(state, history.epoch, active)
     history, is_better = history.after(judged, active, name)
-    if judged is not None and np.isfinite(judged[active]).any():
+    if judged is not None and not np.isinf(judged[active]).all():
         errors[name] = judged
     rate = round(trainee.epoch_size * int(active.sum()) / seconds)
     writer.write(*_lines(trainee, history.epoch, active, errors, {f'{trainee.counted}_per_second': rate}))

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +14,6 @@ from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import Split
 from perturbjax.training import checkpoints
 from perturbjax.training.epoch import Trainer, keep_best, make_trainer, train_epoch
-from perturbjax.training.history import Seen
 from perturbjax.training.input_pipeline import replicate
 from perturbjax.training.loop import Trainee, train_all_epochs
 from perturbjax.training.metric_writer import MetricWriter
@@ -79,15 +78,19 @@ def _trainee(trainer: Trainer) -> Trainee:
         return config.learner.finish(fitted_of(trainer, *best, members), trainer.target)
 
     return Trainee(
-        trainer.settings, len(seeds), trainer.members_each, trainer.selects, trainer.epoch_size, 'observations',
-        start, lambda tree: replicate(tree, trainer.devices), functools.partial(train_epoch, trainer), _training_rmse,
-        lambda state, _, active: selection_error(trainer, state, active), _kept, keep, fitted,
-    )  # fmt: skip
-
-
-def _training_rmse(seen: Seen) -> tuple[str, Any]:
-    return 'training_rmse', seen.rmse
-
-
-def _kept(state: TrainState) -> Best:
-    return Best(state.weights, state.statistics)
+        settings=trainer.settings,
+        num_members=len(seeds),
+        members_each=trainer.members_each,
+        selects=trainer.selects,
+        epoch_size=trainer.epoch_size,
+        counted='observations',
+        done=lambda seen: int(max(seen.observations or [0])),
+        start=start,
+        place=lambda tree: replicate(tree, trainer.devices),
+        train_epoch=functools.partial(train_epoch, trainer),
+        training_error=lambda seen: ('training_rmse', seen.rmse),
+        selection_error=lambda state, _, active: selection_error(trainer, state, active),
+        kept=lambda state: Best(state.weights, state.statistics),
+        keep_best=keep,
+        fitted=fitted,
+    )

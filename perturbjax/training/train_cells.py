@@ -15,7 +15,14 @@ from perturbjax.models.model import Params
 from perturbjax.screens.screen import Compendium
 from perturbjax.screens.splits import TRAIN, VALIDATION, Split
 from perturbjax.training import checkpoints
-from perturbjax.training.cell_epoch import CellTrainer, first_state, make_trainer, train_epoch, validation_error
+from perturbjax.training.cell_epoch import (
+    CellTrainer,
+    dealt_to_train,
+    first_state,
+    make_trainer,
+    train_epoch,
+    validation_error,
+)
 from perturbjax.training.history import Seen
 from perturbjax.training.loop import Trainee, train_all_epochs
 from perturbjax.training.metric_writer import MetricWriter
@@ -50,6 +57,7 @@ def settings_of(learner: CellLearner, settings: TrainingSettings) -> TrainingSet
 def _trainee(trainer: CellTrainer, settings: TrainingSettings) -> Trainee:
     """The model as the loop wants it: as a single member."""
     course = trainer.course
+    dealt = dealt_to_train(course, course.training)
 
     def selection_error(
         state: Any, epoch: int, active: Bool[np.ndarray, ' 1']
@@ -62,11 +70,22 @@ def _trainee(trainer: CellTrainer, settings: TrainingSettings) -> Trainee:
         return jax.tree.map(jnp.copy, now) if is_better[0] else best
 
     return Trainee(
-        settings, 1, 1, course.validation is not None, trainer.steps * course.batch_size, 'cells',
-        functools.partial(first_state, trainer), trainer.pipeline.replicate, functools.partial(train_epoch, trainer),
-        _training_loss, selection_error, course.rule.kept, keep,
-        lambda kept, members: course.finish(jax.device_get(kept)),
-    )  # fmt: skip
+        settings=settings,
+        num_members=1,
+        members_each=1,
+        selects=course.validation is not None,
+        epoch_size=int(dealt.weight.sum()),
+        counted='cells',
+        done=lambda seen: seen.steps * course.batch_size,
+        start=functools.partial(first_state, trainer),
+        place=trainer.pipeline.replicate,
+        train_epoch=functools.partial(train_epoch, trainer),
+        training_error=_training_loss,
+        selection_error=selection_error,
+        kept=course.rule.kept,
+        keep_best=keep,
+        fitted=lambda kept, _: course.finish(jax.device_get(kept)),
+    )
 
 
 def _training_loss(seen: Seen) -> tuple[str, Float[np.ndarray, ' 1']]:

@@ -146,7 +146,7 @@ def test_stopped_after_an_epoch_and_resumed_is_bit_for_bit_the_same(
 def test_stopped_in_the_middle_of_an_epoch_and_resumed_is_the_same(
     models, compendium, uninterrupted, tmp_path, calls, monkeypatch
 ):
-    """An epoch of GEARS has 11 steps, which are two calls."""
+    """An epoch of GEARS has 11 steps; how many of them a call has depends on how long they take."""
     asked = itertools.count()
     with monkeypatch.context() as patched:
         patched.setattr(interruption, 'stops_in_epoch', lambda: next(asked) >= calls)
@@ -163,14 +163,14 @@ def test_cells_are_dealt_and_every_device_takes_part(models, compendium):
     pipeline = CellPipeline(course, 1, jax.local_devices())
     part = next(pipeline.parts(course.validation, ()))
     size = -(-course.values.shape[0] // 4)
-    assert [each.data.shape[0] for each in part.rows.value.addressable_shards] == [size] * 4
+    assert [each.data.shape[0] for each in part.data.rows.value.addressable_shards] == [size] * 4
 
     def values(rows, numbers):
         return dense(rows, numbers, GENES)
 
     numbers = np.array([3, 0, 100, 7, 7, 50, 20, 1], np.int32)
     with jax.set_mesh(pipeline.mesh):
-        found = jax.jit(values)(part.rows, numbers)
+        found = jax.jit(values)(part.data.rows, numbers)
     assert [each.data.shape for each in found.addressable_shards] == [(2, GENES)] * 4
     np.testing.assert_array_equal(found, course.values[numbers].toarray())
     assert CellPipeline(course._replace(batch_size=6, validation=None), 1, jax.local_devices()).mesh.size == 3
@@ -184,10 +184,10 @@ def test_streamed_parts_hold_what_their_steps_need(models, compendium):
     parts = list(pipeline.parts(course.validation, plan))
     assert [part.first for part in parts] == [0, 1]
     for part in parts:
-        (numbers,) = np.asarray(part.dealt.numbers)
+        (numbers,) = np.asarray(part.data.dealt.numbers)
         for each in (numbers, course.partner[numbers]):
-            np.testing.assert_array_equal(dense(part.rows, each, GENES), course.values[each].toarray())
-        np.testing.assert_array_equal(part.plan, [part.first])
+            np.testing.assert_array_equal(dense(part.data.rows, each, GENES), course.values[each].toarray())
+        np.testing.assert_array_equal(part.data.plan, [part.first])
     assert [part.first for part in pipeline.parts(course.validation, plan, done=1)] == [1]
 
 
@@ -203,5 +203,5 @@ def test_of_equal_epochs_the_first_is_kept_and_patience_ends_training(models, co
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_says_when(folder, compendium):
     settings = {'graph': str(folder / 'terms.csv'), 'width': 4, 'epochs': 3, 'batch_size': 8, 'learning_rate': 1e30}
-    with pytest.raises(InputError, match=r'no longer finite at step \d of an epoch; lower models\.mine\.learning_rate'):
+    with pytest.raises(InputError, match=r'no longer finite at step \d of an epoch; lower the learning rates'):
         train(make_models({'gears': settings}), compendium, 'gears')

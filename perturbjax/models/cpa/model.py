@@ -106,10 +106,7 @@ def cpa(
     rates = Rates(
         learning_rate, adversary_rate, autoencoder_decay=weight_decay, adversary_decay=adversary_decay, penalty=penalty
     )
-    settings = Settings(
-        rates, epochs, batch_size, pretraining, warmup, adversary, mixup=_mixup(mixup), schedule=schedule,
-        patience=patience,
-    )  # fmt: skip
+    settings = Settings(pretraining, warmup, adversary, mixup=_mixup(mixup), schedule=schedule)
 
     def autoencoder(readouts: int, perturbations: int, embedded: int) -> Autoencoder:
         widths = (width,) * _ENCODER, (width,) * _DECODER
@@ -185,6 +182,11 @@ def _check_training(cells: LabelledCells, chosen: Chosen, screen: Screen) -> Non
         raise InputError(
             f'models.cpa: {screen.name}: no control cells are among the training profiles, and predictions are made of '
             'them; name control in data.fields.control.'
+        )
+    if len(chosen.training) < FEWEST:
+        raise InputError(
+            f'models.cpa: {screen.name}: {len(chosen.training)} cells train, and a batch norm needs {FEWEST}; hold out '
+            'less.'
         )
     conditions = np.unique(cells.condition[cells.profile[chosen.training]])
     if len(conditions) < 2:

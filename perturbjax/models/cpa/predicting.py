@@ -40,9 +40,10 @@ def tables(
     control[screen.context[profile]] = screen.values[profile]
     known = {'totals': totals, 'control': control, 'embedded': embedded, 'column': column_of(vocabulary, screen)}
 
+    encode = jax.jit(functools.partial(network.apply, method='encode'))
+
     def of_trained(kept: Mapping[str, Any]) -> dict[str, Any]:
         basal = np.full((contexts, NUM_CONTROLS, network.latent), np.nan, np.float32)
-        encode = jax.jit(functools.partial(network.apply, method='encode'))
         variables = {'params': kept['weights'], 'batch_stats': kept['statistics']}
         for each, some in drawn.items():
             basal[each] = encode(variables, values[some].toarray().astype(np.float32))

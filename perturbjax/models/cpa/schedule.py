@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from perturbjax.models.cpa.learning import Rates
-
 SCHEDULES = ('released', 'meant')
 
 # The kinds of steps: the autoencoder and then the adversary; the autoencoder against the adversary; the adversary.
@@ -20,12 +18,9 @@ _MIXUP_WARMUP = 10
 
 
 class Settings(NamedTuple):
-    """How CPA is trained; the defaults are those of Ahlmann-Eltze et al. 2025.
+    """What CPA does when; the defaults are those of Ahlmann-Eltze et al. 2025.
 
     Attributes:
-      rates: of the two networks.
-      epochs: how often all training cells are gone through, at most.
-      batch_size: cells of a step.
       pretraining: the last epoch, counted from 0, before the autoencoder plays against the adversary.
       warmup: after so many more epochs the adversary counts in full.
       adversary: how much it then counts in the loss of the autoencoder.
@@ -33,12 +28,8 @@ class Settings(NamedTuple):
       mixup: cells are mixed by shares of Beta(mixup, mixup); 0 for none.
       schedule: when the rates fall, one of `SCHEDULES`.
       every: epochs between two looks at the validation cells.
-      patience: looks without a better epoch after which training stops.
     """
 
-    rates: Rates = Rates()
-    epochs: int = 2000
-    batch_size: int = 2048
     pretraining: int = 10
     warmup: int = 50
     adversary: float = 10.0
@@ -46,7 +37,6 @@ class Settings(NamedTuple):
     mixup: float = 0.0
     schedule: str = 'released'
     every: int = 5
-    patience: int = 5
 
 
 def rate_factor(epoch: int, schedule: str) -> float:

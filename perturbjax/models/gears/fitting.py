@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float, Key
 
 from perturbjax.models.cell_learner import Drawn, StepLoss
@@ -13,28 +12,8 @@ from perturbjax.models.gears.learning import Optimizer, loss
 from perturbjax.models.gears.network import Graphs, Network, renormalised
 from perturbjax.models.paired_cells import PairedCells
 
-
-class Settings(NamedTuple):
-    """How GEARS is trained; the defaults are the released ones.
-
-    Attributes:
-      epochs: how often all training cells are gone through.
-      batch_size: cells of a step; those of the last, incomplete batch of an epoch are left out.
-      learning_rate, lr_decay: of Adam, and what it is multiplied by after each epoch.
-      weight_decay: see `Optimizer`.
-      sign: how much the term of signs counts in the loss; it has no gradient.
-    """
-
-    epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    lr_decay: float = 0.5
-    weight_decay: float = 5e-4
-    sign: float = 0.1
-
-    def rates(self, epoch: int, steps: int) -> Float[np.ndarray, ' {steps}']:
-        """The learning rate of each step of an epoch, counted from 0."""
-        return np.full(steps, self.learning_rate * self.lr_decay**epoch, np.float32)
+# How much the term of signs counts in the loss; it has no gradient.
+_SIGN = 0.1
 
 
 class Tables(NamedTuple):
@@ -58,12 +37,11 @@ class GearsRule(NamedTuple):
 
     Attributes:
       network: over the readouts of the cells, and the nodes of their perturbations.
-      weight_decay, sign: see `Settings`.
+      weight_decay: see `Optimizer`.
     """
 
     network: Network
     weight_decay: float
-    sign: float
 
     def start(self, key: Key[jax.Array, ''], tables: Tables) -> State:
         """Random weights."""
@@ -81,7 +59,7 @@ class GearsRule(NamedTuple):
         batch = batch_of(tables.cells, drawn.rows, drawn.numbers)
 
         def of_weights(weights: Any) -> tuple[jax.Array, Any]:
-            return loss(self.network, weights, state.statistics, tables.graphs, batch, self.sign)
+            return loss(self.network, weights, state.statistics, tables.graphs, batch, _SIGN)
 
         (value, statistics), gradient = jax.value_and_grad(of_weights, has_aux=True)(weights)
         is_perturbed = jnp.asarray(batch.parts >= 0).any()

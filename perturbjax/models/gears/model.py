@@ -12,9 +12,17 @@ from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_positive, check_range, did_you_mean, listed
 from perturbjax.models.cell_learner import CellLearner, Course
-from perturbjax.models.cells import NUM_CONTROLS, column_of, control_cells, deal, make_keys, screen_of_cells
+from perturbjax.models.cells import (
+    NUM_CONTROLS,
+    column_of,
+    control_cells,
+    deal,
+    falling_rates,
+    make_keys,
+    screen_of_cells,
+)
 from perturbjax.models.gears.cells import judge_by
-from perturbjax.models.gears.fitting import GearsRule, Settings, Tables
+from perturbjax.models.gears.fitting import GearsRule, Tables
 from perturbjax.models.gears.graphs import (
     Graph,
     coexpression,
@@ -75,7 +83,7 @@ def gears(
     table = read_gene_graph(graph)
     nodes, edges = (ontology_of_edges if EDGES[0] in table else ontology_of_terms)(table)
     ontology = normalised(edges, len(nodes))
-    settings = Settings(epochs, batch_size, learning_rate, lr_decay, weight_decay)
+    rates = functools.partial(falling_rates, learning_rate, lr_decay)
 
     def sized(readouts: int) -> Network:
         return Network(readouts, len(nodes), width, graph_on)
@@ -111,9 +119,9 @@ def gears(
             return {'weights': renormalised(kept['weights']), 'statistics': kept['statistics'], **known}
 
         return Course(
-            GearsRule(sized(len(screen.readout)), weight_decay, settings.sign),
+            GearsRule(sized(len(screen.readout)), weight_decay),
             values, np.asarray(cells.partner), chosen.training, batch_size, batch_size, looked_at,
-            Tables(cells, graphs, judged), settings.rates, keys, finish,
+            Tables(cells, graphs, judged), rates, keys, finish,
         )  # fmt: skip
 
     learner = CellLearner(prepare, epochs)

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float, Int, Key
 
 from perturbjax.models.cell_learner import Drawn, StepLoss
@@ -13,29 +12,6 @@ from perturbjax.models.paired_cells import PairedCells
 from perturbjax.models.scgpt.learning import CellBatch, loss, squared_errors, start, step
 from perturbjax.models.scgpt.network import PERTURBED, Network
 from perturbjax.screens.arrays import Array
-
-
-class Settings(NamedTuple):
-    """How scGPT is fine-tuned; the defaults are those of the paper that compared it.
-
-    Attributes:
-      epochs: how often all training cells are gone through, at most.
-      batch_size: cells of a step; those of the last, incomplete batch of an epoch are left out.
-      genes: how many are drawn for a step, and shown in it.
-      learning_rate, lr_decay: of Adam, and what it is multiplied by after each epoch.
-      patience: training stops after so many epochs in a row that were not the best.
-    """
-
-    epochs: int = 15
-    batch_size: int = 64
-    genes: int = 1536
-    learning_rate: float = 1e-4
-    lr_decay: float = 0.9
-    patience: int = 5
-
-    def rates(self, epoch: int, steps: int) -> Float[np.ndarray, ' {steps}']:
-        """The learning rate of each step of an epoch, counted from 0."""
-        return np.full(steps, self.learning_rate * self.lr_decay**epoch, np.float32)
 
 
 class Tables(NamedTuple):

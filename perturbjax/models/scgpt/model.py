@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_positive, check_range, listed
 from perturbjax.models.cell_learner import CellLearner, Course
-from perturbjax.models.cells import column_of, control_cells, deal, make_keys, screen_of_cells
+from perturbjax.models.cells import column_of, control_cells, deal, falling_rates, make_keys, screen_of_cells
 from perturbjax.models.model import Masks, Model, Query
 from perturbjax.models.paired_cells import choose_cells, nodes_of, pair_cells
-from perturbjax.models.scgpt.fitting import ScgptRule, Settings, Tables, flags_of
+from perturbjax.models.scgpt.fitting import ScgptRule, Tables, flags_of
 from perturbjax.models.scgpt.network import Network
 from perturbjax.models.scgpt.pretrained import ARGUMENTS, VOCABULARY, WEIGHTS, WHERE, read_pretrained
 from perturbjax.screens.screen import Compendium, Screen
@@ -66,7 +66,7 @@ def scgpt(
             f'scGPT; {WHERE}.'
         )
     pretrained = read_pretrained(weights)
-    settings = Settings(epochs, batch_size, genes, learning_rate, lr_decay, patience)
+    rates = functools.partial(falling_rates, learning_rate, lr_decay)
 
     def check(compendium: Compendium) -> None:
         screen = screen_of_cells(compendium, 'scgpt')
@@ -97,7 +97,7 @@ def scgpt(
         }
         return Course(
             ScgptRule(own.network, genes), values, np.asarray(cells.partner), chosen.training, batch_size, batch_size,
-            deal(chosen.validation, batch_size), Tables(cells, tokens, own.weights), settings.rates, keys,
+            deal(chosen.validation, batch_size), Tables(cells, tokens, own.weights), rates, keys,
             lambda kept: {'weights': kept, **known},
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from perturbjax.models.cpa.learning import Rates
 from perturbjax.models.cpa.schedule import (
     ADVERSARY,
     AGAINST,
@@ -23,7 +24,7 @@ def test_the_released_schedule(golden):
         settings = Settings()
         assert adversary_share(epoch, settings) == pytest.approx(share)
         assert mixup_size(epoch, settings) == mixup
-        assert settings.rates.autoencoder * rate_factor(epoch, 'released') == pytest.approx(rate)
+        assert Rates().autoencoder * rate_factor(epoch, 'released') == pytest.approx(rate)
         kinds = kinds_of_steps(epoch, 4, settings).tolist()
         assert kinds == ([AGAINST, ADVERSARY, ADVERSARY, AGAINST] if is_game else [BOTH] * 4)
 
