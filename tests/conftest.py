@@ -95,6 +95,14 @@ def few_memory_maps():
 
 
 @pytest.fixture
+def as_users_run_it():
+    """Programs are compiled with all optimisation, as outside the tests."""
+    jax.config.update('jax_disable_most_optimizations', False)
+    yield
+    jax.config.update('jax_disable_most_optimizations', True)
+
+
+@pytest.fixture
 def shared():
     """The folder of real screens, which lies beside the project and is not part of it."""
     folder = ROOT.parent / 'shared' / 'data'

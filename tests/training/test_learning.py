@@ -1,20 +1,12 @@
 """LPM learns: on simulated screens it beats what contexts and perturbations do on average, on pairs it has not seen."""
 
-import jax
 import pytest
 
 from experiments import quickstart
 from perturbjax import experiment
 
 
-@pytest.fixture
-def as_users_run_it():
-    """Programs are compiled as fast ones, see conftest.py: this training is longer than that takes."""
-    jax.config.update('jax_disable_most_optimizations', False)
-    yield
-    jax.config.update('jax_disable_most_optimizations', True)
-
-
+# This training is longer than it takes to compile a fast program.
 @pytest.mark.usefixtures('as_users_run_it')
 def test_lpm_beats_every_baseline_on_unseen_pairs(tmp_path):
     config = quickstart.get_config()

@@ -22,6 +22,9 @@ from perturbjax.models.cpa.learning import (
 from perturbjax.models.cpa.losses import Guessed, guess_and_slopes, guess_loss, reconstruction
 from perturbjax.models.cpa.network import Adversary, Autoencoder, Mixing
 
+# What is promised of the numbers is promised of the programs that users run.
+pytestmark = pytest.mark.usefixtures('as_users_run_it')
+
 TOLERANCE = {np.float64: 1e-7, np.float32: 1e-5}
 KEY = 0
 

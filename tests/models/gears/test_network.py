@@ -12,6 +12,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from perturbjax.models.gears.learning import Optimizer, loss, shares
 from perturbjax.models.gears.network import TABLES, Network, renormalised
 
+# What is promised of the numbers is promised of the programs that users run.
+pytestmark = pytest.mark.usefixtures('as_users_run_it')
+
 TOLERANCE = {np.float64: 1e-7, np.float32: 1e-5}
 RATE = 1e-3
 SIGN = 0.1

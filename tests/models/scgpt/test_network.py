@@ -12,6 +12,9 @@ from scgpt_for_tests import batch_of, from_torch, network_of
 from perturbjax.models.scgpt import learning
 from perturbjax.models.scgpt.network import Network
 
+# What is promised of the numbers is promised of the programs that users run.
+pytestmark = pytest.mark.usefixtures('as_users_run_it')
+
 TOLERANCE = {np.float64: 1e-7, np.float32: 1e-5}
 HIDDEN = 5
 
