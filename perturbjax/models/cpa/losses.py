@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
 from jaxtyping import Float, Int, Key
 
+from perturbjax.models.cpa.log_gamma import log_gamma
 from perturbjax.models.cpa.network import Adversary, Mixing, Output
 from perturbjax.screens.arrays import Array
 
@@ -34,15 +34,25 @@ def reconstruction(likelihood: str, output: Output, x: Float[Array, 'B G'], weig
         each = 0.5 * (jnp.log(2 * jnp.pi * output.spread) + (x - output.mean) ** 2 / output.spread)
     else:
         each = -_log_negative_binomial(jnp.asarray(x), output.mean, output.spread)
-    return (each.sum(axis=1) * weight).sum() / weight.sum()
+    # A sum as a product, as in `_log_negative_binomial`.
+    return ((each @ jnp.ones(each.shape[1], each.dtype)) * weight).sum() / weight.sum()
 
 
 def _log_negative_binomial(
     x: Float[jax.Array, 'B G'], mean: Float[jax.Array, 'B G'], theta: Float[jax.Array, '#B G']
 ) -> Float[jax.Array, 'B G']:
+    # XLA on a CPU computes what it sums on one core and without vectors: the repetition of theta is a product, so that
+    # in its gradient the sum over cells is one too.
+    theta = jnp.ones((len(x), 1), theta.dtype) @ theta if len(theta) == 1 else theta
     log_both = jnp.log(theta + mean + _EPSILON)
     failures = theta * (jnp.log(theta + _EPSILON) - log_both)
-    return failures + x * (jnp.log(mean + _EPSILON) - log_both) + gammaln(x + theta) - gammaln(theta) - gammaln(x + 1)
+    return (
+        failures
+        + x * (jnp.log(mean + _EPSILON) - log_both)
+        + log_gamma(x + theta)
+        - log_gamma(theta)
+        - log_gamma(x + 1)
+    )
 
 
 def guess_loss(
