@@ -19,7 +19,7 @@ from perturbjax.training import checkpoints
 from perturbjax.training.fit import fit, read_params
 from perturbjax.training.metric_writer import MetricWriter
 from perturbjax.training.settings import TrainingSettings, training_settings
-from perturbjax.training.train_cells import train_cells
+from perturbjax.training.train_cells import settings_of, train_cells
 
 # The config's models of `one_unit`.
 ONE_UNIT = {'lpm': {'model': 'lpm_released', 'embedding_dim': 1, 'hidden_dims': [1]}}
@@ -87,7 +87,7 @@ def train_on_cells(
     )
     split = Split('by_hand', 0, roles)
     about = checkpoints.About(compendium.vocabulary, {}, split.describe(compendium), 'mine')
-    every = TrainingSettings(**{'checkpoint_every': 1000, **settings})
+    every = settings_of(model.cell_learner, TrainingSettings(**{'checkpoint_every': 1000, **settings}))
     with tempfile.TemporaryDirectory() as thrown_away:
         path = epath.Path(folder or thrown_away)
         writer = MetricWriter(path / 'metrics.jsonl', 'mine', 0)

@@ -1,7 +1,7 @@
 """What the trainer needs of a model that learns from the cells of one screen."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -40,6 +40,7 @@ class StepLoss(NamedTuple):
     weight: Float[jax.Array, '']
 
 
+@runtime_checkable
 class Rule(Protocol):
     """How a model learns from cells: pure functions, which run inside `jit` over all devices at once.
 

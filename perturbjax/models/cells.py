@@ -88,10 +88,10 @@ def most_values(values: scipy.sparse.csr_matrix) -> int:
     return max(int(np.diff(values.indptr).max(initial=0)), 1)
 
 
-def sparse_rows(values: scipy.sparse.csr_matrix, width: int = 0) -> SparseRows:
-    """The rows of a CSR matrix, with room for `width` values each; 0 is as many as the fullest has."""
+def sparse_rows(values: scipy.sparse.csr_matrix, width: int) -> SparseRows:
+    """The rows of a CSR matrix, with room for `width` values each."""
     sizes = np.diff(values.indptr)
-    width, rows = width or most_values(values), np.repeat(np.arange(len(sizes)), sizes)
+    rows = np.repeat(np.arange(len(sizes)), sizes)
     place = np.arange(len(rows)) - np.repeat(values.indptr[:-1], sizes)
     column = np.full((len(sizes), width), values.shape[1], np.int32)
     value = np.zeros((len(sizes), width), np.float32)
@@ -117,7 +117,7 @@ def _divided(rows: Shaped[jax.Array, 'B _width']) -> Shaped[jax.Array, 'B _width
 def drawn_controls(
     numbers: Int[np.ndarray, ' n'], context: Int[np.ndarray, ' n'], key: Key[jax.Array, ''], drawn: int = NUM_CONTROLS
 ) -> dict[int, Int[np.ndarray, ' d']]:
-    """The control cells that each context is predicted from: so many are drawn of those with these numbers."""
+    """The control cells that each context is predicted from: so many, drawn of those with these numbers."""
     found = {}
     for each in np.unique(context).tolist():
         own = numbers[context == each]

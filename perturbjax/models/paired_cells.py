@@ -1,6 +1,7 @@
 """What GEARS and scGPT learn from: each cell beside the control cell that it is paired with, once and for all."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,10 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int, Key
 
-from perturbjax.models.model import Masks
+from perturbjax.errors import InputError
+from perturbjax.models.cell_learner import Course, Plan, Rule, Tables
+from perturbjax.models.cells import Keys, deal
+from perturbjax.models.model import Masks, Params
 from perturbjax.screens.arrays import Array
 from perturbjax.screens.screen import Screen
 from perturbjax.screens.vocabulary import CONTROL_ID
@@ -109,6 +113,35 @@ def pair_cells(
     paired = PairedCells(partner, profile, np.maximum(parts, -1), genes, context, control.astype(np.float32))
     places = {name: np.searchsorted(numbers, getattr(chosen, name)) for name in ('training', 'validation', 'control')}
     return values, paired, chosen._replace(**places)
+
+
+def check_batch(model: str, batch_size: int, chosen: Chosen, whose: str, mend: str) -> None:
+    """Raises InputError where the training cells do not make a batch; `whose` says which cells train."""
+    if len(chosen.training) < batch_size:
+        raise InputError(
+            f'models.{model}.batch_size: {batch_size} is more than the {len(chosen.training)} training cells whose '
+            f'{whose}; {mend}.'
+        )
+
+
+def course_of_pairs(
+    rule: Rule, values: scipy.sparse.csr_matrix, cells: PairedCells, chosen: Chosen, batch_size: int, tables: Tables,
+    plan: Callable[[int, int], Plan], keys: Keys, finish: Callable[[Any], Params],
+) -> Course:  # fmt: skip
+    """What the trainer is to do with the pairs: whole batches train, and all validation cells are looked at."""
+    return Course(
+        rule=rule,
+        values=values,
+        partner=np.asarray(cells.partner),
+        training=chosen.training,
+        batch_size=batch_size,
+        fewest=batch_size,
+        validation=deal(chosen.validation, batch_size),
+        tables=tables,
+        plan=plan,
+        keys=keys,
+        finish=finish,
+    )
 
 
 def _mean(values: scipy.sparse.csr_matrix) -> Float[np.ndarray, ' G']:

@@ -76,10 +76,9 @@ def train_epoch(
             if stops():
                 return state, _fetched(trainer, seen, ahead, progress_bar), False
             steps = min(pace.steps, part.steps - first)
+            index = map(np.int32, (epoch, first, steps))
             with jax.set_mesh(trainer.pipeline.mesh):
-                state, found = _train_steps(
-                    course.rule, state, trainer.tables, part.data, trainer.noise_key, *_int32(epoch, first, steps)
-                )
+                state, found = _train_steps(course.rule, state, trainer.tables, part.data, trainer.noise_key, *index)
             seen = _fetched(trainer, seen, ahead, progress_bar)
             pace.after(steps)
             ahead, first = (found, steps), first + steps
@@ -109,13 +108,11 @@ def validation_error(trainer: CellTrainer, state: State, epoch: int, is_last: bo
         return None
     if not course.looks(epoch) and not is_last:
         return np.inf
-    dealt = course.validation
     with jax.set_mesh(trainer.pipeline.mesh):
         carry = _first_look(course.rule, trainer.tables)
-        for part in trainer.pipeline.parts(dealt, ()):
-            carry = _look(
-                course.rule, carry, state, trainer.tables, part.data, trainer.noise_key, *_int32(epoch, part.steps)
-            )
+        for part in trainer.pipeline.parts(course.validation, ()):
+            index = map(np.int32, (epoch, part.steps))
+            carry = _look(course.rule, carry, state, trainer.tables, part.data, trainer.noise_key, *index)
         return float(_error(course.rule, carry, trainer.tables))
 
 
@@ -130,10 +127,6 @@ def dealt_to_train(course: Course, order: Int[np.ndarray, ' a']) -> Dealt:
     dealt = deal(order, course.batch_size, course.fewest)
     assert dealt is not None  # a course has a batch at least
     return dealt
-
-
-def _int32(*numbers: int) -> list[np.int32]:
-    return [np.int32(each) for each in numbers]
 
 
 def _fetched(trainer: CellTrainer, seen: Seen, ahead: tuple[Losses, int] | None, progress_bar: Any) -> Seen:

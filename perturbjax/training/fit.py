@@ -38,8 +38,8 @@ def fit(
     curve goes to `metrics_path`; the other arguments are those of `train`.
     """
     if model.learner is not None or model.cell_learner is not None:
-        asked = settings_of(model.cell_learner, settings) if model.cell_learner else settings
-        epochs = finished_epochs(folder, asked)
+        settings = settings_of(model.cell_learner, settings) if model.cell_learner else settings
+        epochs = finished_epochs(folder, settings)
         if epochs:
             MetricWriter(metrics_path, about.label, split.seed).forget_from(epochs + 1)
             return

@@ -40,13 +40,13 @@ def train_cells(
     writer: MetricWriter,
     devices: Sequence[jax.Device] | None = None,
 ) -> Params:
-    """Trains, or goes on training; see `loop.train_all_epochs`. The arguments are those of `train.train`.
+    """Trains, or goes on training; see `loop.train_all_epochs`.
 
-    Of the settings it goes by `cell_learner.SETTINGS`.
+    The arguments are those of `train.train`, and the settings what `settings_of` gives.
     """
     course = learner.prepare(compendium, split.mask(TRAIN), split.mask(VALIDATION), seed)
     trainer = make_trainer(writer.model, course, settings.data_chunks, tuple(devices or jax.devices()))
-    return train_all_epochs(_trainee(trainer, settings_of(learner, settings)), about, folder, writer)
+    return train_all_epochs(_trainee(trainer, settings), about, folder, writer)
 
 
 def settings_of(learner: CellLearner, settings: TrainingSettings) -> TrainingSettings:

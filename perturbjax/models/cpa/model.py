@@ -1,6 +1,8 @@
 """CPA as a model: what it needs of the data, how it is fitted, and its predictions as profiles."""
 
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
@@ -27,6 +29,7 @@ _MEANT_MIXUP = 0.1
 
 _ENCODER, _DECODER, _ADVERSARY = 4, 2, 2
 
+# One batch of few cells is of a multiple of this.
 _DIVIDED = 64
 
 # Its epochs are many and short.
@@ -112,40 +115,80 @@ def cpa(
         widths = (width,) * _ENCODER, (width,) * _DECODER
         return Autoencoder(readouts, perturbations, embedded, latent, *widths, dropout, likelihood, doser)
 
-    def screen_of(compendium: Compendium) -> Screen:
-        return screen_of_cells(compendium, 'cpa', 'log1p' if likelihood == 'nb' else None)
+    def guesses(classes: tuple[int, ...]) -> Adversary:
+        return Adversary(classes, latent, (adversary_width,) * _ADVERSARY, adversary_dropout)
 
-    def check(compendium: Compendium) -> None:
-        screen = screen_of(compendium)
-        if likelihood == 'nb':
+    data = _Data(autoencoder, guesses, rates, settings, batch_size, likelihood, contexts, untrained)
+    learner = CellLearner(data.prepare, epochs, patience * settings.every, _RECIPE)
+    return Model(None, functools.partial(predict, autoencoder, profile), cell_learner=learner, check=data.check)
+
+
+class _Data(NamedTuple):
+    """What the model needs of the data, and makes of them.
+
+    Attributes:
+      autoencoder: the network for so many readouts, perturbations and embedded contexts.
+      guesses: the adversary for so many classes of each thing.
+      rates, settings: how they learn.
+      batch_size, likelihood, contexts, untrained: see `cpa`.
+    """
+
+    autoencoder: Callable[[int, int, int], Autoencoder]
+    guesses: Callable[[tuple[int, ...]], Adversary]
+    rates: Rates
+    settings: Settings
+    batch_size: int
+    likelihood: str
+    contexts: bool
+    untrained: str
+
+    def check(self, compendium: Compendium) -> None:
+        """See `Model.check`."""
+        screen = self.screen(compendium)
+        if self.likelihood == 'nb':
             check_counts(screen)
 
-    def prepare(compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Course:
-        screen, keys = screen_of(compendium), make_keys(seed)
-        values, cells, chosen = label_cells(screen, training, validation, likelihood)
-        classes = tuple(len(each) for each in cells.weights)
-        _check_training(cells, chosen, screen)
-        embedded = classes[1] if contexts and classes[1] > 1 else 0
-        network = autoencoder(len(screen.readout), len(compendium.vocabulary.perturbations), embedded)
-        guesses = Adversary(
-            classes[: 2 if embedded else 1], latent, (adversary_width,) * _ADVERSARY, adversary_dropout
-        )  # fmt: skip
-        of_trained = tables(compendium.vocabulary, screen, network, values, cells, chosen, keys)
-        trained = _trained(compendium.vocabulary, screen, training)
-        if untrained == 'released':
-            _tell_untrained(compendium.vocabulary, trained)
-        known = {'is_known': trained | (untrained == 'released')}
-        size, validating = (_size(batch_size, len(some)) for some in (chosen.training, chosen.validation))
-        return Course(
-            CpaRule(Players(network, guesses, rates), settings.mixup > 0),
-            values, None, chosen.training, size, FEWEST,
-            deal(chosen.validation, validating, FEWEST), cells,
-            functools.partial(plan_of, settings), keys, lambda kept: of_trained(kept) | known,
-            lambda epoch: (epoch + 1) % settings.every == 0,
-        )  # fmt: skip
+    def screen(self, compendium: Compendium) -> Screen:
+        """The screen to learn from."""
+        return screen_of_cells(compendium, 'cpa', 'log1p' if self.likelihood == 'nb' else None)
 
-    learner = CellLearner(prepare, epochs, patience * settings.every, _RECIPE)
-    return Model(None, functools.partial(predict, autoencoder, profile), cell_learner=learner, check=check)
+    def prepare(self, compendium: Compendium, training: Masks, validation: Masks, seed: int) -> Course:
+        """See `CellLearner.prepare`."""
+        screen, vocabulary, keys = self.screen(compendium), compendium.vocabulary, make_keys(seed)
+        values, cells, chosen = label_cells(screen, training, validation, self.likelihood)
+        _check_training(cells, chosen, screen)
+        players = self.players(screen, vocabulary, cells)
+        of_trained = tables(vocabulary, screen, players.autoencoder, values, cells, chosen, keys)
+        known = {'is_known': self.known(vocabulary, screen, training)}
+        return Course(
+            rule=CpaRule(players, self.settings.mixup > 0),
+            values=values,
+            partner=None,
+            training=chosen.training,
+            batch_size=_size(self.batch_size, len(chosen.training)),
+            fewest=FEWEST,
+            validation=deal(chosen.validation, _size(self.batch_size, len(chosen.validation)), FEWEST),
+            tables=cells,
+            plan=functools.partial(plan_of, self.settings),
+            keys=keys,
+            finish=lambda kept: of_trained(kept) | known,
+            looks=lambda epoch: (epoch + 1) % self.settings.every == 0,
+        )
+
+    def players(self, screen: Screen, vocabulary: Vocabulary, cells: LabelledCells) -> Players:
+        """The two networks for these cells."""
+        classes = tuple(len(each) for each in cells.weights)
+        embedded = classes[1] if self.contexts and classes[1] > 1 else 0
+        network = self.autoencoder(len(screen.readout), len(vocabulary.perturbations), embedded)
+        return Players(network, self.guesses(classes[: 2 if embedded else 1]), self.rates)
+
+    def known(self, vocabulary: Vocabulary, screen: Screen, training: Masks) -> Bool[np.ndarray, ' P']:
+        """Which single perturbations are predicted; tells of those that are so without training."""
+        trained = _trained(vocabulary, screen, training)
+        if self.untrained != 'released':
+            return trained
+        _tell_untrained(vocabulary, trained)
+        return np.ones_like(trained)
 
 
 def _size(batch_size: int, cells: int) -> int:

@@ -16,7 +16,6 @@ from perturbjax.models.cells import (
     NUM_CONTROLS,
     column_of,
     control_cells,
-    deal,
     falling_rates,
     make_keys,
     screen_of_cells,
@@ -33,7 +32,14 @@ from perturbjax.models.gears.graphs import (
 )
 from perturbjax.models.gears.network import GRAPH_ON, Graphs, Network, renormalised
 from perturbjax.models.model import Masks, Model, Query
-from perturbjax.models.paired_cells import Chosen, choose_cells, nodes_of, pair_cells
+from perturbjax.models.paired_cells import (
+    Chosen,
+    check_batch,
+    choose_cells,
+    course_of_pairs,
+    nodes_of,
+    pair_cells,
+)
 from perturbjax.readers.gene_graph import EDGES, read_gene_graph
 from perturbjax.screens.screen import Compendium, Screen
 from perturbjax.screens.vocabulary import CONTROL_ID, Vocabulary, target_gene
@@ -97,15 +103,11 @@ def gears(
         node, keys = coverage(nodes, _targets(compendium.vocabulary)), make_keys(seed)
         parts = nodes_of(screen, node)
         chosen = choose_cells(screen, parts, training, validation)
-        if len(chosen.training) < batch_size:
-            raise InputError(
-                f'models.gears.batch_size: {batch_size} is more than the {len(chosen.training)} training cells whose '
-                'perturbations are in the graph; lower it, or give a graph with more genes.'
-            )
+        more = 'lower it, or give a graph with more genes'
+        check_batch('gears', batch_size, chosen, 'perturbations are in the graph', more)
         graphs = _graphs(screen, chosen, ontology)
         values, cells, chosen = pair_cells(screen, parts, chosen, keys.pairs)
-        looked_at = deal(chosen.validation, batch_size)
-        judged = None if looked_at is None else judge_by(values, cells, chosen)
+        judged = judge_by(values, cells, chosen) if len(chosen.validation) else None
         known = {
             'node': node,
             'column': column_of(compendium.vocabulary, screen),
@@ -118,11 +120,9 @@ def gears(
         def finish(kept: Mapping[str, Any]) -> Mapping[str, Any]:
             return {'weights': renormalised(kept['weights']), 'statistics': kept['statistics'], **known}
 
-        return Course(
-            GearsRule(sized(len(screen.readout)), weight_decay),
-            values, np.asarray(cells.partner), chosen.training, batch_size, batch_size, looked_at,
-            Tables(cells, graphs, judged), rates, keys, finish,
-        )  # fmt: skip
+        rule = GearsRule(sized(len(screen.readout)), weight_decay)
+        tables = Tables(cells, graphs, judged)
+        return course_of_pairs(rule, values, cells, chosen, batch_size, tables, rates, keys, finish)
 
     learner = CellLearner(prepare, epochs)
     return Model(None, functools.partial(_predict, sized), tile_values=(1, 1), cell_learner=learner, check=check)

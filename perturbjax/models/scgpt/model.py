@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 
 from perturbjax.errors import InputError, check_positive, check_range, listed
 from perturbjax.models.cell_learner import CellLearner, Course
-from perturbjax.models.cells import column_of, control_cells, deal, falling_rates, make_keys, screen_of_cells
+from perturbjax.models.cells import column_of, control_cells, falling_rates, make_keys, screen_of_cells
 from perturbjax.models.model import Masks, Model, Query
-from perturbjax.models.paired_cells import choose_cells, nodes_of, pair_cells
+from perturbjax.models.paired_cells import check_batch, choose_cells, course_of_pairs, nodes_of, pair_cells
 from perturbjax.models.scgpt.fitting import ScgptRule, Tables, flags_of
 from perturbjax.models.scgpt.network import Network
 from perturbjax.models.scgpt.pretrained import ARGUMENTS, VOCABULARY, WEIGHTS, WHERE, read_pretrained
@@ -78,11 +78,7 @@ def scgpt(
         place = _place(compendium.vocabulary, screen)
         parts = nodes_of(screen, place)
         chosen = choose_cells(screen, parts, training, validation)
-        if len(chosen.training) < batch_size:
-            raise InputError(
-                f'models.scgpt.batch_size: {batch_size} is more than the {len(chosen.training)} training cells whose '
-                'perturbed genes are readouts; lower it.'
-            )
+        check_batch('scgpt', batch_size, chosen, 'perturbed genes are readouts', 'lower it')
         values, cells, chosen = pair_cells(screen, parts, chosen, keys.pairs)
         tokens = pretrained.tokens(_genes(compendium.vocabulary, screen))
         own = pretrained.of_panel(tokens)
@@ -95,11 +91,12 @@ def scgpt(
                 values, chosen.control, np.asarray(cells.condition), screen, compendium.vocabulary, keys, NUM_CONTROLS
             ),
         }
-        return Course(
-            ScgptRule(own.network, genes), values, np.asarray(cells.partner), chosen.training, batch_size, batch_size,
-            deal(chosen.validation, batch_size), Tables(cells, tokens, own.weights), rates, keys,
-            lambda kept: {'weights': kept, **known},
-        )  # fmt: skip
+        rule, tables = ScgptRule(own.network, genes), Tables(cells, tokens, own.weights)
+
+        def finish(kept: Any) -> Mapping[str, Any]:
+            return {'weights': kept, **known}
+
+        return course_of_pairs(rule, values, cells, chosen, batch_size, tables, rates, keys, finish)
 
     predict = functools.partial(_predict, pretrained.network)
     return Model(None, predict, tile_values=(1, 1), cell_learner=CellLearner(prepare, epochs, patience), check=check)
