@@ -9,21 +9,16 @@ first turn compiles and does not count. Bytes are those of the sparse rows on on
 
 import pathlib
 import statistics
-import time
 from collections.abc import Sequence
 
 import jax
-import numpy as np
-import tqdm
 from absl import app, flags
 from generated_cells import write_cells
-from measuring import about
-from our_cells import course_of
+from measuring import about, timed
+from our_cells import course_of, trained
 
 from perturbjax.models.cell_learner import Course
-from perturbjax.models.cells import deal
-from perturbjax.training.cell_epoch import first_state, make_trainer, train_epoch
-from perturbjax.training.history import Seen
+from perturbjax.training.cell_epoch import dealt_to_train, make_trainer
 
 _CELLS = flags.DEFINE_integer('cells', 20_000, 'training cells')
 _GENES = flags.DEFINE_integer('genes', 2_000, 'genes')
@@ -44,17 +39,12 @@ class Way:
 
     def turn(self) -> None:
         """Trains from the start."""
-        state, bar = first_state(self.trainer), tqdm.tqdm(disable=True)
-        began = time.perf_counter()
-        for epoch in range(_EPOCHS.value):
-            state, *_ = train_epoch(self.trainer, state, epoch, np.ones(1, bool), bar, Seen(), lambda: False)
-        jax.block_until_ready(state)
-        self.seconds.append(time.perf_counter() - began)
+        self.seconds.append(timed(lambda: trained(self.trainer, _EPOCHS.value)))
 
     def bytes(self) -> int:
         """Of the sparse rows of a part of an epoch on one device."""
         course = self.trainer.course
-        dealt = deal(course.training, course.batch_size, course.fewest)
+        dealt = dealt_to_train(course, course.training)
         part = next(self.trainer.pipeline.parts(dealt, course.plan(0, len(dealt.numbers))))
         return sum(each.addressable_shards[0].data.nbytes for each in part.data.rows[:2])
 

@@ -23,7 +23,7 @@ from perturbjax.models.cell_learner import Course
 from perturbjax.models.cpa.fitting import plan_of
 from perturbjax.models.cpa.schedule import Settings as CpaSettings
 from perturbjax.readers.loading import load
-from perturbjax.training.cell_epoch import first_state, make_trainer, train_epoch
+from perturbjax.training.cell_epoch import CellTrainer, dealt_to_train, first_state, make_trainer, train_epoch
 from perturbjax.training.history import Seen
 
 # More epochs than any turn has.
@@ -54,14 +54,19 @@ def training_of(model: str, course: Course, epochs: int) -> Training:
     trainer = make_trainer(model, course, 1, jax.devices()[:1])
 
     def run() -> Any:
-        state, bar, active = first_state(trainer), tqdm.tqdm(disable=True), np.ones(1, bool)
-        for epoch in range(epochs):
-            state, _, _ = train_epoch(trainer, state, epoch, active, bar, Seen(), lambda: False)
+        state = trained(trainer, epochs)
         return state.weights if model == 'gears' else [side.weights for side in state]
 
-    size = course.batch_size
-    cells = len(course.training) // size * size if course.fewest == size else len(course.training)
-    return Training(run, course.values.shape[1], epochs * cells, min(size, len(course.training)))
+    cells = int(dealt_to_train(course, course.training).weight.sum())
+    return Training(run, course.values.shape[1], epochs * cells, min(course.batch_size, len(course.training)))
+
+
+def trained(trainer: CellTrainer, epochs: int) -> Any:
+    """The state after so many epochs from the start."""
+    state, bar, active = first_state(trainer), tqdm.tqdm(disable=True), np.ones(1, bool)
+    for epoch in range(epochs):
+        state, *_ = train_epoch(trainer, state, epoch, active, bar, Seen(), lambda: False)
+    return jax.block_until_ready(state)
 
 
 def gears(folder: pathlib.Path, batch: int, epochs: int) -> Training:
@@ -88,7 +93,7 @@ def main() -> None:
     while True:
         asked.wait()
         began = time.process_time()
-        weights, seconds, compiling = timed_apart(lambda: jax.block_until_ready(run()))
+        weights, seconds, compiling = timed_apart(run)
         facts['processor'] = time.process_time() - began
         number = sum(each.size for each in jax.tree.leaves(weights))
         asked.tell(**facts, seconds=seconds, compiling=compiling, weights=number, versions={'jax': jax.__version__})
