@@ -60,6 +60,13 @@ def test_settings_that_act_are_not_told():
             {'training': {'sweep': {'weight_decay': [0.1, 1.0]}}, 'roles': ([TRAIN, TEST],)},
             'training.sweep: the first of its values is taken, because',
         ),
+        (
+            {
+                'models': (LEARNED, OF_CELLS),
+                'settings': {'b': {'model': 'cpa', 'training': {'epochs': 3, 'wandb': 'x'}}},
+            },
+            "models.b.training: 'epochs' do nothing; models that learn from cells have settings of their own.",
+        ),
         ({'roles': (ROLES, ROLES[::-1], ROLES)}, 'split.seeds: the seeds [0, 2] hold out the same profiles'),
         ({'target_sum': 1e5}, 'data.target_sum: it does nothing, because data.counts is not set.'),
         ({'response': 'AUC'}, 'data.response: it does nothing, because data.readouts_are is not set.'),

@@ -59,3 +59,15 @@ def test_layers_without_values(tmp_path):
     data = anndata.AnnData(obs=pd.DataFrame(index=[]), var=pd.DataFrame(index=['a']), layers={'x': np.zeros((0, 1))})
     data.write_h5ad(tmp_path / 'a.h5ad')
     assert read_mapped(str(tmp_path / 'a.h5ad')).layers['x'].shape == (0, 1)
+
+
+def test_without_room_on_disk_arrays_are_in_memory(written, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(mapped_layers.os, 'posix_fallocate', full)
+    monkeypatch.setattr(mapped_layers, '_LARGE', 1)
+    found = read_mapped(str(tmp_path / 'a.h5ad'), str(tmp_path))
+    assert not isinstance(found.layers['dense'], np.memmap)
+    np.testing.assert_array_equal(found.layers['dense'], written.layers['dense'])
+    assert np.isnan(not_known((3, 4))).all()

@@ -12,7 +12,7 @@ from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
-from perturbjax.errors import InputError, listed
+from perturbjax.errors import InputError, some
 from perturbjax.models.cell_learner import Course, Plan
 from perturbjax.models.cells import Dealt, SparseRows, most_values, sparse_rows
 from perturbjax.models.model import DEVICE_AXIS
@@ -84,9 +84,9 @@ class CellPipeline:
     def _part(self, dealt: Dealt, plan: Plan, first: int, size: int) -> Part:
         """The part of `size` steps; the last one may have fewer, and is filled up with steps that are not taken."""
         steps = min(size, len(dealt.numbers) - first)
-        some, plan = jax.tree.map(lambda each: _filled(np.asarray(each)[first : first + size], size), (dealt, plan))
-        rows = self._all if self.chunks == 1 else self._rows_of(some.numbers)
-        return Part(PartData(rows, *self.replicate((some, plan, np.int32(first)))), first, steps)
+        own, plan = jax.tree.map(lambda each: _filled(np.asarray(each)[first : first + size], size), (dealt, plan))
+        rows = self._all if self.chunks == 1 else self._rows_of(own.numbers)
+        return Part(PartData(rows, *self.replicate((own, plan, np.int32(first)))), first, steps)
 
     def _rows_of(self, numbers: Int[np.ndarray, 'steps B']) -> SparseRows:
         """The rows of these cells and of their partners alone."""
@@ -131,7 +131,7 @@ def _that_divide(course: Course, devices: Sequence[jax.Device]) -> list[jax.Devi
                 logging.info('%d of %d devices of each host divide a batch of %d cells evenly.', *told)
             return [device for own in of_host.values() for device in own[:number]]
     raise InputError(
-        f'--multihost: {hosts} hosts do not divide batches of {listed(map(str, sizes))} cells evenly; set another '
+        f'--multihost: {hosts} hosts do not divide batches of {some(map(str, sizes))} cells evenly; set another '
         'batch_size of the model, or take fewer hosts.'
     )
 

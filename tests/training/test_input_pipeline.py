@@ -115,4 +115,6 @@ def test_data_that_do_not_fit_a_device_are_told():
         InputError, match=r'2.0 GiB of values do not fit the 1.0 GiB of a device; set training.data_chunks to 7'
     ):
         check_room(2**31, Small())
+    with pytest.raises(InputError, match='set training.data_chunks to 27 or more'):  # 4 chunks of 2 GiB, 0.3 GiB each
+        check_room(2**31, Small(), 4)
     check_room(2**29, Small())

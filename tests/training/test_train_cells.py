@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from types import SimpleNamespace
 
 import anndata
 import jax
@@ -21,8 +22,9 @@ from perturbjax.models.scgpt import model as scgpt_model
 from perturbjax.models.scgpt.network import Network
 from perturbjax.models.scgpt.pretrained import Pretrained
 from perturbjax.readers.loading import load
-from perturbjax.training import interruption
-from perturbjax.training.cell_pipeline import CellPipeline
+from perturbjax.training import checkpoints, interruption
+from perturbjax.training.cell_epoch import Pace
+from perturbjax.training.cell_pipeline import CellPipeline, _that_divide
 
 GENES, NAMES = 12, ('G00', 'G01', 'G02', 'G03', 'G04', 'G05')
 FIELDS = {'context_name': 'k562', 'perturbation': 'condition', 'control': ('ctrl',)}
@@ -138,6 +140,10 @@ def test_stopped_after_an_epoch_and_resumed_is_bit_for_bit_the_same(
         patched.setattr(interruption, 'stops_here', lambda: True)
         with pytest.raises(interruption.Stopped, match='stopped and saved after epoch 1;'):
             train(models, compendium, kind, tmp_path)
+    # The params of the epoch, though cpa has not looked at validation cells yet.
+    model = models[kind]
+    once = {kind: model._replace(cell_learner=model.cell_learner._replace(epochs=1))}
+    assert largest_difference(checkpoints.read(tmp_path / 'checkpoints').params, train(once, compendium, kind)) == 0
     assert largest_difference(train(models, compendium, kind, tmp_path), uninterrupted[kind][0]) == 0
     assert curve_of(tmp_path) == uninterrupted[kind][1]
 
@@ -189,6 +195,27 @@ def test_streamed_parts_hold_what_their_steps_need(models, compendium):
             np.testing.assert_array_equal(dense(part.data.rows, each, GENES), course.values[each].toarray())
         np.testing.assert_array_equal(part.data.plan, [part.first])
     assert [part.first for part in pipeline.parts(course.validation, plan, done=1)] == [1]
+
+
+def test_each_host_gives_as_many_devices_as_divide_a_batch(models, compendium):
+    """Batches of 12 on two hosts of four devices: three of each; on five hosts of one there is no way."""
+    course = models['gears'].cell_learner.prepare(compendium, *masks_of(compendium), 5)
+    course = course._replace(batch_size=12, validation=None)
+    two, five = ([SimpleNamespace(process_index=i) for i in range(hosts) for _ in range(4)] for hosts in (2, 5))
+    assert [each.process_index for each in _that_divide(course, two)] == [0] * 3 + [1] * 3
+    with pytest.raises(InputError, match=r'--multihost: 5 hosts do not divide batches of 12 cells evenly'):
+        _that_divide(course, five)
+
+
+def test_a_call_takes_about_three_seconds(monkeypatch):
+    """Notes at 0, 1 and 5 s: a step took 1 s, so that the next call has three; another took 4 s, so that it has one."""
+    clock = iter([0.0, 1.0, 5.0])
+    monkeypatch.setattr('perturbjax.training.cell_epoch.time.perf_counter', lambda: next(clock))
+    pace, steps = Pace(), []
+    for _ in range(3):
+        steps.append(pace.steps)
+        pace.after(pace.steps)
+    assert [*steps, pace.steps] == [1, 1, 3, 1]
 
 
 def test_of_equal_epochs_the_first_is_kept_and_patience_ends_training(models, compendium, tmp_path, monkeypatch):

@@ -252,6 +252,18 @@ def test_data_that_it_cannot_learn_from_are_refused(files, data, sentence):
         model_of().check(load(data_of(files, **data)))
 
 
+def test_too_few_training_cells_are_refused(compendium):
+    (screen,) = compendium.screens
+    few = np.flatnonzero(np.isin(screen.kept.profile, np.flatnonzero(screen.order <= 1)))
+    names = np.array(compendium.vocabulary.perturbation_names(screen.perturbation))[screen.kept.profile]
+    some = np.sort([few[names[few] == 'control'][0], few[names[few] == 'p0'][0]])
+    kept = screen.kept._replace(values=screen.kept.values[some], profile=screen.kept.profile[some])
+    other = Compendium((dataclasses.replace(screen, kept=kept),), compendium.vocabulary)
+    training, validates, _ = masks_of(other)
+    with pytest.raises(InputError, match='2 cells train, and a batch norm needs 3'):
+        train_on_cells(model_of(), other, training, validates, 0)
+
+
 def test_training_without_control_or_with_control_alone_is_refused(compendium):
     *_, names = masks_of(compendium)
     for held_out, sentence in (([n for n in names if n != 'control'], 'hold out less'), (['control'], 'no control')):
